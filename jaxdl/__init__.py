@@ -1,0 +1,7 @@
+"""jaxdl runs a deep-learning study - every seed, rate, batch size and width - as one compiled program."""
+
+from jaxdl import models, tasks
+from jaxdl.study import Result, Study, load
+from jaxdl.train import make_train
+
+__all__ = ["Result", "Study", "load", "make_train", "models", "tasks"]

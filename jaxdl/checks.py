@@ -1,0 +1,59 @@
+"""Checks of what users hand in: one line that names the parameter, the allowed range and the value given."""
+
+import difflib
+import math
+import numbers
+from collections.abc import Iterable
+
+
+class UnknownName(ValueError, AttributeError):
+    """A name that is not there; the message ends with the nearest one that is."""
+
+
+def integer(value) -> bool:
+    """Whether a value is a whole number (a bool is not)."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def positive_int(name: str, value, most: int | None = None) -> int:
+    """The value as an int, or a ValueError if it is no integer in 1..most."""
+    if not integer(value) or value < 1 or (most is not None and value > most):
+        allowed = "a positive integer" if most is None else f"an integer from 1 to {most}"
+        raise ValueError(f"{name} must be {allowed}, got {value!r}")
+    return int(value)
+
+
+def positive_number(name: str, value) -> float:
+    """The value, or a ValueError if it is no finite number above 0."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not math.isfinite(value) or value <= 0:
+        raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
+    return float(value)
+
+
+def fraction(name: str, value) -> float:
+    """The value, or a ValueError if it is not in [0, 1)."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 <= value < 1:
+        raise ValueError(f"{name} must be a number from 0 up to but not including 1, got {value!r}")
+    return float(value)
+
+
+def one_of(name: str, value, allowed: Iterable):
+    """The value, or a ValueError with the nearest allowed one."""
+    allowed = list(allowed)
+    if value not in allowed:
+        choices = ", ".join(map(repr, allowed))
+        raise ValueError(f"{name} must be one of {choices}, got {value!r}{nearest(value, allowed)}")
+    return value
+
+
+def nearest(name, known: Iterable) -> str:
+    """``"; did you mean 'x'?"`` for the known name that is most like `name`, or an empty string."""
+    found = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.5)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def unknown(kind: str, name, known: Iterable) -> UnknownName:
+    """The error for a name that is not among the known ones."""
+    known = [str(k) for k in known]
+    listed = ", ".join(known) or "none"
+    return UnknownName(f"unknown {kind} {name!r}: known are {listed}{nearest(name, known)}")

@@ -1,0 +1,31 @@
+"""Two interleaving half circles."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxdl.sampling import permute, rows
+
+
+def moons(key, samples: int, noise) -> tuple[jax.Array, jax.Array]:
+    """Two interleaving half circles with normal noise, in random order.
+
+    Without noise the points are those of scikit-learn's `make_moons`: class 0 on the upper half of the unit
+    circle, class 1 on the lower half about (1, 0.5).
+
+    Args:
+      key: consumed.
+      samples: number of points; class 0 has ``samples // 2`` of them.
+      noise: standard deviation, >= 0; may be traced.
+
+    Returns:
+      (x, targets): float32 (2, samples) and int32 (samples,).
+    """
+    order_key, noise_key = jax.random.split(key)
+    upper = jnp.linspace(0.0, jnp.pi, samples // 2)
+    lower = jnp.linspace(0.0, jnp.pi, samples - samples // 2)
+    first = jnp.concatenate([jnp.cos(upper), 1.0 - jnp.cos(lower)])
+    second = jnp.concatenate([jnp.sin(upper), 0.5 - jnp.sin(lower)])
+    targets = (jnp.arange(samples) >= samples // 2).astype(jnp.int32)
+    order = permute(order_key, samples, jnp.arange(samples))
+    x = jnp.stack([first, second])[:, order]
+    return x + noise * rows(noise_key, jax.random.normal, (2, samples)), targets[order]

@@ -1,0 +1,126 @@
+"""Layers as equations: an `init_*` that draws parameters and a pure function that applies them.
+
+Inputs are batch-last, weights ``(out, in)``; sizes may be ints or `Padded`.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxdl.sampling import rows
+from jaxdl.types import Size, capacity, live, mask
+
+
+class Dense(NamedTuple):
+    """Parameters of an affine map."""
+
+    weight: Any  # (out, in)
+    bias: Any  # (out,), or None
+
+
+def fan(size: Size):
+    """A size as a float that formulas can use, traced where it is padded."""
+    value = live(size)
+    return float(value) if isinstance(value, int) else value.astype(jnp.float32)
+
+
+def normal(std):
+    """Initial scheme: weights N(0, std**2), biases zero. `std` may be traced."""
+
+    def scheme(key, outputs: Size, inputs: Size) -> Dense:
+        weight = std * rows(key, jax.random.normal, (capacity(outputs), capacity(inputs)))
+        return Dense(weight, jnp.zeros(capacity(outputs)))
+
+    return scheme
+
+
+def he_normal(key, outputs: Size, inputs: Size) -> Dense:
+    """Initial scheme: weights N(0, 2 / in), biases zero (He et al., 2015)."""
+    return normal(jnp.sqrt(2.0 / fan(inputs)))(key, outputs, inputs)
+
+
+def xavier_uniform(key, outputs: Size, inputs: Size) -> Dense:
+    """Initial scheme: weights U(-a, a), a = sqrt(6 / (in + out)), biases zero (Glorot and Bengio, 2010)."""
+    bound = jnp.sqrt(6.0 / (fan(inputs) + fan(outputs)))
+    return Dense(bound * _symmetric(key, outputs, inputs), jnp.zeros(capacity(outputs)))
+
+
+def torch_default(key, outputs: Size, inputs: Size) -> Dense:
+    """Initial scheme of `torch.nn.Linear`: weights and biases U(-a, a), a = 1 / sqrt(in)."""
+    bound = 1.0 / jnp.sqrt(fan(inputs))
+    weight_key, bias_key = jax.random.split(key)
+    bias = _symmetric(bias_key, outputs, 1)[:, 0]
+    return Dense(bound * _symmetric(weight_key, outputs, inputs), bound * bias)
+
+
+def _symmetric(key, outputs: Size, inputs: Size):
+    return 2.0 * rows(key, jax.random.uniform, (capacity(outputs), capacity(inputs))) - 1.0
+
+
+INITS = {"he_normal": he_normal, "xavier_uniform": xavier_uniform, "torch": torch_default}
+
+
+def init_dense(key, outputs: Size, inputs: Size, scheme, bias: bool = True) -> Dense:
+    """Draws an affine map; the rows and columns beyond a padded size are exactly zero.
+
+    Args:
+      key: consumed.
+      outputs, inputs: sizes, ints or `Padded`.
+      scheme: ``(key, outputs, inputs) -> Dense``, or a name of `INITS`.
+      bias: False leaves the bias out (None).
+    """
+    weight, offset = (INITS[scheme] if isinstance(scheme, str) else scheme)(key, outputs, inputs)
+    weight = keep(keep(weight, outputs, axis=0), inputs, axis=1)
+    return Dense(weight, keep(offset, outputs) if bias else None)
+
+
+def dense(params: Dense, x):
+    """W x + b.
+
+    Args:
+      params: weight (out, in), bias (out,) or None.
+      x: (in, batch).
+
+    Returns:
+      (out, batch).
+
+    >>> dense(Dense(jnp.array([[1.0, 2.0]]), jnp.array([0.5])), jnp.array([[1.0], [1.0]])).tolist()
+    [[3.5]]
+    """
+    outputs = params.weight @ x
+    return outputs if params.bias is None else outputs + params.bias[:, None]
+
+
+def keep(x, size: Size, axis: int = 0):
+    """`x` with everything beyond a padded size along `axis` set to zero; `x` itself for an int."""
+    alive = mask(size)
+    if alive is None:
+        return x
+    shape = [1] * x.ndim
+    shape[axis] = x.shape[axis]
+    return jnp.where(alive.reshape(shape), x, 0)
+
+
+def dropout(x, key, rate):
+    """Sets units to zero with probability `rate` and scales the others by 1 / (1 - rate).
+
+    One key per unit, so a wider layer drops the same places. Args: x (units, batch); rate in [0, 1), may be traced.
+    """
+    kept = rows(key, jax.random.uniform, x.shape) >= rate
+    return jnp.where(kept, x / (1.0 - rate), 0.0)
+
+
+def identity(x):
+    """x."""
+    return x
+
+
+ACTIVATIONS = {
+    "relu": jax.nn.relu,
+    "tanh": jnp.tanh,
+    "sigmoid": jax.nn.sigmoid,
+    "identity": identity,
+    "gelu": jax.nn.gelu,
+    "silu": jax.nn.silu,
+}

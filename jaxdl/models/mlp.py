@@ -1,0 +1,61 @@
+"""The multi-layer perceptron."""
+
+from collections.abc import Sequence
+
+import jax
+
+from jaxdl.checks import one_of, positive_int
+from jaxdl.layers import ACTIVATIONS, INITS, dense, dropout, init_dense, keep
+from jaxdl.types import Model, Padded, Size
+
+
+def mlp(
+    inputs: Size,
+    hidden: Sequence[Size] = (20,),
+    outputs: Size = 2,
+    *,
+    activation="relu",
+    init="he_normal",
+    bias: bool = True,
+    dropout_rate=None,
+) -> Model:
+    """h_i = f(W_i h_(i-1) + b_i), outputs = W_n h_(n-1) + b_n.
+
+    Args:
+      inputs: number of features.
+      hidden: width of every hidden layer; ints or `Padded`.
+      outputs: number of outputs (logits).
+      activation: a name of `layers.ACTIVATIONS` or a function with f(x) of x's shape.
+      init: a name of `layers.INITS` or a scheme ``(key, outputs, inputs) -> Dense``, such as ``layers.normal(0.1)``.
+      bias: False leaves out every bias.
+      dropout_rate: after each hidden layer, in [0, 1); None for no dropout.
+
+    Returns:
+      A `Model` with ``apply`` from (inputs, batch) to (outputs, batch); params are a tuple of `layers.Dense`.
+
+    >>> params, state = mlp(2, (3,), 2).init(jax.random.key(0))
+    >>> [layer.weight.shape for layer in params]
+    [(3, 2), (2, 3)]
+    """
+    sizes = (inputs, *hidden, outputs)
+    for name, size in zip(("inputs", *("hidden" for _ in hidden), "outputs"), sizes, strict=True):
+        if not isinstance(size, Padded):
+            positive_int(name, size)
+    if isinstance(init, str):
+        one_of("init", init, INITS)
+    nonlinear = ACTIVATIONS[one_of("activation", activation, ACTIVATIONS)] if isinstance(activation, str) else activation
+
+    def initialise(key):
+        keys = jax.random.split(key, len(sizes) - 1)
+        layers = zip(keys, sizes[1:], sizes[:-1], strict=True)
+        return tuple(init_dense(k, out, into, init, bias) for k, out, into in layers), ()
+
+    def apply(params, state, x, *, key=None, train=False):
+        drops = train and dropout_rate is not None
+        for index, (layer, width) in enumerate(zip(params[:-1], hidden, strict=True)):
+            x = keep(nonlinear(dense(layer, x)), width)
+            if drops:
+                x = dropout(x, jax.random.fold_in(key, index), dropout_rate)
+        return dense(params[-1], x), state
+
+    return Model(initialise, apply)

@@ -1,0 +1,58 @@
+"""Tables for people: text in aligned columns, every number with its n and its spread."""
+
+import io
+import math
+from typing import Any, NamedTuple
+
+from jaxdl.stats import Summary
+
+
+class Table(NamedTuple):
+    """Rows of values; `str` makes aligned text of them."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple, ...]
+
+    def __str__(self) -> str:
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table as RichTable
+
+        shown = RichTable(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
+        for column in self.columns:
+            shown.add_column(column, justify="right", no_wrap=True)
+        for row in self.rows:
+            shown.add_row(*(cell(value) for value in row))
+        buffer = io.StringIO()
+        Console(file=buffer, width=1000, no_color=True, force_terminal=False, highlight=False, markup=False).print(shown)
+        return "\n".join(line.rstrip() for line in buffer.getvalue().rstrip().splitlines())
+
+
+def cell(value: Any) -> str:
+    """A value as a person reads it: four significant digits, a dash for what is missing, ``never`` for infinity."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    if isinstance(value, float) and math.isinf(value):
+        return "never" if value > 0 else "diverged"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(cell(part) for part in value) + "]"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def summary_table(metric: str, axes, rows) -> Table:
+    """A metric by config.
+
+    Args:
+      metric: its name, for the title.
+      axes: names of the swept hyper-parameters.
+      rows: list of (config, Summary).
+    """
+    columns = (*axes, "n", "survived", "mean", "sd", "median", "IQM", "95 % interval")
+    body = tuple((*(config[name] for name in axes), *summary_cells(summary)) for config, summary in rows)
+    return Table(metric, columns, body)
+
+
+def summary_cells(summary: Summary) -> tuple:
+    """n, survived, mean, sd, median, IQM and its interval."""
+    return (summary.n, summary.survived, summary.mean, summary.sd, summary.median, summary.iqm, summary.iqm_interval)

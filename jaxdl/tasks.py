@@ -1,0 +1,140 @@
+"""Tasks: data, batches, loss and metrics in one value."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdl import data, losses
+from jaxdl.checks import fraction, integer, positive_int
+from jaxdl.sampling import batch_rows, permute, stream
+from jaxdl.types import Dataset, Task
+
+SAMPLINGS = ("step", "epoch")
+
+
+def draw_batch(dataset: Dataset, key, step, batch_size, *, sampling: str = "step"):
+    """A batch of training rows, without replacement.
+
+    Args:
+      dataset: arrays with the batch axis last.
+      key: the lane's shuffle key, the same at every step.
+      step: int scalar, counted from 0.
+      batch_size: an int in 1..n or `Padded`; n itself gives all rows in order under ``"step"``.
+      sampling: ``"step"`` or ``"epoch"``, see `sampling.batch_rows`.
+
+    Returns:
+      (x, targets, weight): (..., batch), (..., batch) and float32 (batch,), 0 where a place holds no example.
+    """
+    n = dataset.train_targets.shape[-1]
+    if sampling == "step" and integer(batch_size) and batch_size == n:
+        return dataset.train_x, dataset.train_targets, jnp.ones(n)
+    rows, weight = batch_rows(key, step, n, batch_size, sampling)
+    return _take(dataset.train_x, rows), _take(dataset.train_targets, rows), weight
+
+
+def _take(array, rows):
+    return jnp.asarray(array).at[..., rows].get(mode="promise_in_bounds")
+
+
+def split(x, targets, test_fraction: float, valid_fraction: float) -> Dataset:
+    """Cuts arrays that are in random order into train, test and (if asked for) validation columns.
+
+    Sizes are ``round(n * fraction)``; the test columns come first, then validation, then training.
+    """
+    n = targets.shape[-1]
+    test, valid = round(n * test_fraction), round(n * valid_fraction)
+    if n - test - valid < 1:
+        raise ValueError(
+            f"test_fraction + valid_fraction must leave a training row of {n}, got {test_fraction} + {valid_fraction}"
+        )
+    if test < 1 or (valid_fraction > 0 and valid < 1):
+        raise ValueError(f"test_fraction and valid_fraction must give a row each of {n}, got {test_fraction}, {valid_fraction}")
+    ends = (slice(0, test), slice(test, test + valid), slice(test + valid, n))
+    (test_x, test_y), (valid_x, valid_y), (train_x, train_y) = [(x[..., end], targets[..., end]) for end in ends]
+    return Dataset(train_x, train_y, test_x, test_y, *((valid_x, valid_y) if valid else ()))
+
+
+def classification(data) -> Task:
+    """A task with cross-entropy as its loss and accuracy as its metric.
+
+    Args:
+      data: a `Dataset` or a function ``(key) -> Dataset``; targets are class numbers.
+    """
+    return Task(data, draw_batch, losses.cross_entropy, {"accuracy": losses.accuracy})
+
+
+def moons(samples: int = 1000, noise=0.1, test_fraction: float = 0.2, valid_fraction: float = 0.0) -> Task:
+    """Two interleaving half circles, drawn anew for every seed.
+
+    Args:
+      samples: number of points, at least 4.
+      noise: standard deviation of the normal noise, >= 0; may be traced.
+      test_fraction, valid_fraction: shares of the points, in [0, 1).
+    """
+    positive_int("samples", samples)
+    if not isinstance(noise, jax.Array) and not (np.isfinite(noise) and noise >= 0):
+        raise ValueError(f"noise must be a finite number from 0 up, got {noise!r}")
+    fraction("test_fraction", test_fraction)
+    fraction("valid_fraction", valid_fraction)
+
+    def draw(key):
+        return split(*data.moons(stream(key, "data"), samples, noise), test_fraction, valid_fraction)
+
+    return classification(draw)
+
+
+def from_arrays(
+    X, y, test_fraction: float = 0.2, valid_fraction: float = 0.0, *, loss=None, metrics=None, split_seed: int = 0
+) -> Task:
+    """A task over a fixed data set, which all lanes share.
+
+    Args:
+      X: inputs, (n_samples, ...), finite.
+      y: targets: class numbers 0..classes-1, (n_samples,), integer; or float (n_samples,) or (n_samples, outputs).
+      test_fraction, valid_fraction: shares of the rows, in [0, 1), drawn at random by `split_seed`.
+      loss: ``(outputs, targets) -> (batch,)``; by default cross-entropy for integer targets, squared error for float.
+      metrics: name -> ``(outputs, targets) -> (batch,)``; by default accuracy for integer targets.
+      split_seed: the seed of the split, the same for all lanes.
+
+    Raises:
+      ValueError: NaN or infinity, lengths that differ, no samples, class numbers out of range.
+    """
+    x, targets = _user_array("X", X), _user_array("y", y)
+    _check_lengths(x, targets)
+    classes = np.issubdtype(targets.dtype, np.integer)
+    if classes and (targets.ndim != 1 or targets.min() < 0):
+        raise ValueError(
+            f"y of integers must be one-dimensional class numbers from 0 up, got shape {targets.shape}, minimum {targets.min()}"
+        )
+    fraction("test_fraction", test_fraction)
+    fraction("valid_fraction", valid_fraction)
+    key = jax.random.fold_in(jax.random.key(0, impl="threefry2x32"), split_seed)
+    order = np.asarray(permute(key, len(x), np.arange(len(x))))
+    dataset = split(np.moveaxis(x[order], 0, -1), np.moveaxis(targets[order], 0, -1), test_fraction, valid_fraction)
+    loss = loss or (losses.cross_entropy if classes else losses.squared_error)
+    if metrics is None:
+        metrics = {"accuracy": losses.accuracy} if classes and loss is losses.cross_entropy else {}
+    return Task(dataset, draw_batch, loss, metrics)
+
+
+def _user_array(name: str, values) -> np.ndarray:
+    """The values as float32 or int32, or a ValueError that names what is wrong with them."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must hold numbers, got dtype {array.dtype}")
+    if array.ndim < 1 or array.size == 0:
+        raise ValueError(f"{name} must hold at least one sample, got shape {array.shape}")
+    if array.dtype.kind == "f":
+        bad = int((~np.isfinite(array)).sum())
+        if bad:
+            raise ValueError(f"{name} must be finite, got {bad} NaN or infinite values")
+        return array.astype(np.float32)
+    return array.astype(np.int32 if name == "y" else np.float32)
+
+
+def _check_lengths(x, targets):
+    if len(x) != len(targets):
+        raise ValueError(f"X and y must have the same length, got {len(x)} and {len(targets)}")
+
+
+__all__ = ["SAMPLINGS", "classification", "draw_batch", "from_arrays", "moons", "split"]

@@ -1,0 +1,90 @@
+"""The contracts that everything else is written against.
+
+Arrays are batch-last: points are ``(features, batch)``, sequences ``(time, features, batch)``, images
+``(channels, height, width, batch)``. Weights are ``(out, in)``.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Model(NamedTuple):
+    """A pair of pure functions."""
+
+    init: Callable  # (key) -> (params, state); state is () for most models
+    apply: Callable  # (params, state, x, *, key=None, train=False) -> (outputs, state)
+
+
+class Dataset(NamedTuple):
+    """Arrays with the batch axis last; the validation split is optional."""
+
+    train_x: Any
+    train_targets: Any
+    test_x: Any
+    test_targets: Any
+    valid_x: Any = None
+    valid_targets: Any = None
+
+
+class Task(NamedTuple):
+    """What is learned: where data come from, how batches are drawn, what is minimised and measured."""
+
+    data: Any  # (key) -> Dataset, drawn per lane; or a Dataset that all lanes share
+    batch: Callable  # (dataset, key, step, batch_size) -> (x, targets, weight)
+    loss: Callable  # (outputs, targets) -> per-example loss, shape (batch,)
+    metrics: dict  # name -> (outputs, targets) -> per-example value, shape (batch,)
+
+
+class Padded:
+    """A size that differs between the lanes of one program: arrays have `max` rows, `size` of them live.
+
+    It is no number: whatever would need one (a Python branch, ``range``, arithmetic) raises, so that code
+    which does not understand padding is noticed and gets a program per value instead.
+    Use `live`, `capacity` and `mask` on a size that may be an int or a `Padded`.
+    """
+
+    __slots__ = ("max", "size")
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, size, max: int):
+        self.size = size
+        self.max = max
+
+    def __repr__(self) -> str:
+        return f"Padded(size={self.size}, max={self.max})"
+
+    def _refuse(self, *_):
+        raise TypeError("a padded size has no single value here: use live(), capacity() or mask() of jaxdl.types")
+
+    __bool__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse  # type: ignore[assignment]
+    __int__ = __index__ = __float__ = __iter__ = __len__ = __getitem__ = _refuse  # type: ignore[assignment]
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _refuse
+    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _refuse
+    __pow__ = __rpow__ = __neg__ = __abs__ = __jax_array__ = __array__ = _refuse
+
+
+Size = int | Padded
+
+
+def live(size: Size):
+    """The number that counts in formulas (fan-in, a mean's denominator): an int, or a traced scalar."""
+    return size.size if isinstance(size, Padded) else size
+
+
+def capacity(size: Size) -> int:
+    """The number that arrays are shaped by: always an int."""
+    return size.max if isinstance(size, Padded) else size
+
+
+def mask(size: Size) -> jax.Array | None:
+    """Which of the `capacity` places are live, shape (capacity,), bool; None where all of them are.
+
+    >>> mask(3) is None
+    True
+    >>> mask(Padded(2, max=4)).tolist()
+    [True, True, False, False]
+    """
+    return jnp.arange(size.max) < size.size if isinstance(size, Padded) else None

@@ -5,8 +5,10 @@ loops over chunks and over segments of a chunk; how long a segment is depends on
 changes no bit, because the compiled loop takes its bounds as values.
 """
 
+import contextlib
 import os
 import pathlib
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -40,16 +42,14 @@ def prepare_devices() -> list:
     """
     chosen = "JAX_NUM_CPU_DEVICES" in os.environ or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if not chosen:
-        try:
+        with contextlib.suppress(RuntimeError):  # the backend has started: the devices at hand are used
             jax.config.update("jax_num_cpu_devices", max(2, os.cpu_count() or 1))
-        except RuntimeError:  # the backend has started: the devices at hand are used
-            pass
     return jax.local_devices()
 
 
 def use_cache():
     """Keeps compiled programs in a private folder of the user, unless JAX was given one already."""
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         folder = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "jaxdl" / "xla"
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -67,34 +67,46 @@ def compile_programs(spec: Spec, programs, devices) -> dict[int, Future]:
       program number -> future of its `Compiled`.
     """
     mesh = Mesh(np.array(devices), ("lanes",))
+    once = _once()
     pool = ThreadPoolExecutor(max_workers=2)
-    done: dict[str, Future] = {}
-
-    def once(lowered) -> Future:
-        text = lowered.as_text()
-        if text not in done:
-            done[text] = pool.submit(lowered.compile)
-        return done[text]
-
-    futures = {number: _compile(spec, program, mesh, once, pool) for number, program in programs.items()}
+    futures = {number: pool.submit(_compile, spec, program, mesh, once) for number, program in programs.items()}
     pool.shutdown(wait=False)
     return futures
 
 
-def _compile(spec: Spec, program: planning.Program, mesh: Mesh, once: Callable, pool) -> Future:
+def _once() -> Callable:
+    """A function that compiles a lowered program, or waits for the thread that compiles the same text already."""
+    done: dict[str, Future] = {}
+    lock = threading.Lock()
+
+    def compile_once(lowered):
+        text = lowered.as_text()
+        with lock:
+            first = text not in done
+            future = done.setdefault(text, Future())
+        if first:
+            try:
+                future.set_result(lowered.compile())
+            except BaseException as error:
+                future.set_exception(error)
+        return future.result()
+
+    return compile_once
+
+
+def _compile(spec: Spec, program: planning.Program, mesh: Mesh, once: Callable) -> Compiled:
     functions = planning.lane_functions(spec, program)
     lanes = program.lane_size * mesh.size
     shared = functions.shared
     if shared is not None:
         shared = jax.device_put(shared, NamedSharding(mesh, EVERYWHERE))
-    seeds, hp = np.zeros(lanes, np.uint32), _columns(spec, program, [program.configs[0]] * lanes)
+    seeds, hp = np.zeros(lanes, np.uint32), planning.hp_columns(spec, program, [program.configs[0]] * lanes)
     init = _over_lanes(functions.init, mesh, (0, 0, None))
     lane, dataset = jax.eval_shape(init, seeds, hp, shared)
     segment = _over_lanes(functions.segment, mesh, (0, None if dataset is None else 0, 0, 0, None, None), donate=0)
     data = shared if dataset is None else dataset
-    first = once(init.lower(seeds, hp, shared))
-    second = once(segment.lower(lane, data, seeds, hp, np.int32(0), np.int32(1)))
-    return pool.submit(lambda: Compiled(first.result(), second.result(), shared, lanes))
+    segment_text = segment.lower(lane, data, seeds, hp, np.int32(0), np.int32(1))
+    return Compiled(once(init.lower(seeds, hp, shared)), once(segment_text), shared, lanes)
 
 
 def _over_lanes(function: Callable, mesh: Mesh, in_axes: tuple, donate: int | None = None):
@@ -103,10 +115,6 @@ def _over_lanes(function: Callable, mesh: Mesh, in_axes: tuple, donate: int | No
     mapped = jax.vmap(function, in_axes=in_axes)
     split = jax.shard_map(mapped, mesh=mesh, in_specs=specs, out_specs=ACROSS, check_vma=False)
     return jax.jit(split, donate_argnums=() if donate is None else donate)
-
-
-def _columns(spec: Spec, program: planning.Program, configs) -> dict[str, np.ndarray]:
-    return planning.hp_columns(spec, program, configs)
 
 
 def run_lanes(spec: Spec, program: planning.Program, compiled: Compiled, lanes, advance: Callable) -> Iterator[Any]:
@@ -124,7 +132,7 @@ def run_lanes(spec: Spec, program: planning.Program, compiled: Compiled, lanes, 
         real = lanes[begin : begin + size]
         full = [real[index % len(real)] for index in range(size)]
         seeds = np.array([seed for _, seed in full], np.uint32)
-        hp = _columns(spec, program, [config for config, _ in full])
+        hp = planning.hp_columns(spec, program, [config for config, _ in full])
         trained = _train(compiled, seeds, hp, program.schedule.steps, lambda steps, n=len(real): advance(steps * n))
         yield jax.tree.map(lambda leaf, n=len(real): np.asarray(leaf)[:n], trained)
 

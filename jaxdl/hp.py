@@ -22,7 +22,7 @@ class Hyperparameters:
             raise unknown("hyper-parameter", name, self._values)
         self._read.add(name)
         value = self._values[name]
-        return value() if isinstance(value, Refused) else value
+        return value.read() if isinstance(value, Refused) else value
 
     def __setattr__(self, name, value):
         raise AttributeError(f"hyper-parameters are read only, got hp.{name} = {value!r}")
@@ -37,5 +37,6 @@ class Refused:
     def __init__(self, name: str):
         self.name = name
 
-    def __call__(self):
+    def read(self):
+        """Raises: the value as given is not there."""
         raise TypeError(f"hp.{self.name} is read by the study's own functions, which need its value as given")

@@ -130,20 +130,20 @@ def _classify(spec: Spec, configs, candidates, accepted: dict[str, Axis], read: 
     All candidates are tried together first: mostly that succeeds, and one trace is enough.
     """
     traced = Axis("traced", "the study traces with it abstract")
-    program = _program(spec, configs, {**accepted, **dict.fromkeys(candidates, traced)})
-    if _trial(spec, program, read) is None:
-        return [_measured(spec, program)]
-    failure = _trial(spec, _program(spec, configs, accepted), read)
-    if failure is not None:
-        raise failure
+    together = _trial(spec, _program(spec, configs, {**accepted, **dict.fromkeys(candidates, traced)}), read)
+    if isinstance(together, Program):
+        return [together]
+    alone = _trial(spec, _program(spec, configs, accepted), read)
+    if isinstance(alone, Exception):
+        raise alone
     for position, name in enumerate(candidates):
-        failure = _trial(spec, _program(spec, configs, {**accepted, name: traced}), set())
-        if failure is not None:
-            axes, later = {**accepted, name: Axis("static", _reason(failure))}, candidates[position + 1 :]
+        found = _trial(spec, _program(spec, configs, {**accepted, name: traced}), set())
+        if isinstance(found, Exception):
+            axes, later = {**accepted, name: Axis("static", _reason(found))}, candidates[position + 1 :]
             parts = _split(spec, configs, name)
             return [program for members in parts for program in _classify(spec, members, later, axes, read)]
         accepted = {**accepted, name: traced}
-    raise AssertionError("the axes trace one by one but not together")
+    raise together
 
 
 def _program(spec: Spec, configs, axes: dict[str, Axis]) -> Program:
@@ -164,22 +164,17 @@ def _reason(failure: Exception) -> str:
     return f"{type(failure).__name__}: {first[0][:100] if first else ''}"
 
 
-def _trial(spec: Spec, program: Program, read: set) -> Exception | None:
-    """The exception that tracing raises with the program's axes abstract, or None."""
+def _trial(spec: Spec, program: Program, read: set) -> Program | Exception:
+    """The program with its work and lane_size, or the exception that tracing it raises."""
     try:
-        _abstract(spec, program, read)
+        functions = lane_functions(spec, program, read)
+        hp = {name: column[0] for name, column in hp_columns(spec, program, program.configs[:1]).items()}
+        jaxpr = jax.make_jaxpr(_whole(functions))(np.uint32(0), hp, functions.shared)
     except Exception as failure:  # whatever user code raises under a trace is an answer
         abstract = [name for name, axis in program.axes.items() if axis.kind == "traced"]
         failure.add_note(f"while tracing the study at {program.configs[0]} with {abstract or 'nothing'} abstract")
         return failure
-    return None
-
-
-def _abstract(spec: Spec, program: Program, read: set | None = None):
-    """The jaxpr of one lane's whole training."""
-    functions = lane_functions(spec, program, read)
-    hp = {name: column[0] for name, column in hp_columns(spec, program, program.configs[:1]).items()}
-    return jax.make_jaxpr(_whole(functions))(np.uint32(0), hp, functions.shared)
+    return _measured(program, jaxpr.jaxpr)
 
 
 def _whole(functions: LaneFunctions) -> Callable:
@@ -213,6 +208,28 @@ def _value(spec: Spec, config: dict, name: str):
     return ENCODED[name].index(value) if name in ENCODED else value
 
 
+def concrete_recipe(spec: Spec, config: dict) -> train.Recipe:
+    """What a config trains with, nothing abstract."""
+    return _recipe(spec, values_of(spec, config), settings_of(spec, config), {}, None)
+
+
+def _recipe(spec: Spec, values: dict, settings: dict, hp: dict, read: set | None) -> train.Recipe:
+    """The recipe of a config's values, with those in `hp` (arrays, maybe abstract) in their place."""
+    hidden = {name: Refused(name) for name in hp if name in ENCODED}
+    bound = Hyperparameters({**values, **hp, **hidden}, read)
+    chosen = {**settings, **{name: value for name, value in hp.items() if name in SETTINGS}}
+    reduction = chosen["reduction"]
+    return train.Recipe(
+        task=_task(spec, bound),
+        model=_resolve(spec.model, bound, Model),
+        optimizer=_resolve(spec.optimizer, bound, tuple),
+        batch_size=chosen["batch_size"],
+        reduction=reduction if isinstance(reduction, str) else reduction == 1,
+        sampling=chosen["sampling"],
+        record=spec.record,
+    )
+
+
 def lane_functions(spec: Spec, program: Program, read: set | None = None) -> LaneFunctions:
     """The functions of one lane of a program; what it does not trace stands in them as constants."""
     first = program.configs[0]
@@ -220,20 +237,8 @@ def lane_functions(spec: Spec, program: Program, read: set | None = None) -> Lan
     concrete = _task(spec, Hyperparameters(values, read))
     shared = None if callable(concrete.data) else concrete.data
 
-    def recipe_of(hp: dict, dataset=None) -> train.Recipe:
-        hidden = {name: Refused(name) for name in hp if name in ENCODED}
-        bound = Hyperparameters({**values, **hp, **hidden}, read)
-        chosen = {**settings, **{name: value for name, value in hp.items() if name in SETTINGS}}
-        reduction = chosen["reduction"]
-        return train.Recipe(
-            task=_task(spec, bound),
-            model=_resolve(spec.model, bound, Model),
-            optimizer=_resolve(spec.optimizer, bound, tuple),
-            batch_size=chosen["batch_size"],
-            reduction=reduction if isinstance(reduction, str) else reduction == 1,
-            sampling=chosen["sampling"],
-            record=spec.record,
-        )
+    def recipe_of(hp: dict) -> train.Recipe:
+        return _recipe(spec, values, settings, hp, read)
 
     def init(seed, hp, shared):
         key = seed_key(seed)
@@ -273,12 +278,12 @@ def _sized(recipe: train.Recipe, dataset: Dataset) -> train.Recipe:
     return recipe._replace(batch_size=positive_int("batch_size", size, most=n))
 
 
-def _measured(spec: Spec, program: Program) -> Program:
+def _measured(program: Program, jaxpr) -> Program:
     """The program with its work and lane_size filled in, from the arrays that a step computes.
 
     lane_size is a power of two in 1..128 such that one step's widest array stays in a CPU core's cache.
     """
-    arrays = list(_step_arrays(_abstract(spec, program).jaxpr))
+    arrays = list(_step_arrays(jaxpr))
     lane_size = int(2 ** np.clip(np.log2(CACHE_BYTES / max(arrays, default=1)) // 1, 0, 7))
     return program._replace(work=sum(arrays) + 1, lane_size=lane_size)
 

@@ -26,7 +26,7 @@ class _Plain(_Silent):
     def advance(self, amount: float):
         self.done += amount
         now = time.monotonic()
-        if now - self.last >= PLAIN_SECONDS and self.done:
+        if now - self.last >= PLAIN_SECONDS and self.done > self.total / 100:
             left = (now - self.begin) * (self.total - self.done) / self.done
             self.say(f"{self.done / self.total:.0%} of the lane-steps, about {left:.0f} s left")
             self.last = now

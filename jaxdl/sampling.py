@@ -5,6 +5,8 @@ change in one use (one more dropout layer, say) moves no other draw. Streams do 
 seed k sees the same data and the same initial draws under every config, so comparisons are paired by seed.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -47,6 +49,7 @@ def _mix(x):
     return x ^ (x >> 16)
 
 
+@functools.partial(jax.jit, static_argnums=1)  # traced once a shape: it is long
 def permute(key: jax.Array, n: int, positions: jax.Array) -> jax.Array:
     """The rows that stand at `positions` of a random permutation of ``range(n)`` that `key` names.
 

@@ -1,0 +1,37 @@
+"""``python -m experiments``: lists the experiments, or runs one."""
+
+import importlib
+import json
+import sys
+
+from experiments import options as command_line
+
+
+def main(arguments=None) -> int:
+    """Runs the command; returns its exit code."""
+    parser = command_line.parser()
+    options = parser.parse_args(arguments)
+    known = command_line.experiments()
+    if options.experiment is None:
+        for name, text in known.items():
+            print(f"{name}\n    {command_line.first_line(text)}\n    {command_line.usual_time(text)}")
+        return 0
+    if options.experiment not in known:
+        import difflib
+
+        close = difflib.get_close_matches(options.experiment, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        return command_line.fail(f"experiment must be one of {', '.join(known)}, got {options.experiment!r}{hint}")
+    try:
+        report = importlib.import_module(f"experiments.{options.experiment}").run(options)
+    except (ValueError, OSError) as error:
+        return command_line.fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted: the same command continues the run", file=sys.stderr)
+        return 130
+    print(json.dumps(report.json(), allow_nan=False) if options.json else report.text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""The options that all experiments share, and what a sweep on the command line means."""
+
+import argparse
+import ast
+import pathlib
+import sys
+
+FOLDER = pathlib.Path(__file__).parent
+INTERNAL = ("__init__", "__main__", "options", "report")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line and exit code 2."""
+
+    def error(self, message: str):
+        """Says what is wrong and ends."""
+        sys.exit(fail(f"{self.prog}: {message}"))
+
+
+def fail(message: str) -> int:
+    """Prints an error as one line on stderr; returns the exit code of bad input."""
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    return 2
+
+
+def experiments() -> dict[str, str]:
+    """Name -> docstring of every experiment, without importing any."""
+    files = sorted(path for path in FOLDER.glob("*.py") if path.stem not in INTERNAL)
+    return {path.stem: ast.get_docstring(ast.parse(path.read_text())) or "" for path in files}
+
+
+def positive(text: str) -> int:
+    """A positive integer, for argparse."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be a positive integer, got {text!r}")
+    return value
+
+
+def swept(text: str) -> tuple[str, list]:
+    """NAME=a,b,c as (NAME, [a, b, c]), for argparse."""
+    name, equals, values = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"must look like NAME=a,b,c, got {text!r}")
+    if not values:
+        raise argparse.ArgumentTypeError(f"of {name} must hold at least one value, got {text!r}")
+    return name, [scalar(value) for value in values.split(",")]
+
+
+def scalar(text: str):
+    """An int, a float, True, False, None or, failing these, the text itself."""
+    words = {"True": True, "true": True, "False": False, "false": False, "None": None, "none": None}
+    if text in words:
+        return words[text]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def parser() -> Parser:
+    """The command line of ``python -m experiments``."""
+    listing = "\n".join(f"  {name:<24}{first_line(text)}\n{'':<26}{usual_time(text)}" for name, text in experiments().items())
+    made = Parser(
+        prog="python -m experiments",
+        description="Runs an experiment: a table on stdout, a run folder with figures. Experiments:\n\n" + listing,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("experiment", nargs="?", help="which one; none lists them")
+    made.add_argument("--seeds", type=positive, metavar="N", help="seeds per config (each experiment has its default)")
+    made.add_argument("--steps", type=positive, metavar="N", help="updates per lane")
+    made.add_argument("--eval-every", type=positive, metavar="N", help="steps between evaluations")
+    made.add_argument("--sweep", type=swept, action="append", default=[], metavar="NAME=a,b,c",
+                      help="values of a hyper-parameter, swept or a default so far; may be given again for others")  # fmt: skip
+    made.add_argument(
+        "--out", type=pathlib.Path, metavar="DIR", help="run folder (default: under runs/, named after the options)"
+    )
+    made.add_argument("--quick", action="store_true", help="few seeds and steps: shows that it works, proves nothing")
+    made.add_argument("--json", action="store_true", help="the result as JSON on stdout")
+    made.add_argument("--lane-size", type=positive, metavar="N", help="lanes vmapped together (for experts)")
+    made.add_argument("--shapes", choices=("auto", "pad", "bucket"), default="auto",
+                      help="how sizes that could share a program are grouped (for experts)")  # fmt: skip
+    return made
+
+
+def first_line(docstring: str) -> str:
+    """The question an experiment asks."""
+    return docstring.splitlines()[0] if docstring else ""
+
+
+def usual_time(docstring: str) -> str:
+    """The line of a docstring that says how long the experiment takes."""
+    return next((line.strip() for line in docstring.splitlines() if line.startswith("Time:")), "")
+
+
+def merge_sweeps(sweep: dict, defaults: dict, given: list[tuple[str, list]]) -> tuple[dict, dict]:
+    """The experiment's sweep and defaults with those of the command line in their place.
+
+    Raises:
+      ValueError: a name that is neither swept nor a default.
+    """
+    from jaxdl.checks import unknown
+    from jaxdl.spec import SETTINGS
+
+    sweep, defaults = dict(sweep), dict(defaults)
+    for name, values in given:
+        if name not in sweep and name not in defaults and name not in SETTINGS:
+            raise unknown("hyper-parameter", name, dict.fromkeys((*sweep, *defaults, *SETTINGS)))
+        defaults.pop(name, None)
+        sweep[name] = values
+    return sweep, defaults
+
+
+def run_folder(options, sweep: dict, usual: dict) -> pathlib.Path:
+    """Where a run goes: ``--out``, or a folder named after what makes it another study than the usual one.
+
+    Seeds and swept values may grow within a folder; steps, evaluations, shapes and axes may not differ.
+    """
+    if options.out is not None:
+        return options.out
+    parts = [options.experiment, *(["quick"] if options.quick else [])]
+    parts += [f"{name}={value}" for name in ("steps", "eval_every", "lane_size") if (value := getattr(options, name)) is not None]
+    parts += [options.shapes] * (options.shapes != "auto") + [f"by-{name}" for name in sweep if name not in usual]
+    return pathlib.Path("runs") / "-".join(parts)

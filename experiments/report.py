@@ -1,0 +1,58 @@
+"""What an experiment hands back: rows for JSON, text for people, figures for the run folder."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxdl import stats
+from jaxdl.study import Result
+
+
+class Report(NamedTuple):
+    """An experiment's findings."""
+
+    experiment: str
+    run: str
+    rows: list[dict]
+    text: str
+
+    def json(self) -> dict:
+        """The findings as plain JSON; what is infinite or missing is null."""
+        return {"experiment": self.experiment, "run": self.run, "rows": plain(self.rows)}
+
+
+def plain(value: Any):
+    """A value as JSON knows it: numpy scalars as Python's, NaN and infinity as None."""
+    if isinstance(value, dict):
+        return {str(name): plain(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [plain(part) for part in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def metric_entry(values, diverged, higher_is_better: bool, published: float | None = None) -> dict:
+    """A metric's distribution over seeds, with the place of a published number in it."""
+    summary = stats.summarise(values, diverged, higher_is_better)
+    entry = {name: getattr(summary, name) for name in ("mean", "sd", "median", "iqm", "iqm_interval")}
+    place = None if published is None else stats.percentile(stats.ranked(values, diverged, higher_is_better), published)
+    return {**entry, "published": published, "published_percentile": place}
+
+
+def rows_of(result: Result, entries: Callable[[dict, np.ndarray], dict]) -> list[dict]:
+    """One row a config: its values, n, survived, and what `entries` makes of (config, rows of its lanes)."""
+    rows = []
+    for config in result.configs:
+        lanes = result.rows(config)
+        alive = int((~result.diverged[lanes]).sum())
+        rows.append({**config, "n": len(lanes), "survived": alive, **entries(config, lanes)})
+    return rows
+
+
+def inside(entry: dict, level: float = 95.0) -> bool | None:
+    """Whether a published number lies within the middle `level` % of the seeds; None where none was published."""
+    place = entry["published_percentile"]
+    return None if place is None else (100 - level) / 2 <= place <= (100 + level) / 2

@@ -1,0 +1,200 @@
+"""Result: what a study found, one row a lane."""
+
+import pathlib
+
+import numpy as np
+
+from jaxdl import manifest as manifests
+from jaxdl import plots, stats, store, tables
+from jaxdl.checks import unknown
+from jaxdl.manifest import config_key
+
+LOWER_IS_BETTER = ("loss", "error", "norm")
+
+
+class Result:
+    """What a study found.
+
+    Attributes:
+      lanes: list of dicts with every swept name, seed, status (``"finished"`` or ``"diverged"``) and diverged_at.
+      history: name -> float32 (lanes, evaluations), rows aligned with `lanes`.
+      steps: the step of each column, (evaluations,); (lanes, evaluations) with -1 beyond a lane's end where
+        configs have their own schedules.
+      axes: the swept names.
+      path: the run folder, or None.
+    """
+
+    def __init__(self, lanes: list[dict], history: dict[str, np.ndarray], steps: np.ndarray, axes, path=None):
+        self.lanes, self.history, self.steps, self.axes, self.path = lanes, history, steps, tuple(axes), path
+
+    def __repr__(self) -> str:
+        return f"Result({len(self.lanes)} lanes, {len(self.configs)} configs, {len(self.history)} metrics)"
+
+    @property
+    def configs(self) -> list[dict]:
+        """The configs, in order."""
+        return list({config_key(lane, self.axes): {name: lane[name] for name in self.axes} for lane in self.lanes}.values())
+
+    @property
+    def diverged(self) -> np.ndarray:
+        """Which lanes have diverged, (lanes,) bool."""
+        return np.array([lane["status"] == "diverged" for lane in self.lanes], bool)
+
+    def rows(self, config: dict) -> np.ndarray:
+        """The row numbers of the lanes that have these values, in the order of their seeds.
+
+        Raises:
+          ValueError: an unknown name, or no such lane.
+        """
+        chosen = [row for row, lane in enumerate(self.lanes) if match([lane], config)]
+        if not chosen:
+            raise ValueError(f"config must fit some lane, got {config}; configs are {self.configs[:5]}")
+        return np.array(sorted(chosen, key=lambda row: self.lanes[row]["seed"]))
+
+    def metric(self, name: str) -> np.ndarray:
+        """A metric's curves, (lanes, evaluations)."""
+        if name not in self.history:
+            raise unknown("metric", name, self.history)
+        return self.history[name]
+
+    def final(self, name: str) -> np.ndarray:
+        """A metric at each lane's last evaluation, (lanes,)."""
+        curves = self.metric(name)
+        last = self.steps.shape[-1] - 1 if self.steps.ndim == 1 else (self.steps >= 0).sum(axis=1) - 1
+        return curves[np.arange(len(curves)), last]
+
+    def summary(self, name: str, config: dict) -> stats.Summary:
+        """The distribution over seeds of a metric's last value."""
+        rows = self.rows(config)
+        return stats.summarise(self.final(name)[rows], self.diverged[rows], higher_is_better(name))
+
+    def table(self, name: str) -> tables.Table:
+        """A metric's last value by config: n, survived, mean, sd, median, IQM with its 95 % interval."""
+        rows = [(config, self.summary(name, config)) for config in self.configs]
+        return tables.summary_table(f"{name} at the last evaluation", self.axes, rows)
+
+    def compare(self, name: str, a: dict, b: dict) -> stats.Comparison:
+        """Two configs on the seeds that both have: a - b, and the probability that a is better."""
+        sides = []
+        for config in (a, b):
+            rows = self.rows(config)
+            seeds = [self.lanes[row]["seed"] for row in rows]
+            if len(set(seeds)) != len(seeds):
+                raise ValueError(f"config must name one config, got {config}, which fits {len(match(self.configs, config))}")
+            sides.append(dict(zip(seeds, rows, strict=True)))
+        common = sorted(set(sides[0]) & set(sides[1]))
+        left, right = ([side[seed] for seed in common] for side in sides)
+        values, lost = self.final(name), self.diverged
+        return stats.compare(values[left], values[right], lost[left], lost[right], higher_is_better(name))
+
+    def best(self, name: str, over: str) -> list[dict]:
+        """The config with the best median, for every combination of the axes other than `over`.
+
+        Raises:
+          ValueError: a test metric (choosing by it would leak the test set), or an axis that is not swept.
+        """
+        if name.startswith("test_"):
+            raise ValueError(
+                f"metric must not be of the test split, got {name!r}: choose by a valid_ metric (valid_fraction above 0)"
+            )
+        self.metric(name)
+        if over not in self.axes:
+            raise unknown("axis", over, self.axes)
+        groups: dict[tuple, list[dict]] = {}
+        for config in self.configs:
+            groups.setdefault(config_key(config, [axis for axis in self.axes if axis != over]), []).append(config)
+        sign = 1 if higher_is_better(name) else -1
+        return [max(configs, key=lambda config: sign * self.summary(name, config).median) for configs in groups.values()]
+
+    def plot(self, name: str):
+        """The median curve of every config with bands that hold 50 and 90 % of its lanes: a matplotlib Figure."""
+        made, axes = plots.figure(width=8, height=5)
+        configs = self.configs
+        for config, colour in zip(configs, plots.colours(len(configs)), strict=True):
+            rows = self.rows(config)
+            steps = self.steps if self.steps.ndim == 1 else self.steps[rows[0]]
+            shown = steps >= 0
+            label = ", ".join(f"{key}={value}" for key, value in config.items()) or "all lanes"
+            curves = self.metric(name)[rows][:, shown]
+            plots.band(axes[0, 0], steps[shown], curves, f"{label} (n={len(rows)})", colour, diverged=self.lost(rows)[:, shown],
+                       higher_is_better=higher_is_better(name))  # fmt: skip
+        plots.style(axes[0, 0], f"{name}: median, middle 50 % and 90 % of seeds", "step", name)
+        if len(configs) <= 12:
+            axes[0, 0].legend(fontsize=plots.FONT - 2)
+        return made
+
+    def lost(self, rows) -> np.ndarray:
+        """Which of the lanes have diverged by each evaluation, (rows, evaluations) bool."""
+        at = np.array([np.inf if self.lanes[row]["diverged_at"] is None else self.lanes[row]["diverged_at"] for row in rows])
+        steps = self.steps if self.steps.ndim == 1 else self.steps[rows]
+        return np.broadcast_to(steps, (len(rows), self.steps.shape[-1])) > at[:, None]
+
+
+def load(path) -> Result:
+    """Reads a run back, finished or not, under any version of jax.
+
+    Raises:
+      ValueError: there is no run in that folder.
+    """
+    run = pathlib.Path(path)
+    manifest = store.read_manifest(run)
+    if manifest is None:
+        raise ValueError(f"path must be a run folder, got {path}, which has no {store.MANIFEST}")
+    return collect(manifest, {number: store.read_block(run, number) for number in store.finished_blocks(run)}, run)
+
+
+def collect(manifest: dict, blocks: dict[int, dict], path=None, configs=None, seeds=None) -> Result:
+    """The result that blocks hold, by config and then by seed; only those of `configs` and `seeds` where given."""
+    known = {config_key(config): number for number, config in enumerate(manifest["configs"])}
+    order = list(known.values()) if configs is None else [known[config_key(config)] for config in configs]
+    rank = {number: place for place, number in enumerate(order)}
+    found = []  # (rank of the config, seed, block, row in it)
+    for number, block in blocks.items():
+        for row, (config, seed) in enumerate(zip(block["config"].tolist(), block["seed"].tolist(), strict=True)):
+            if config in rank and (seeds is None or seed in seeds):
+                found.append((rank[config], seed, number, row))
+    found.sort()
+    lanes = [_lane(manifest, blocks[number], row) for _, _, number, row in found]
+    schedules = {n: manifests.program_of(manifest, n).schedule.due() for n in range(len(manifest["programs"]))}
+    owner = manifests.owners(manifest)
+    steps = _steps([schedules[owner[order[place]]] for place, *_ in found])
+    return Result(lanes, _history(blocks, found, steps.shape[-1]), steps, manifest["axes"], path)
+
+
+def _lane(manifest: dict, block: dict, row: int) -> dict:
+    at = int(block["diverged_at"][row])
+    status = {"status": "finished", "diverged_at": None} if at < 0 else {"status": "diverged", "diverged_at": at}
+    return {**manifest["configs"][int(block["config"][row])], "seed": int(block["seed"][row]), **status}
+
+
+def _history(blocks: dict[int, dict], found: list, columns: int) -> dict[str, np.ndarray]:
+    history: dict[str, np.ndarray] = {}
+    for place, (_, _, number, row) in enumerate(found):
+        for key, values in blocks[number].items():
+            if key.startswith("history/"):
+                name = key.removeprefix("history/")
+                if name not in history:
+                    history[name] = np.full((len(found), columns), np.nan, np.float32)
+                history[name][place, : values.shape[1]] = values[row]
+    return history
+
+
+def _steps(schedules: list[tuple]) -> np.ndarray:
+    """The step of each column: shared by all lanes, or one row a lane that ends in -1."""
+    if len(set(schedules)) <= 1:
+        return np.array(schedules[0] if schedules else (), np.int64)
+    widest = max(map(len, schedules))
+    return np.array([[*due, *[-1] * (widest - len(due))] for due in schedules])
+
+
+def higher_is_better(metric: str) -> bool:
+    """Whether larger values of a metric are better: all but losses, errors and norms."""
+    return not any(word in metric for word in LOWER_IS_BETTER)
+
+
+def match(configs, wanted: dict) -> list[dict]:
+    """The configs that have the wanted values."""
+    for name in wanted:
+        if configs and name not in configs[0]:
+            raise unknown("axis", name, configs[0])
+    return [config for config in configs if all(config[name] == value for name, value in wanted.items())]

@@ -100,7 +100,8 @@ def likely_protocol(rows: list[dict]) -> list[tuple[dict, int, int]]:
 
 def named(protocol: dict) -> str:
     """A protocol in words."""
-    return ", ".join(f"{name} {value}" for name, value in protocol.items()) or "the one protocol run"
+    words = [f"{name.replace('_', ' ')} {value}" for name, value in protocol.items()]
+    return ", ".join(words) or "the one protocol run"
 
 
 def sentence(likely: list[tuple[dict, int, int]]) -> str:
@@ -117,27 +118,34 @@ def sentence(likely: list[tuple[dict, int, int]]) -> str:
 def table(result: Result, rows: list[dict]) -> tables.Table:
     """All figures of a row, R1's number and its percentile beside ours."""
     columns = (
-        *result.axes, "n", "survived", "test acc: mean", "sd", "median", "IQM", "95 % interval", "R1", "pct",
-        "steps to 90 %: median", "5-95 %", "never", "R1", "pct", "final loss: median", "R1", "pct", "batch loss: min", "max",
+        *(name.replace("_", " ") for name in result.axes), "n", "survived",
+        "test acc", "median", "IQM [95 %]", "R1 (pct)",
+        "steps to 90 %", "never", "R1 (pct)", "final loss", "R1 (pct)", "batch loss",
     )  # fmt: skip
-    return tables.Table("Batch size on two moons (R1: published number, pct: its percentile among the seeds)", columns,
-                        tuple(table_row(result, row) for row in rows))  # fmt: skip
+    title = (
+        "Batch size on two moons. test acc: mean (sd); steps to 90 %: median [5 %, 95 %]; final loss: median, train;\n"
+        "batch loss: smallest to largest; R1 (pct): the published number and its percentile among the seeds"
+    )
+    return tables.Table(title, columns, tuple(table_row(result, row) for row in rows))
 
 
 def table_row(result: Result, row: dict) -> tuple:
     """One line of the table."""
     accuracy, reached, loss = (row[metric] for metric in METRICS)
+    cell, extremes = tables.cell, row["batch_loss"]
+    low, high = reached["quantiles"]
     return (
         *(row[name] for name in result.axes), row["n"], row["survived"],
-        *(accuracy[name] for name in ("mean", "sd", "median", "iqm", "iqm_interval")), *place(accuracy),
-        reached["median"], tuple(float(q) for q in reached["quantiles"]), f"{reached['never_reached']:.0%}", *place(reached),
-        loss["median"], *place(loss), row["batch_loss"]["smallest"], row["batch_loss"]["largest"],
+        f"{accuracy['mean']:.3f} ({accuracy['sd']:.3f})", f"{accuracy['median']:.3f}",
+        f"{accuracy['iqm']:.3f} [{accuracy['iqm_interval'][0]:.3f}, {accuracy['iqm_interval'][1]:.3f}]", place(accuracy),
+        f"{cell(float(reached['median']))} [{cell(float(low))}, {cell(float(high))}]", f"{reached['never_reached']:.0%}", place(reached),
+        loss["median"], place(loss), f"{cell(extremes['smallest'])} to {cell(extremes['largest'])}",
     )  # fmt: skip
 
 
-def place(entry: dict) -> tuple:
-    """A published number and its percentile."""
-    return entry["published"], entry["published_percentile"]
+def place(entry: dict) -> str:
+    """A published number with its percentile."""
+    return "-" if entry["published"] is None else f"{entry['published']:g} ({entry['published_percentile']:.3g})"
 
 
 def figures(study: Study, result: Result, protocol: dict | None) -> dict:
@@ -174,10 +182,12 @@ def curves(result: Result, configs, metrics, where: str, log: bool = False):
         if log:
             panel.set_yscale("log")
         else:
-            panel.set_ylim(0.4, 1.01)
+            panel.set_ylim(0.6, 1.005)
     axes[0, 0].legend(fontsize=plots.FONT - 2)
     n = len(result.rows(configs[0]))
-    finding = f"Final median {metrics[-1].replace('_', ' ')} {min(ends):.3g} to {max(ends):.3g} over batch sizes, n={n} each"
+    finding = (
+        f"Final median {metrics[-1].replace('_', ' ')}: {min(ends):.3g} to {max(ends):.3g} over batch sizes, n={n} seeds each"
+    )
     made.suptitle(finding + where, fontsize=plots.FONT + 1)
     return made
 
@@ -187,8 +197,11 @@ def finals(result: Result):
     groups: dict[tuple, list[dict]] = {}
     for config in result.configs:
         groups.setdefault(protocol_of(config), []).append(config)
-    made, axes = plots.figure(1, len(groups), width=5.0, sharey=True)
-    for panel, (protocol, configs) in zip(axes[0], groups.items(), strict=True):
+    columns = min(2, len(groups))
+    made, axes = plots.figure(-(-len(groups) // columns), columns, width=6.5, height=3.6, sharey=True)
+    for panel in axes.flat[len(groups) :]:
+        panel.set_visible(False)
+    for panel, (protocol, configs) in zip(axes.flat, groups.items(), strict=False):
         values = [result.final("test_accuracy")[result.rows(config)] for config in configs]
         sizes = [config.get("batch_size", "") for config in configs]
         plots.distributions(panel, values, [str(size) for size in sizes], plots.colours(len(configs)))

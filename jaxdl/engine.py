@@ -148,5 +148,10 @@ def _train(compiled: Compiled, seeds, hp, steps: int, advance: Callable):
         lane = jax.block_until_ready(compiled.segment(lane, dataset, seeds, hp, np.int32(start), np.int32(stop)))
         seconds = time.perf_counter() - begin
         advance(min(stop, steps) - start)
-        start, length = stop, max(1, min(4 * length, int(length * SEGMENT_SECONDS / max(seconds, 1e-6))))
+        start, length = stop, next_length(stop - start, seconds)
     return lane
+
+
+def next_length(steps: int, seconds: float) -> int:
+    """Steps of the next segment, so that it takes about `SEGMENT_SECONDS`; at most four times the last one's."""
+    return max(1, min(4 * steps, int(steps * SEGMENT_SECONDS / max(seconds, 1e-6))))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxdl import train
+from jaxdl import losses, train
 from jaxdl.checks import integer, positive_int
 from jaxdl.hp import Hyperparameters, Refused
 from jaxdl.sampling import seed_key
@@ -93,9 +93,24 @@ def make_plan(spec: Spec, lane_size: int | None = None) -> Plan:
         program for configs in groups.values() for program in _classify(spec, configs, _candidates(spec, configs), {}, read)
     ]
     check_read(spec, read)
+    check_targets(spec, programs)
     if lane_size is not None:
         programs = [program._replace(lane_size=lane_size) for program in programs]
     return Plan(tuple(programs), len(spec.seeds))
+
+
+def check_targets(spec: Spec, programs: list[Program]):
+    """Raises where shared class numbers lie beyond a model's outputs."""
+    for program in programs:
+        recipe = concrete_recipe(spec, program.configs[0])
+        data = recipe.task.data
+        if callable(data) or recipe.task.loss is not losses.cross_entropy:
+            continue
+        params, state = jax.eval_shape(recipe.model.init, seed_key(0))
+        outputs, _ = jax.eval_shape(recipe.model.apply, params, state, data.train_x)
+        largest = max(int(np.max(targets)) for _, targets in train.splits(data).values())
+        if largest >= outputs.shape[0]:
+            raise ValueError(f"targets must be class numbers below the model's {outputs.shape[0]} outputs, got {largest}")
 
 
 def _frozen(value):

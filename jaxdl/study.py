@@ -48,7 +48,7 @@ class Study:
             "reduction": reduction,
             "sampling": sampling,
         }
-        self._spec = declare(task, model, optimizer, settings, record, defaults, sweep, seeds)
+        self.spec = declare(task, model, optimizer, settings, record, defaults, sweep, seeds)
         self._shapes = one_of("shapes", shapes, ("auto", "pad", "bucket"))
         self._lane_size = None if lane_size is None else positive_int("lane_size", lane_size)
         self._plan: planning.Plan | None = None
@@ -56,7 +56,7 @@ class Study:
     def plan(self) -> planning.Plan:
         """What is traced, what is static and why, and the programs that follow; nothing is run."""
         if self._plan is None:
-            self._plan = planning.make_plan(self._spec, self._lane_size)
+            self._plan = planning.make_plan(self.spec, self._lane_size)
         return self._plan
 
     def run(self, path=None, progress: bool = False) -> Result:
@@ -73,9 +73,9 @@ class Study:
         engine.use_cache()
         run = None if path is None else pathlib.Path(path)
         manifest = self._open(run)
-        wanted = {manifests.config_key(config) for config in self._spec.configs}
+        wanted = {manifests.config_key(config) for config in self.spec.configs}
         mine = {number for number, config in enumerate(manifest["configs"]) if manifests.config_key(config) in wanted}
-        seeds = set(self._spec.seeds)
+        seeds = set(self.spec.seeds)
         blocks = {
             number: block
             for number, block in enumerate(manifests.blocks_of(manifest))
@@ -94,24 +94,24 @@ class Study:
                     "finished": now,
                 }
                 store.write_block(run, number, arrays, event)
-        return collect(manifest, done, run, self._spec.configs, seeds)
+        return collect(manifest, done, run, self.spec.configs, seeds)
 
     def _open(self, run: pathlib.Path | None) -> dict:
         """The manifest of the run with this study's lanes in it, on disk where there is a folder."""
         stored = None if run is None else store.read_manifest(run)
         if stored is not None:
-            manifests.check_same(stored, self._spec, self._lane_size, run)
+            manifests.check_same(stored, self.spec, self._lane_size, run)
         elif run is not None and run.exists() and (not run.is_dir() or any(run.iterdir())):
             raise ValueError(f"path must be a new folder or one that holds this study, got {run}, which holds something else")
-        manifest = manifests.grow(stored or manifests.empty(self._spec), self._spec, self._planned)
+        manifest = manifests.grow(stored or manifests.empty(self.spec), self.spec, self._planned)
         if stored is None:
-            manifest = {**manifest, "identity": manifests.identity(manifest, self._spec)}
+            manifest = {**manifest, "identity": manifests.identity(manifest, self.spec)}
         if run is not None and manifest != stored:
             store.write_manifest(run, manifest)
         return manifest
 
     def _planned(self, spec) -> planning.Plan:
-        return self.plan() if spec.configs == self._spec.configs else planning.make_plan(spec, self._lane_size)
+        return self.plan() if spec.configs == self.spec.configs else planning.make_plan(spec, self._lane_size)
 
     def _compute(self, manifest: dict, missing: dict, devices, progress: bool):
         """Trains the missing blocks: yields (number, arrays, seconds)."""
@@ -122,7 +122,7 @@ class Study:
         }
         total = sum(len(lanes) * programs[program].schedule.steps * programs[program].work for program, lanes in missing.values())
         with show_progress(progress, total) as shown:
-            compiled = engine.compile_programs(self._spec, programs, devices)
+            compiled = engine.compile_programs(self.spec, programs, devices)
             for number, (program_number, lanes) in missing.items():
                 program, future = programs[program_number], compiled[program_number]
                 if not future.done():
@@ -132,16 +132,16 @@ class Study:
                 begin = time.perf_counter()
                 named = [(manifest["configs"][config], seed) for config, seed in lanes]
                 advance = lambda steps, work=program.work: shown.advance(steps * work)  # noqa: E731
-                chunks = list(engine.run_lanes(self._spec, program, ready, named, advance))
+                chunks = list(engine.run_lanes(self.spec, program, ready, named, advance))
                 yield number, _block_arrays(chunks, lanes), time.perf_counter() - begin
 
     def recipe(self, config: dict) -> Recipe:
         """What a config trains with: its task, model and optimizer, made with concrete values."""
-        return planning.concrete_recipe(self._spec, self._one(config))
+        return planning.concrete_recipe(self.spec, self._one(config))
 
     def _one(self, config: dict) -> dict:
         """The study's config that has these values."""
-        chosen = match(self._spec.configs, config)
+        chosen = match(self.spec.configs, config)
         if len(chosen) != 1:
             raise ValueError(f"config must name one of the study's configs, got {config}, which fits {len(chosen)}")
         return chosen[0]
@@ -160,8 +160,8 @@ class Study:
         engine.use_cache()
         chosen = self._one(config)
         program = next(program for program in self.plan().programs if chosen in program.configs)
-        compiled = engine.compile_programs(self._spec, {0: program}, devices)[0].result()
-        (lane,) = engine.run_lanes(self._spec, program, compiled, [(chosen, int(seed))], lambda steps: None)
+        compiled = engine.compile_programs(self.spec, {0: program}, devices)[0].result()
+        (lane,) = engine.run_lanes(self.spec, program, compiled, [(chosen, int(seed))], lambda steps: None)
         lane = jax.tree.map(lambda leaf: leaf[0], lane)
         return lane.params, lane.state, lane.history
 

@@ -37,7 +37,7 @@ def cell(value: Any) -> str:
         return "never" if value > 0 else "diverged"
     if isinstance(value, tuple):
         return "[" + ", ".join(cell(part) for part in value) + "]"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value + 0.0:.4g}" if isinstance(value, float) else str(value)  # + 0.0: no negative zero
 
 
 def summary_table(metric: str, axes, rows) -> Table:

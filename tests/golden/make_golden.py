@@ -1,0 +1,63 @@
+"""Loss trajectories of PyTorch, kept as the reference of tests/test_golden.py.
+
+Needs ``pip install torch==2.13.0``, which the tests do not. Run once, by hand, from the repository root:
+
+    python tests/golden/make_golden.py
+
+It writes one small .npz a case next to itself: settings, data, initial weights, the rows of every batch, the losses.
+"""
+
+import pathlib
+
+import numpy as np
+import torch
+
+STEPS = 100
+CASES = {
+    "relu": {"hidden": (20,), "samples": 200, "batch_size": 32, "learning_rate": 0.1, "momentum": 0.0, "reduction": "mean"},
+    "tanh": {"hidden": (8, 8), "samples": 60, "batch_size": 60, "learning_rate": 0.005, "momentum": 0.0, "reduction": "sum"},
+    "sigmoid": {"hidden": (16,), "samples": 100, "batch_size": 16, "learning_rate": 1.0, "momentum": 0.9, "reduction": "mean"},
+}
+ACTIVATIONS = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh, "sigmoid": torch.nn.Sigmoid}
+
+
+def half_circles(rng, samples: int):
+    """Two noisy half circles: float32 (2, samples) and class numbers (samples,)."""
+    targets = rng.integers(0, 2, samples)
+    angle = np.pi * rng.random(samples)
+    x = np.where(targets == 0, [np.cos(angle), np.sin(angle)], [1 - np.cos(angle), 0.5 - np.sin(angle)])
+    return (x + 0.1 * rng.normal(size=x.shape)).astype(np.float32), targets
+
+
+def trajectory(activation: str, seed: int, hidden, samples, batch_size, learning_rate, momentum, reduction) -> dict:
+    """The arrays of one case."""
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    x, targets = half_circles(rng, samples)
+    rows = np.stack([rng.permutation(samples)[:batch_size] for _ in range(STEPS)])
+    linear = [torch.nn.Linear(into, out) for into, out in zip((2, *hidden), (*hidden, 2), strict=True)]
+    between = [module for layer in linear[:-1] for module in (layer, ACTIVATIONS[activation]())]
+    model = torch.nn.Sequential(*between, linear[-1])
+    start = {f"{name}_{number}": getattr(layer, name).detach().numpy().copy()
+             for number, layer in enumerate(linear) for name in ("weight", "bias")}  # fmt: skip
+    optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=momentum)
+    losses = []
+    for batch in rows:
+        loss = torch.nn.functional.cross_entropy(
+            model(torch.from_numpy(x[:, batch].T)), torch.from_numpy(targets[batch]), reduction=reduction
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item() / (batch_size if reduction == "sum" else 1))
+    settings = {"activation": activation, "learning_rate": learning_rate, "momentum": momentum, "reduction": reduction}
+    return {**settings, **start, "x": x, "targets": targets.astype(np.int8), "rows": rows.astype(np.uint8),
+            "loss": np.float32(losses)}  # fmt: skip
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for seed, (name, case) in enumerate(CASES.items()):
+        arrays = trajectory(name, seed, **case)
+        np.savez_compressed(pathlib.Path(__file__).with_name(f"{name}.npz"), **arrays)
+        print(f"{name}: mean loss {arrays['loss'][0]:.4f} -> {arrays['loss'][-1]:.4f} in {STEPS} steps")

@@ -1,0 +1,127 @@
+"""A lane's bits do not depend on what runs beside it, on segments, on devices or on a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from jaxdl import Study, engine, load, models, tasks
+
+WIDE = dict(  # wide enough for a change in vectorisation to show in the last bits
+    task=tasks.moons(200, 0.1),
+    model=models.mlp(2, (256, 256), 2),
+    optimizer=lambda hp: optax.sgd(hp.learning_rate),
+    batch_size=16,
+    steps=7,
+    eval_every=3,
+)
+
+
+def bits(result, seed, learning_rate):
+    (row,) = [r for r, lane in enumerate(result.lanes) if lane["seed"] == seed and lane["learning_rate"] == learning_rate]
+    return {name: values[row].tobytes() for name, values in result.history.items()}
+
+
+@pytest.fixture(scope="module")
+def few():
+    return Study(**WIDE, sweep={"learning_rate": [0.1]}, seeds=10).run()
+
+
+def test_number_of_seeds_changes_no_bit(few):
+    many = Study(**WIDE, sweep={"learning_rate": [0.1]}, seeds=1000).run()
+    for seed in range(10):
+        assert bits(few, seed, 0.1) == bits(many, seed, 0.1)
+
+
+def test_a_diverged_neighbour_changes_no_bit(few):
+    beside = Study(**WIDE, sweep={"learning_rate": [0.1, 1e30]}, seeds=10).run()
+    lost = [lane for lane in beside.lanes if lane["learning_rate"] == 1e30]
+    assert all(lane["status"] == "diverged" and lane["diverged_at"] == 0 for lane in lost)
+    assert all(bits(few, seed, 0.1) == bits(beside, seed, 0.1) for seed in range(10))
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_segments_of_any_length_change_no_bit(few, length, monkeypatch):
+    whole = engine.next_length
+    monkeypatch.setattr(engine, "next_length", lambda *args: length)
+    cut = Study(**WIDE, sweep={"learning_rate": [0.1]}, seeds=3).run()
+    assert whole is not engine.next_length
+    assert all(bits(few, seed, 0.1) == bits(cut, seed, 0.1) for seed in range(3))
+
+
+def test_replay_gives_the_bits_of_the_run_and_the_weights_behind_them(few):
+    study = Study(**WIDE, sweep={"learning_rate": [0.1]}, seeds=10)
+    params, state, history = study.replay({"learning_rate": 0.1}, seed=7)
+    assert {name: values.tobytes() for name, values in history.items()} == bits(few, 7, 0.1)
+    recipe = study.recipe({"learning_rate": 0.1})
+    from jaxdl.sampling import seed_key
+
+    data = recipe.task.data(seed_key(7))
+    outputs, _ = recipe.model.apply(params, state, data.test_x)
+    assert np.mean(outputs.argmax(axis=0) == data.test_targets) == pytest.approx(history["test_accuracy"][-1], abs=1e-6)
+
+
+def test_one_compile_a_program():
+    compiled = []
+    study = Study(**{**WIDE, "batch_size": None}, defaults={}, sweep={"learning_rate": [0.1, 0.01], "batch_size": [8, 16]}, seeds=40)
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, seconds, **kw: compiled.append(kw.get("fun_name")) if event.endswith("backend_compile_duration") else None
+    )
+    try:
+        study.plan()
+        study.run()
+    finally:
+        jax.monitoring.clear_event_listeners()
+    assert len(study.plan().programs) == 2
+    assert len([name for name in compiled if name is None or "segment" in str(name)]) >= 2
+    assert len([name for name in compiled if "segment" in str(name)]) == 2
+    assert len([name for name in compiled if "init" in str(name)]) == 1
+
+
+SCRIPT = """
+import sys, optax
+from jaxdl import Study, models, tasks
+Study(task=tasks.moons(200, 0.1), model=models.mlp(2, (64, 64), 2), optimizer=optax.sgd(0.1), sweep={"batch_size": [16, 160]},
+      seeds=40, steps=int(sys.argv[2]), eval_every=2, lane_size=1).run(sys.argv[1])
+"""
+
+
+def start(folder, steps=6, devices=2):
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": str(devices), "XDG_CACHE_HOME": str(folder.parent / "cache")}
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder), str(steps)], env=environment)
+
+
+def blocks(folder):
+    return {path.name: path.read_bytes() for path in sorted((folder / "blocks").glob("*.npz"))}
+
+
+def test_two_devices_or_four_change_no_byte(tmp_path):
+    for devices in (2, 4):
+        assert start(tmp_path / str(devices), devices=devices).wait(timeout=300) == 0
+    assert len(blocks(tmp_path / "2")) == 6
+    assert blocks(tmp_path / "2") == blocks(tmp_path / "4")
+
+
+def test_a_killed_run_continues_to_the_same_bytes(tmp_path):
+    assert start(tmp_path / "whole", 200).wait(timeout=300) == 0
+    process = start(tmp_path / "killed", 200)
+    while not list((tmp_path / "killed" / "blocks").glob("0*.npz")) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run was over before it could be killed"
+    partial = load(tmp_path / "killed")
+    assert 0 < len(partial.lanes) < 80
+    kept = {name: (tmp_path / "killed" / "blocks" / name).stat().st_mtime_ns for name in blocks(tmp_path / "killed")}
+    assert start(tmp_path / "killed", 200).wait(timeout=300) == 0
+    assert blocks(tmp_path / "killed") == blocks(tmp_path / "whole")
+    events = [json.loads(line) for line in (tmp_path / "killed" / "events.jsonl").read_text().splitlines()]
+    assert sorted(event["block"] for event in events) == list(range(6))
+    still = [name for name, when in kept.items() if (tmp_path / "killed" / "blocks" / name).stat().st_mtime_ns == when]
+    assert len(still) >= len(kept) - 1  # at most the block that was written but not yet announced is done again

@@ -1,0 +1,92 @@
+"""The command line: help without jax, valid JSON, one-line errors, figures; and the README's example."""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def command(*arguments, folder=ROOT):
+    return subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, cwd=folder, timeout=300)
+
+
+def test_help_and_list_do_not_import_jax():
+    for arguments in (["--help"], [], ["batch_size", "--help"]):
+        code = f"import runpy, sys; sys.argv = ['experiments', *{arguments!r}]\n"
+        code += "try: runpy.run_module('experiments', run_name='__main__')\nexcept SystemExit as end: assert not end.code\n"
+        code += "assert not {'jax', 'numpy', 'matplotlib'} & set(sys.modules)"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+        assert "batch_size" in done.stdout
+        assert "Time:" in done.stdout
+
+
+def test_batch_size_prints_json_and_nothing_else(tmp_path):
+    done = command("experiments", "batch_size", "--quick", "--steps", "30", "--seeds", "3", "--json", "--out", str(tmp_path / "run"))
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert report["experiment"] == "batch_size"
+    assert report["run"] == str(tmp_path / "run")
+    row = next(row for row in report["rows"] if (row["batch_size"], row["learning_rate"], row["reduction"]) == (800, 0.1, "mean"))
+    assert (row["n"], row["survived"]) == (3, 3)
+    assert set(row["test_accuracy"]) >= {"mean", "sd", "median", "iqm", "iqm_interval", "published", "published_percentile"}
+    assert 0 <= row["test_accuracy"]["median"] <= 1
+    assert row["test_accuracy"]["published"] == 0.99
+    assert len(row["test_accuracy"]["iqm_interval"]) == 2
+    assert set(row["steps_to_90"]) >= {"median", "never_reached"}
+    assert "final_loss" in row
+    figures = sorted(path.name for path in (tmp_path / "run" / "figures").iterdir())
+    assert figures == ["accuracy.png", "boundaries.png", "final_accuracy.png", "loss.png"]
+    assert "batch_size" in (tmp_path / "run" / "manifest.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["batch_sise"], "did you mean 'batch_size'"),
+        (["batch_size", "--seeds", "0"], "--seeds: must be a positive integer, got '0'"),
+        (["batch_size", "--steps", "1.5"], "--steps: must be a positive integer, got '1.5'"),
+        (["batch_size", "--sweep", "batch_size=0"], "batch_size must be a positive integer, got 0"),
+        (["batch_size", "--sweep", "batch_size=801"], "batch_size must be an integer from 1 to 800, got 801"),
+        (["batch_size", "--sweep", "learning_rate=-1"], "learning_rate must be a finite number above 0, got -1"),
+        (["batch_size", "--sweep", "learning_rate=nan"], "learning_rate must be a finite number above 0, got nan"),
+        (["batch_size", "--sweep", "learning_rate="], "must hold at least one value"),
+        (["batch_size", "--sweep", "widht=3"], "did you mean 'width'"),
+        (["batch_size", "--lane-size", "-4"], "--lane-size: must be a positive integer, got '-4'"),
+    ],
+)
+def test_bad_input_is_one_line_on_stderr_and_exit_2(arguments, message, tmp_path):
+    done = command("experiments", *arguments, *(["--out", str(tmp_path / "run")] if len(arguments) > 1 else []))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.strip().splitlines()
+    assert message in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_readme_example_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[:1]
+    small = example.replace("seeds=1000", "seeds=8").replace("steps=1500", "steps=12").replace("eval_every=50", "eval_every=6")
+    assert small.count("seeds=8") == small.count("steps=12") == 1
+    exec(compile(small, "README.md", "exec"), {})
+    assert (tmp_path / "runs" / "batch_size" / "manifest.json").exists()
+
+
+def test_the_readme_names_files_that_exist():
+    text = (ROOT / "README.md").read_text()
+    listed = re.findall(r"^\s+([a-z_]+/[a-z_]*|[a-z_]+\.py)\s{2,}\S", text, re.MULTILINE)
+    assert len(listed) > 15
+    names = {path.name for path in ROOT.rglob("*.py") if ".venv" not in path.parts}
+    folders = {"jaxdl/", "experiments/", "benchmarks/", "tests/", "data/", "models/"}
+    assert not [name for name in listed if name not in names and name not in folders]
+    for command_line in re.findall(r"python -m (experiments|benchmarks) ([a-z_]+)", text):
+        assert (ROOT / command_line[0] / f"{command_line[1]}.py").exists()
+    for figure in re.findall(r"!\[.*?\]\((.*?)\)", text):
+        assert (ROOT / figure).exists()

@@ -1,0 +1,58 @@
+"""Whole training runs against PyTorch: the same weights, batches and settings give the same losses (see golden/make_golden.py)."""
+
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxdl import losses, models, train
+from jaxdl.layers import Dense
+from jaxdl.types import Dataset, Task
+
+GOLDEN = sorted((pathlib.Path(__file__).parent / "golden").glob("*.npz"))
+
+
+def stored_batches(dataset, key, step, batch_size):
+    """The rows that the reference took at this step; the data set carries them as a third split."""
+    rows = dataset.valid_x[step]
+    return dataset.train_x[:, rows], dataset.train_targets[rows], jnp.ones(len(rows))
+
+
+def losses_of_steps(golden) -> np.ndarray:
+    """The loss of every step of `train.step` from the stored weights."""
+    layers = [Dense(golden[f"weight_{number}"], golden[f"bias_{number}"]) for number in range(3) if f"bias_{number}" in golden]
+    hidden = tuple(len(layer.bias) for layer in layers[:-1])
+    model = models.mlp(2, hidden, 2, activation=str(golden["activation"]))._replace(init=lambda key: (tuple(layers), ()))
+    optimizer = optax.sgd(float(golden["learning_rate"]), momentum=float(golden["momentum"]))
+    task = Task(None, stored_batches, losses.cross_entropy, {})
+    rows = golden["rows"].astype(np.int32)
+    recipe = train.Recipe(task, model, optimizer, rows.shape[1], str(golden["reduction"]))
+    dataset = Dataset(golden["x"], golden["targets"].astype(np.int32), None, None, rows, None)
+    keys = train.streams(jax.random.key(0))
+
+    @jax.jit
+    def run(dataset):
+        start = train.init(recipe, jax.random.key(0), dataset, train.Schedule(1, 1))
+
+        def one(lane, index):
+            lane = train.step(recipe, lane._replace(running=start.running), dataset, keys, index)
+            return lane, lane.running["batch_loss"].total
+
+        return jax.lax.scan(one, start, jnp.arange(len(rows)))[1]
+
+    return np.asarray(run(jax.tree.map(jnp.asarray, dataset)))
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_losses_are_those_of_pytorch_step_by_step(path):
+    with np.load(path) as file:
+        golden = dict(file)
+    assert golden["loss"][-10:].mean() < 0.8 * golden["loss"][:10].mean()  # a run that learns
+    np.testing.assert_allclose(losses_of_steps(golden), golden["loss"], rtol=1e-4)
+
+
+def test_the_reference_runs_are_here():
+    assert [path.stem for path in GOLDEN] == ["relu", "sigmoid", "tanh"]

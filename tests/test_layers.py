@@ -1,0 +1,115 @@
+"""Initial schemes against their closed forms, affine maps and dropout against hand computation, padding."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from jaxdl import models
+from jaxdl.layers import ACTIVATIONS, INITS, Dense, dense, dropout, init_dense, keep, normal
+from jaxdl.types import Padded
+
+SCHEMES = {**INITS, "normal": normal(0.3)}
+OUT, IN = 150, 60
+WEIGHTS = {
+    "normal": stats.norm(0, 0.3),
+    "he_normal": stats.norm(0, np.sqrt(2 / IN)),
+    "xavier_uniform": stats.uniform(-np.sqrt(6 / (IN + OUT)), 2 * np.sqrt(6 / (IN + OUT))),
+    "torch": stats.uniform(-1 / np.sqrt(IN), 2 / np.sqrt(IN)),
+}
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_weights_have_the_closed_form_distribution(name):
+    weight = np.asarray(init_dense(jax.random.key(1), OUT, IN, SCHEMES[name]).weight)
+    expected = WEIGHTS[name]
+    assert weight.shape == (OUT, IN)
+    assert weight.dtype == np.float32
+    assert stats.kstest(weight.ravel(), expected.cdf).pvalue > 1e-3
+    assert weight.std() == pytest.approx(expected.std(), rel=0.03)
+    assert weight.min() >= expected.support()[0] - 1e-6
+    assert weight.max() <= expected.support()[1] + 1e-6
+    assert abs(np.corrcoef(weight[0], weight[1])[0, 1]) < 0.5
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_biases_are_zero_or_those_of_torch(name):
+    layer = init_dense(jax.random.key(2), 2000, 4, SCHEMES[name])
+    if name == "torch":
+        assert stats.kstest(layer.bias, stats.uniform(-0.5, 1).cdf).pvalue > 1e-3
+        assert abs(np.corrcoef(layer.bias, layer.weight[:, 0])[0, 1]) < 0.1
+    else:
+        assert not layer.bias.any()
+    assert init_dense(jax.random.key(2), 3, 4, SCHEMES[name], bias=False).bias is None
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_a_padded_init_is_the_plain_one_and_zero_beyond(name):
+    padded = jax.jit(lambda out, into: init_dense(jax.random.key(3), Padded(out, 6), Padded(into, 5), SCHEMES[name]))
+    for out, into in ((6, 5), (4, 3), (1, 1)):
+        plain, found = init_dense(jax.random.key(3), out, into, SCHEMES[name]), padded(out, into)
+        np.testing.assert_allclose(found.weight[:out, :into], plain.weight, rtol=1e-6)
+        np.testing.assert_allclose(found.bias[:out], plain.bias, rtol=1e-6)
+        assert not found.weight[out:].any()
+        assert not found.weight[:, into:].any()
+        assert not found.bias[out:].any()
+
+
+def test_dense_by_hand():
+    x = jnp.array([[1.0, 0.0, -1.0], [2.0, 1.0, 0.5]])  # three examples
+    weight = jnp.array([[1.0, -1.0], [0.0, 2.0], [3.0, 4.0], [0.5, 0.0]])
+    expected = [[-1.0, -1.0, -1.5], [4.0, 2.0, 1.0], [11.0, 4.0, -1.0], [0.5, 0.0, -0.5]]
+    np.testing.assert_array_equal(dense(Dense(weight, None), x), expected)
+    bias = jnp.array([1.0, 2.0, 3.0, 4.0])
+    np.testing.assert_array_equal(dense(Dense(weight, bias), x), np.array(expected) + np.arange(1, 5)[:, None])
+
+
+def test_keep_by_hand():
+    x = jnp.arange(1.0, 7.0).reshape(2, 3)
+    assert keep(x, 2) is x
+    np.testing.assert_array_equal(keep(x, Padded(1, 2)), [[1, 2, 3], [0, 0, 0]])
+    np.testing.assert_array_equal(keep(x, Padded(2, 3), axis=1), [[1, 2, 0], [4, 5, 0]])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("relu", lambda z: np.maximum(z, 0)),
+        ("tanh", np.tanh),
+        ("sigmoid", lambda z: 1 / (1 + np.exp(-z))),
+        ("identity", lambda z: z),
+        ("gelu", lambda z: z * stats.norm.cdf(z)),
+        ("silu", lambda z: z / (1 + np.exp(-z))),
+    ],
+)
+def test_activations_by_formula(name, expected):
+    z = np.linspace(-4, 4, 33)
+    np.testing.assert_allclose(ACTIVATIONS[name](jnp.asarray(z, jnp.float32)), expected(z), atol=1e-3 if name == "gelu" else 1e-6)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.2, 0.75])
+def test_dropout_zeroes_its_share_and_keeps_the_mean(rate):
+    x = jnp.full((50, 400), 3.0)
+    dropped = np.asarray(jax.jit(dropout)(x, jax.random.key(0), rate))
+    zeros = dropped == 0
+    np.testing.assert_allclose(dropped[~zeros], 3 / (1 - rate), rtol=1e-6)
+    assert stats.binomtest(int(zeros.sum()), zeros.size, rate).pvalue > 1e-3
+    assert dropped.mean() == pytest.approx(3, rel=0.03)
+
+
+def test_dropout_drops_the_same_places_of_a_wider_layer():
+    wide, *parts = jax.jit(lambda: [dropout(jnp.ones(shape), jax.random.key(1), 0.5) for shape in ((9, 20), (4, 20), (9, 7))])()
+    for part in parts:
+        np.testing.assert_array_equal(part, wide[: part.shape[0], : part.shape[1]])
+
+
+def test_dropout_of_an_mlp_is_on_in_training_only_and_differs_by_layer():
+    keep_all = {"hidden": (30, 30), "activation": "identity", "init": lambda key, out, into: Dense(jnp.eye(out, into), jnp.zeros(out))}
+    with_dropout, without = models.mlp(30, outputs=30, dropout_rate=0.5, **keep_all), models.mlp(30, outputs=30, **keep_all)
+    params, state = without.init(jax.random.key(0))
+    x = jnp.ones((30, 100))
+    np.testing.assert_array_equal(with_dropout.apply(params, state, x)[0], without.apply(params, state, x)[0])
+    dropped, _ = with_dropout.apply(params, state, x, key=jax.random.key(0), train=True)
+    assert set(np.unique(dropped)) == {0.0, 4.0}  # two independent masks of a half: a quarter is left, times 2 * 2
+    assert np.mean(dropped == 4) == pytest.approx(0.25, abs=0.03)

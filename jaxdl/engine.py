@@ -127,14 +127,19 @@ def run_lanes(spec: Spec, program: planning.Program, compiled: Compiled, lanes, 
     Yields:
       A `Lane` of numpy arrays per chunk, trimmed to its real lanes.
     """
-    size = compiled.lanes
-    for begin in range(0, len(lanes), size):
-        real = lanes[begin : begin + size]
-        full = [real[index % len(real)] for index in range(size)]
-        seeds = np.array([seed for _, seed in full], np.uint32)
-        hp = planning.hp_columns(spec, program, [config for config, _ in full])
-        trained = _train(compiled, seeds, hp, program.schedule.steps, lambda steps, n=len(real): advance(steps * n))
-        yield jax.tree.map(lambda leaf, n=len(real): np.asarray(leaf)[:n], trained)
+    for begin in range(0, len(lanes), compiled.lanes):
+        real = lanes[begin : begin + compiled.lanes]
+        yield _run_chunk(spec, program, compiled, real, advance)
+
+
+def _run_chunk(spec: Spec, program: planning.Program, compiled: Compiled, real, advance: Callable):
+    """Trains up to a chunk of lanes, padded with copies of them."""
+    count = len(real)
+    full = [real[index % count] for index in range(compiled.lanes)]
+    seeds = np.array([seed for _, seed in full], np.uint32)
+    hp = planning.hp_columns(spec, program, [config for config, _ in full])
+    trained = _train(compiled, seeds, hp, program.schedule.steps, lambda steps: advance(steps * count))
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[:count], trained)
 
 
 def _train(compiled: Compiled, seeds, hp, steps: int, advance: Callable):

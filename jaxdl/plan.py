@@ -18,7 +18,7 @@ from jaxdl.sampling import seed_key
 from jaxdl.spec import SETTINGS, Spec, check_read, settings_of, values_of
 from jaxdl.types import Dataset, Model, Task
 
-CACHE_BYTES = 1_000_000  # of a core's cache that one step's widest array may fill
+CACHE_BYTES = 300_000  # that one step's widest array may fill, over all lanes of a chunk: measured best with 2 MB of L2 a core
 ENCODED = {"reduction": ("mean", "sum")}  # settings that lanes may carry as the number of their value
 
 

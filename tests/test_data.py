@@ -16,19 +16,17 @@ from jaxdl.types import Dataset
 RNG = np.random.default_rng(0)
 
 
-def labelled_points(x, targets):
-    """(points, features) and targets as a sorted array of (point, label) rows."""
-    table = np.column_stack([np.round(x, 4), targets])
-    return table[np.lexsort(table.T)]
-
-
 @pytest.mark.parametrize("samples", [40, 41])
 def test_moons_without_noise_are_those_of_scikit_learn(samples):
     x, targets = moons(seed_key(0), samples, 0.0)
     assert (x.shape, x.dtype, targets.dtype) == ((2, samples), jnp.float32, jnp.int32)
-    expected = labelled_points(*make_moons(samples, shuffle=False, noise=None))
-    np.testing.assert_allclose(labelled_points(np.asarray(x.T), targets), expected, atol=2e-4)
-    assert np.any(np.diff(targets) < 0)  # shuffled, not class after class
+    expected_x, expected_targets = make_moons(samples, shuffle=False, noise=None)
+    distance = np.abs(np.asarray(x.T)[:, None] - expected_x).max(axis=2)
+    partner = distance.argmin(axis=1)
+    assert distance.min(axis=1).max() < 1e-6
+    assert sorted(partner) == list(range(samples))
+    assert sorted(partner) != partner.tolist()  # shuffled
+    np.testing.assert_array_equal(targets, expected_targets[partner])
 
 
 def test_moons_noise_is_normal_with_its_sd():
@@ -43,7 +41,7 @@ def test_moons_noise_is_normal_with_its_sd():
 def test_moons_are_drawn_anew_for_every_key():
     datasets = jax.jit(jax.vmap(lambda seed: tasks.moons(60).data(seed_key(seed))))(jnp.uint32([0, 1, 0]))
     np.testing.assert_array_equal(datasets.train_x[0], datasets.train_x[2])
-    assert not np.isclose(datasets.train_x[0], datasets.train_x[1]).any(axis=1).all()
+    assert not np.isclose(datasets.train_x[0], datasets.train_x[1]).all(axis=0).any()
 
 
 @given(n=st.integers(3, 200), test=st.floats(0.1, 0.6), valid=st.floats(0, 0.3))
@@ -117,12 +115,15 @@ def with_one(value):
     [
         ("X", {"X": with_one(np.nan)}),
         ("X", {"X": with_one(np.inf)}),
+        ("X", {"X": with_one(1e39)}),  # infinite as float32
         ("y", {"y": with_one(-np.inf)[:, 1]}),
         ("X and y", {"y": GOOD_Y[:9]}),
         ("X", {"X": np.zeros((0, 2)), "y": GOOD_Y[:0]}),
         ("y", {"y": GOOD_Y - 1}),
+        ("y", {"y": GOOD_Y + 2**32}),  # 0 and 1 as int32
         ("y", {"y": GOOD_Y[:, None]}),
         ("X", {"X": [["a", "b"]] * 10}),
+        ("X", {"X": [[0.0, 1.0], [2.0]] * 5}),
         ("X", {"X": np.float64(1.0)}),
         ("test_fraction", {"test_fraction": 1.0}),
         ("test_fraction", {"test_fraction": "0.2"}),

@@ -26,8 +26,8 @@ def main(arguments=None) -> int:
         report = importlib.import_module(f"experiments.{options.experiment}").run(options)
     except (ValueError, OSError) as error:
         return command_line.fail(str(error))
-    except KeyboardInterrupt:
-        print("interrupted: the same command continues the run", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(str(interrupt) or "interrupted: the same command continues the run", file=sys.stderr)
         return 130
     print(json.dumps(report.json(), allow_nan=False) if options.json else report.text)
     return 0

@@ -70,7 +70,9 @@ def test_replay_gives_the_bits_of_the_run_and_the_weights_behind_them(few):
 
 def test_one_compile_a_program():
     compiled = []
-    study = Study(**{**WIDE, "batch_size": None}, defaults={}, sweep={"learning_rate": [0.1, 0.01], "batch_size": [8, 16]}, seeds=40)
+    study = Study(
+        **{**WIDE, "batch_size": None}, defaults={}, sweep={"learning_rate": [0.1, 0.01], "batch_size": [8, 16]}, seeds=40
+    )
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, seconds, **kw: compiled.append(kw.get("fun_name")) if event.endswith("backend_compile_duration") else None
     )
@@ -89,7 +91,7 @@ SCRIPT = """
 import sys, optax
 from jaxdl import Study, models, tasks
 Study(task=tasks.moons(200, 0.1), model=models.mlp(2, (64, 64), 2), optimizer=optax.sgd(0.1), sweep={"batch_size": [16, 160]},
-      seeds=40, steps=int(sys.argv[2]), eval_every=2, lane_size=1).run(sys.argv[1])
+      seeds=40, steps=int(sys.argv[2]), eval_every=2, lane_size=1, shapes="bucket").run(sys.argv[1])
 """
 
 

@@ -24,6 +24,9 @@ def main(arguments=None) -> int:
         return command_line.fail(f"experiment must be one of {', '.join(known)}, got {options.experiment!r}{hint}")
     try:
         report = importlib.import_module(f"experiments.{options.experiment}").run(options)
+    except command_line.Stop as stop:
+        print(stop, file=sys.stdout if options.plan else sys.stderr)
+        return 0
     except (ValueError, OSError) as error:
         return command_line.fail(str(error))
     except KeyboardInterrupt as interrupt:

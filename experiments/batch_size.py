@@ -13,7 +13,7 @@ Expected: at rate 0.1, averaged, the median test accuracy is 0.985 for batch 1 a
 import numpy as np
 import optax
 
-from experiments.options import merge_sweeps, run_folder
+from experiments.options import merge_sweeps, run_folder, run_study
 from experiments.report import Report, inside, metric_entry, rows_of
 from jaxdl import Study, models, plots, stats, tables, tasks
 from jaxdl.sampling import seed_key
@@ -50,7 +50,7 @@ def build(options) -> tuple[Study, dict]:
 def run(options) -> Report:
     study, sweep = build(options)
     folder = run_folder(options, sweep, SWEEP)
-    result = study.run(folder, progress=True)
+    result = run_study(study, folder, options)
     rows = rows_of(result, lambda config, lanes: entries(result, config, lanes))
     likely = likely_protocol(rows)
     for name, figure in figures(study, result, likely[0][0] if likely else None).items():

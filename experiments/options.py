@@ -83,6 +83,10 @@ def parser() -> Parser:
     made.add_argument("--quick", action="store_true", help="few seeds and steps: shows that it works, proves nothing")
     made.add_argument("--json", action="store_true", help="the result as JSON on stdout")
     made.add_argument("--lane-size", type=positive, metavar="N", help="lanes vmapped together (for experts)")
+    made.add_argument(
+        "--shard", metavar="I/N", help="train only every N-th block, from the I-th; found in SLURM's and Open MPI's environment"
+    )
+    made.add_argument("--plan", action="store_true", help="show what would be traced, padded and compiled, and stop")
     made.add_argument("--shapes", choices=("auto", "pad", "bucket"), default="auto",
                       help="how sizes that could share a program are grouped (for experts)")  # fmt: skip
     return made
@@ -114,6 +118,25 @@ def merge_sweeps(sweep: dict, defaults: dict, given: list[tuple[str, list]]) -> 
         defaults.pop(name, None)
         sweep[name] = values
     return sweep, defaults
+
+
+class Stop(Exception):
+    """Ends a command early with something to say: a plan was asked for, or other shards still have blocks to train."""
+
+
+def run_study(study, folder: pathlib.Path, options):
+    """Runs a study the way the options ask for, progress on stderr; returns its Result.
+
+    Raises:
+      Stop: the plan was asked for, or this is a shard and blocks of other shards are missing.
+    """
+    if options.plan:
+        raise Stop(str(study.plan(measure=True)))
+    result = study.run(folder, progress=True, shard=options.shard)
+    wanted = len(study.spec.configs) * len(study.spec.seeds)
+    if len(result.lanes) < wanted:
+        raise Stop(f"this shard is done: {len(result.lanes)} of {wanted} lanes are stored in {folder}")
+    return result
 
 
 def run_folder(options, sweep: dict, usual: dict) -> pathlib.Path:

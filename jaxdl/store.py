@@ -133,7 +133,8 @@ def write_checkpoint(run: pathlib.Path, number: int, arrays: dict[str, np.ndarra
 def read_checkpoint(run: pathlib.Path, number: int) -> dict[str, Any] | None:
     """The state of a block that was running; None where there is none that can be read."""
     try:
-        with np.load(checkpoint_path(run, number), allow_pickle=False) as file:
+        content = io.BytesIO(checkpoint_path(run, number).read_bytes())
+        with np.load(content, allow_pickle=False) as file:
             return dict(file)
     except (OSError, ValueError, zipfile.BadZipFile, KeyError):
         return None

@@ -261,13 +261,13 @@ class Study:
 
     def _compare(self, config: dict, seed: int, history: dict, progress: bool):
         """Reports how a replayed lane differs from the stored one, if there is one."""
-        rows = [] if self._last is None else [
-            row for row, lane in enumerate(self._last[1].lanes) if lane["seed"] == seed and match([lane], config)
-        ]  # fmt: skip
+        if self._last is None:
+            return
+        _, result = self._last
+        rows = [row for row, lane in enumerate(result.lanes) if lane["seed"] == seed and match([lane], config)]
         if not rows:
             return
-        stored = {name: values[rows[0]] for name, values in self._last[1].history.items()}
-        gaps = {name: largest_gap(values, stored[name]) for name, values in history.items()}
+        gaps = {name: largest_gap(values, result.history[name][rows[0]]) for name, values in history.items()}
         worst = max(gaps, key=lambda name: gaps[name])
         if gaps[worst]:
             warnings.warn(

@@ -18,6 +18,7 @@ from jaxdl.cost import Scaling, Work, program_seconds, work_of
 from jaxdl.program import ENCODED, Axis, Program, concrete_recipe, first_hp, lane_functions, maxima, value_of, whole
 from jaxdl.sampling import seed_key
 from jaxdl.spec import SETTINGS, Spec, check_read, settings_of
+from jaxdl.tables import plan_text
 
 SCHEDULES = ("steps", "eval_every", "sampling")
 CHECK_STEPS = 3
@@ -61,8 +62,6 @@ class Plan(NamedTuple):
         return max((found.bytes for found in self.measured), default=None)
 
     def __str__(self) -> str:
-        from jaxdl.tables import plan_text
-
         return plan_text(self)
 
 

@@ -157,7 +157,7 @@ def _fresh(random, key):
     Flax's own `reseed` gives equal keys to all streams of a name: two dropout layers would drop the same places.
     """
     leaves, structure = jax.tree.flatten(random)
-    return structure.unflatten([_stream(key, place, leaf) for place, leaf in enumerate(leaves)])
+    return jax.tree.unflatten(structure, [_stream(key, place, leaf) for place, leaf in enumerate(leaves)])
 
 
 def _stream(key, place: int, leaf):

@@ -5,6 +5,7 @@ import json
 import sys
 
 from experiments import options as command_line
+from jaxdl.cli import fail
 
 
 def main(arguments=None) -> int:
@@ -21,11 +22,11 @@ def main(arguments=None) -> int:
 
         close = difflib.get_close_matches(options.experiment, known, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        return command_line.fail(f"experiment must be one of {', '.join(known)}, got {options.experiment!r}{hint}")
+        return fail(f"experiment must be one of {', '.join(known)}, got {options.experiment!r}{hint}")
     try:
         report = importlib.import_module(f"experiments.{options.experiment}").run(options)
     except (ValueError, OSError) as error:
-        return command_line.fail(str(error))
+        return fail(str(error))
     except KeyboardInterrupt:
         print("interrupted: the same command continues the run", file=sys.stderr)
         return 130

@@ -129,11 +129,12 @@ def _nnx(maker) -> Model:
     from flax import nnx
 
     made = nnx.eval_shape(lambda: _made(maker, jax.random.key(0)))
-    graph, _, random, _ = nnx.split(made, nnx.Param, nnx.RngState, ...)
-    random, switches = nnx.to_pure_dict(random), functools.partial(_switches, type(made))
+    graph, *found = nnx.split(made, nnx.Param, nnx.RngState, ...)
+    random, switches = nnx.to_pure_dict(found[1]), functools.partial(_switches, type(made))
 
     def init(key):
-        _, params, _, state = nnx.split(_made(maker, key), nnx.Param, nnx.RngState, ...)
+        _, *found = nnx.split(_made(maker, key), nnx.Param, nnx.RngState, ...)
+        params, _, state = found
         return nnx.to_pure_dict(params), nnx.to_pure_dict(state) or ()
 
     def apply(params, state, x, *, key=None, train=False):

@@ -1,6 +1,7 @@
 """What the checks say where something is not as it should be: always an AssertionError of one line."""
 
 import contextlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,14 +24,20 @@ def named(caller: str, check: str):
 
 def same(found, expected, what: str, tolerance: float = TOLERANCE):
     """Raises where two trees differ in structure, shapes or values."""
-    if jax.tree.structure(found) != jax.tree.structure(expected):
-        raise AssertionError(f"{what} have another structure")
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        a, b = np.asarray(a), np.asarray(b)
+    same_structure(found, expected, what)
+    for left, right in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        a, b = np.asarray(left), np.asarray(right)
         if a.shape != b.shape:
             raise AssertionError(f"{what} have shape {a.shape} instead of {b.shape}")
         if not np.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True):
             raise AssertionError(f"{what} differ by up to {np.nanmax(np.abs(a * 1.0 - b)):.3g}")
+
+
+def same_structure(found, expected, what: str):
+    """Raises where two trees have their leaves in different places."""
+    left: Any = jax.tree.structure(found)
+    if left != jax.tree.structure(expected):
+        raise AssertionError(f"{what} have another structure")
 
 
 def finite(tree, what: str):

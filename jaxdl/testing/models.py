@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdl.sampling import seed_key
-from jaxdl.testing.compare import corner, finite, float32, named, same
+from jaxdl.testing.compare import corner, finite, float32, named, same, same_structure
 from jaxdl.types import Model, Padded
 
 PADDING_TOLERANCE = 1e-5
@@ -134,17 +134,17 @@ def _single(model: Model, x):
 
 def _gradients(model: Model, x):
     grads, params = _gradient(model, x, seed_key(0))
-    if jax.tree.structure(grads) != jax.tree.structure(params):
-        raise AssertionError("gradients have another structure")
+    same_structure(grads, params, "gradients")
     finite(grads, "gradients")
 
 
 def _state(model: Model, x):
     params, state = model.init(seed_key(0))
     _, after = model.apply(params, state, x, key=seed_key(1), train=True)
-    before, behind = (jax.tree.map(lambda leaf: (jnp.shape(leaf), jnp.result_type(leaf)), tree) for tree in (state, after))
-    if jax.tree.structure(state) != jax.tree.structure(after) or before != behind:
-        raise AssertionError(f"it is {behind} after a step in training and {before} before")
+    same_structure(after, state, "states after a step in training")
+    before, behind = ([(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)] for tree in (state, after))
+    if before != behind:
+        raise AssertionError(f"states after a step in training have shapes {behind} instead of {before}")
     same(model.apply(params, state, x)[1], state, "where train=False, states", tolerance=0.0)
 
 
@@ -159,8 +159,7 @@ def _padding(model_of, x, size: int, most: int):
 
     wide = jax.jit(padded_lane)(jnp.int32(size))
     for name, expected in plain.items():
-        if jax.tree.structure(wide[name]) != jax.tree.structure(expected):
-            raise AssertionError(f"{name} have another structure")
+        same_structure(wide[name], expected, name)
         live = jax.tree.map(lambda leaf, to: leaf[corner(to.shape)], wide[name], expected)
         same(live, expected, f"live {name}", PADDING_TOLERANCE)
         if name in ("params", "gradients"):

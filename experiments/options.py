@@ -3,24 +3,11 @@
 import argparse
 import ast
 import pathlib
-import sys
+
+from jaxdl.cli import Parser
 
 FOLDER = pathlib.Path(__file__).parent
 INTERNAL = ("__init__", "__main__", "options", "report")
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line and exit code 2."""
-
-    def error(self, message: str):
-        """Says what is wrong and ends."""
-        sys.exit(fail(f"{self.prog}: {message}"))
-
-
-def fail(message: str) -> int:
-    """Prints an error as one line on stderr; returns the exit code of bad input."""
-    print("error: " + " ".join(message.split()), file=sys.stderr)
-    return 2
 
 
 def experiments() -> dict[str, str]:

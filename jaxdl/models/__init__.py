@@ -1,5 +1,6 @@
 """Models as pairs of pure functions."""
 
+from jaxdl.models.from_flax import from_flax
 from jaxdl.models.mlp import mlp
 
-__all__ = ["mlp"]
+__all__ = ["from_flax", "mlp"]

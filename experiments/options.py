@@ -6,7 +6,7 @@ import pathlib
 import sys
 
 FOLDER = pathlib.Path(__file__).parent
-INTERNAL = ("__init__", "__main__", "options", "perceptrons", "report", "separability_figures")
+INTERNAL = ("__init__", "__main__", "grid_figures", "options", "perceptrons", "report", "separability_figures")
 
 
 class Parser(argparse.ArgumentParser):

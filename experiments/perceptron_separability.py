@@ -9,8 +9,8 @@ data of its example figure. The ceiling is the Bayes accuracy Phi(distance / 2 s
 
 Command: python -m experiments perceptron_separability
 Time: about 30 seconds on 2 CPU cores at the default 200 seeds.
-Expected: at distance 6 about 0.99 of the data sets are separable at variance 0.5 and none from variance 8 up; the mean
-test accuracy at variance 100 is 0.57, so that R1's 0.675 lies above the Bayes accuracy of 0.618.
+Expected: at variance 0.5 a quarter of the data sets converge at distance 3, 94 % at 4, all at 6; the mean test accuracy at
+variance 100 is 0.55 (sd 0.11): R1's 0.675 lies above the Bayes accuracy of 0.618 and above any mean of 20 runs.
 """
 
 import jax.numpy as jnp
@@ -18,8 +18,17 @@ import numpy as np
 
 from experiments.options import merge_sweeps, run_folder
 from experiments.perceptrons import (
-    RULES, accuracy_entry, check_configs, convergence, epochs_to_convergence, perceptron_study, place, product, shown,
-)  # fmt: skip
+    RULES,
+    accuracy_entry,
+    check_configs,
+    check_sweep,
+    convergence,
+    epochs_to_convergence,
+    perceptron_study,
+    place,
+    product,
+    shown,
+)
 from experiments.report import Report, metric_entry, rows_of
 from experiments.separability_figures import groups_figure, sweeps_figure
 from jaxdl import Study, tables, tasks
@@ -49,11 +58,16 @@ SEEDS = 200
 def build(options) -> tuple[dict[str, Study], dict]:
     """The two studies that the options ask for, and the sweep."""
     sweep, _ = merge_sweeps(SWEEP, {"learning_rate": 0.01}, options.sweep)
+    check_sweep(sweep, {"rule": RULES})
     if options.quick:
         sweep = {name: values if name == "rule" else values[:: max(1, len(values) // 3)] for name, values in sweep.items()}
     rest = {name: values for name, values in sweep.items() if name not in ("distance", "variance")}
     pairs = [{"distance": d, "variance": VARIANCE} for d in sweep["distance"]]
-    pairs += [{"distance": DISTANCE, "variance": v} for v in sweep["variance"] if (DISTANCE, v) not in {(p["distance"], p["variance"]) for p in pairs}]
+    pairs += [
+        {"distance": DISTANCE, "variance": v}
+        for v in sweep["variance"]
+        if (DISTANCE, v) not in {(p["distance"], p["variance"]) for p in pairs}
+    ]
     short = 10 if options.quick else 1
     made = {
         "sweeps": perceptron_study(
@@ -83,12 +97,16 @@ def grouped(hp):
 
 def run(options) -> Report:
     studies, sweep = build(options)
-    for study in studies.values():
-        check_configs(study)
+    check_configs(studies.values())
     folder = run_folder(options, sweep, SWEEP)
     results = {name: study.run(folder / name, progress=True) for name, study in studies.items()}
-    rows = [{"study": "sweeps", **row} for row in rows_of(results["sweeps"], lambda c, lanes: entries(results["sweeps"], c, lanes))]
-    rows += [{"study": "groups", **row} for row in rows_of(results["groups"], lambda c, lanes: group_entries(results["groups"], c, lanes))]
+    rows = [
+        {"study": "sweeps", **row} for row in rows_of(results["sweeps"], lambda c, lanes: entries(results["sweeps"], c, lanes))
+    ]
+    rows += [
+        {"study": "groups", **row}
+        for row in rows_of(results["groups"], lambda c, lanes: group_entries(results["groups"], c, lanes))
+    ]
     figures = {
         "sweeps": sweeps_figure(results["sweeps"], rows),
         "groups": groups_figure(studies["groups"], results["groups"], rows, GROUPS),
@@ -142,7 +160,19 @@ def cells(row: dict) -> tuple:
     )  # fmt: skip
 
 
-COLUMNS = ("n", "survived", "converged", "95 % interval", "epochs", "train acc", "test acc", "median", "Bayes", "R1 (pct)", "pct of means")
+COLUMNS = (
+    "n",
+    "survived",
+    "converged",
+    "95 % interval",
+    "epochs",
+    "train acc",
+    "test acc",
+    "median",
+    "Bayes",
+    "R1 (pct)",
+    "pct of means",
+)
 
 
 def sweeps_table(rows: list[dict]) -> tables.Table:
@@ -163,7 +193,9 @@ def sweeps_table(rows: list[dict]) -> tables.Table:
 def groups_table(rows: list[dict]) -> tables.Table:
     """R1's groups and the data of its example figure, 100 epochs."""
     body = [(row["rule"], row["group"], *cells(row)) for row in rows if row["study"] == "groups"]
-    return tables.Table("R1's three groups and the data of its example figure, 100 epochs", ("rule", "group", *COLUMNS), tuple(body))
+    return tables.Table(
+        "R1's three groups and the data of its example figure, 100 epochs", ("rule", "group", *COLUMNS), tuple(body)
+    )
 
 
 def sentence(rows: list[dict]) -> str:

@@ -1,6 +1,7 @@
 """What the perceptron experiments share: the update rules on one engine, when a lane has converged, a row's figures."""
 
 import itertools
+from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import optax
 
 from experiments.report import metric_entry
 from jaxdl import Study, losses, models, stats
+from jaxdl.checks import one_of
 from jaxdl.study import Result
 
 TRAIN, TEST = 160, 40  # points: 100 of each class, 80 and 20 of them
@@ -55,10 +57,18 @@ def perceptron_study(options, task, sweep, epochs: dict, every: dict, model=None
     )
 
 
-def check_configs(study: Study):
+def check_sweep(sweep: dict, allowed: dict):
+    """Raises a ValueError for a swept value that is not among the allowed ones of its name."""
+    for name, values in allowed.items():
+        for value in sweep[name]:
+            one_of(name, value, values)
+
+
+def check_configs(studies: Iterable[Study]):
     """Builds every config's task with its concrete values, so that one out of range is named before anything runs."""
-    for config in study.spec.configs:
-        study.recipe(config)
+    for study in studies:
+        for config in study.spec.configs:
+            study.recipe(config)
 
 
 def product(sweep: dict) -> list[dict]:

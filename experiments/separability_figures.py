@@ -3,6 +3,7 @@
 import numpy as np
 
 from jaxdl import plots, stats
+from jaxdl.data import bayes_accuracy
 from jaxdl.sampling import seed_key
 from jaxdl.study import Result, Study
 
@@ -24,7 +25,9 @@ def sweeps_figure(result: Result, rows: list[dict]):
         _ceiling(axes[1, column], chosen, name)
         claims = [(row[name], row["test_accuracy"]["published"]) for row in chosen if row["test_accuracy"]["published"]]
         if claims:
-            axes[1, column].plot(*zip(*claims, strict=True), "D", color="black", markerfacecolor="white", markersize=8, label="R1, 20 runs")
+            axes[1, column].plot(
+                *zip(*claims, strict=True), "D", color="black", markerfacecolor="white", markersize=8, label="R1, 20 runs"
+            )
         where = f"{name} ({fixed} {value:g})"
         plots.style(axes[0, column], f"Share that converges, by {name}", where, "share, 95 % interval")
         plots.style(axes[1, column], f"Test accuracy, by {name}: median, 50 and 90 %", where, "test accuracy (40 points)")
@@ -50,7 +53,14 @@ def _shares(panel, rows: list[dict], name: str, rule: str):
     ends = np.array([row["converged"]["interval"] for row in rows]).T
     label = {"online": "online, 100 epochs", "batch": "batch, 1000 epochs"}.get(rule, rule)
     panel.errorbar(
-        x, share, yerr=np.abs(ends - share), color=COLOURS[rule], marker=MARKS[rule], linestyle=LINES[rule], capsize=3, label=label
+        x,
+        share,
+        yerr=np.abs(ends - share),
+        color=COLOURS[rule],
+        marker=MARKS[rule],
+        linestyle=LINES[rule],
+        capsize=3,
+        label=label,
     )
     panel.set_ylim(-0.03, 1.03)
 
@@ -65,7 +75,10 @@ def _accuracies(panel, result: Result, rows: list[dict], name: str, rule: str):
 
 
 def _ceiling(panel, rows: list[dict], name: str):
-    panel.plot([row[name] for row in rows], [row["bayes_accuracy"] for row in rows], ":", color="black", linewidth=2, label="Bayes accuracy")
+    low, high = float(rows[0][name]), float(rows[-1][name])
+    fine = np.linspace(low, high, 200) if name == "distance" else np.geomspace(low, high, 200)
+    best = bayes_accuracy(fine, 0.5) if name == "distance" else bayes_accuracy(6.0, fine)
+    panel.plot(fine, best, ":", color="black", linewidth=2, label="Bayes accuracy")
 
 
 def groups_figure(study: Study, result: Result, rows: list[dict], names):
@@ -80,7 +93,15 @@ def groups_figure(study: Study, result: Result, rows: list[dict], names):
         _other_lines(panel, result, {"rule": rules[-1], "group": number})
         for rule in rules:
             params, _, _ = study.replay({"rule": rule, "group": number}, seed)
-            _line(panel, np.ravel(params.weight), float(params.bias[0]), color=COLOURS[rule], linestyle=LINES[rule], linewidth=2, label=rule)
+            _line(
+                panel,
+                np.ravel(params.weight),
+                float(params.bias[0]),
+                color=COLOURS[rule],
+                linestyle=LINES[rule],
+                linewidth=2,
+                label=rule,
+            )
         mine = [row for row in rows if row.get("group") == group]
         means = ", ".join(f"{row['rule']} {row['test_accuracy']['mean']:.1%}" for row in mine)
         plots.style(panel, f"{group} (seed {seed})\nmean test acc: {means}", "x1", "x2")

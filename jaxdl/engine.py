@@ -76,14 +76,14 @@ def compile_programs(spec: Spec, programs, devices) -> dict[int, Future]:
 
 def _once() -> Callable:
     """A function that compiles a lowered program, or waits for the thread that compiles the same text already."""
-    done: dict[str, Future] = {}
+    done: dict[tuple, Future] = {}
     lock = threading.Lock()
 
     def compile_once(lowered):
-        text = lowered.as_text()
+        program = (lowered.as_text(), lowered.in_tree, lowered.out_tree)  # empty optimizer states leave no trace in the text
         with lock:
-            first = text not in done
-            future = done.setdefault(text, Future())
+            first = program not in done
+            future = done.setdefault(program, Future())
         if first:
             try:
                 future.set_result(lowered.compile())

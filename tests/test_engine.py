@@ -70,7 +70,9 @@ def test_replay_gives_the_bits_of_the_run_and_the_weights_behind_them(few):
 
 def test_one_compile_a_program():
     compiled = []
-    study = Study(**{**WIDE, "batch_size": None}, defaults={}, sweep={"learning_rate": [0.1, 0.01], "batch_size": [8, 16]}, seeds=40)
+    study = Study(
+        **{**WIDE, "batch_size": None}, defaults={}, sweep={"learning_rate": [0.1, 0.01], "batch_size": [8, 16]}, seeds=40
+    )
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, seconds, **kw: compiled.append(kw.get("fun_name")) if event.endswith("backend_compile_duration") else None
     )

@@ -27,7 +27,9 @@ def test_help_and_list_do_not_import_jax():
 
 
 def test_batch_size_prints_json_and_nothing_else(tmp_path):
-    done = command("experiments", "batch_size", "--quick", "--steps", "30", "--seeds", "3", "--json", "--out", str(tmp_path / "run"))
+    done = command(
+        "experiments", "batch_size", "--quick", "--steps", "30", "--seeds", "3", "--json", "--out", str(tmp_path / "run")
+    )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
     assert report["experiment"] == "batch_size"

@@ -82,7 +82,9 @@ def test_gradients_are_those_of_backpropagation_by_hand(reduction):
     expected = []
     for number in (2, 1, 0):
         expected.append((delta @ inputs[number].T, delta.sum(axis=1)))  # linear: dW = delta x', db = sum of delta
-        delta = (LAYERS[number][0].T @ delta) * (pre[number - 1] > 0) if number else delta  # dx = W' delta, ReLU passes where z > 0
+        delta = (
+            (LAYERS[number][0].T @ delta) * (pre[number - 1] > 0) if number else delta
+        )  # dx = W' delta, ReLU passes where z > 0
     for found, (matrix, bias) in zip(step_gradients(LAYERS, "relu", reduction, EVERYTHING), reversed(expected), strict=True):
         np.testing.assert_allclose(found.weight, matrix, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(found.bias, bias, rtol=1e-4, atol=1e-5)
@@ -106,7 +108,9 @@ def test_the_backward_pass_of_each_module_by_hand():
 def test_losses_and_accuracy_by_hand():
     logits = jnp.array([[0.0, 3.0, 1.0, 500.0], [0.0, 1.0, 1.0, -500.0]])
     targets = jnp.array([0, 1, 1, 1])
-    np.testing.assert_allclose(losses.cross_entropy(logits, targets), [np.log(2), np.log1p(np.exp(2)), np.log(2), 1000], rtol=1e-6)
+    np.testing.assert_allclose(
+        losses.cross_entropy(logits, targets), [np.log(2), np.log1p(np.exp(2)), np.log(2), 1000], rtol=1e-6
+    )
     assert losses.accuracy(logits, targets).tolist() == [1, 0, 0, 0]  # a tie goes to the lower class
     assert losses.squared_error(logits, jnp.ones((2, 4))).tolist() == [2, 4, 0, 499**2 + 501**2]
     assert losses.squared_error(logits[:1], jnp.array([1.0, 1.0, 1.0, 1.0])).tolist() == [1, 4, 0, 499**2]

@@ -105,7 +105,11 @@ def test_dropout_drops_the_same_places_of_a_wider_layer():
 
 
 def test_dropout_of_an_mlp_is_on_in_training_only_and_differs_by_layer():
-    keep_all = {"hidden": (30, 30), "activation": "identity", "init": lambda key, out, into: Dense(jnp.eye(out, into), jnp.zeros(out))}
+    keep_all = {
+        "hidden": (30, 30),
+        "activation": "identity",
+        "init": lambda key, out, into: Dense(jnp.eye(out, into), jnp.zeros(out)),
+    }
     with_dropout, without = models.mlp(30, outputs=30, dropout_rate=0.5, **keep_all), models.mlp(30, outputs=30, **keep_all)
     params, state = without.init(jax.random.key(0))
     x = jnp.ones((30, 100))

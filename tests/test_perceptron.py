@@ -156,7 +156,9 @@ def _singular(c):
 
 def test_points_have_the_moments_asked_for_and_a_zero_covariance_is_a_point():
     means, covariances = [[-2.41, 0.89], [3.82, -0.95]], [[[0.66, -0.08], [-0.08, 0.53]], [[4.0, 1.5], [1.5, 0.6]]]
-    for part, mean, covariance in zip(gaussians(seed_key(0), means, covariances, (20_000, 20_000)), means, covariances, strict=True):
+    for part, mean, covariance in zip(
+        gaussians(seed_key(0), means, covariances, (20_000, 20_000)), means, covariances, strict=True
+    ):
         np.testing.assert_allclose(np.mean(part, axis=1), mean, atol=0.05)
         np.testing.assert_allclose(np.cov(part), covariance, atol=0.03 * np.trace(covariance))
         assert stats.kstest(np.asarray(part)[0], stats.norm(mean[0], np.sqrt(covariance[0][0])).cdf).pvalue > 1e-3

@@ -49,7 +49,18 @@ def outcomes(n, positions):
 
 @pytest.mark.parametrize(
     ("n", "positions"),
-    [(2, (0,)), (7, (0,)), (7, (6,)), (40, (11,)), (5, (0, 1)), (6, (0, 5)), (8, (2, 3)), (13, (4, 1)), (3, (0, 1, 2)), (4, (0, 1, 2, 3))],
+    [
+        (2, (0,)),
+        (7, (0,)),
+        (7, (6,)),
+        (40, (11,)),
+        (5, (0, 1)),
+        (6, (0, 5)),
+        (8, (2, 3)),
+        (13, (4, 1)),
+        (3, (0, 1, 2)),
+        (4, (0, 1, 2, 3)),
+    ],
 )
 def test_permute_is_uniform(n, positions):
     assert stats.chisquare(outcomes(n, positions)).pvalue > 1e-3

@@ -35,7 +35,10 @@ def run(tmp_path_factory):
 BAD = {
     "learning_rate negative": ({"sweep": {"learning_rate": [-0.1]}}, "learning_rate must be a finite number above 0, got -0.1"),
     "learning_rate zero": ({"defaults": {"learning_rate": 0, "width": 4}, "sweep": None}, "learning_rate must be .* got 0"),
-    "learning_rate infinite": ({"sweep": {"learning_rate": [math.inf]}}, "learning_rate must be a finite number above 0, got inf"),
+    "learning_rate infinite": (
+        {"sweep": {"learning_rate": [math.inf]}},
+        "learning_rate must be a finite number above 0, got inf",
+    ),
     "learning_rate nan": ({"sweep": {"learning_rate": [math.nan]}}, "learning_rate must be .*, got nan"),
     "batch_size zero": ({"sweep": {"batch_size": [0]}}, "batch_size must be a positive integer, got 0"),
     "batch_size no integer": ({"batch_size": 1.5, "sweep": None}, "batch_size must be a positive integer, got 1.5"),
@@ -50,8 +53,14 @@ BAD = {
     "sweep empty": ({"sweep": {"batch_size": []}}, "sweep of batch_size must hold at least one value"),
     "sweep list empty": ({"sweep": []}, "sweep must hold at least one config"),
     "sweep of a function": ({"sweep": {"activation": [max]}}, "give functions a label"),
-    "unknown name swept": ({"sweep": {"learning_rat": [0.1]}}, "unknown hyper-parameter 'learning_rat'.*did you mean 'learning_rate'"),
-    "unknown name read": ({"optimizer": lambda hp: optax.sgd(hp.lerning_rate)}, "unknown .*'lerning_rate'.*did you mean 'learning_rate'"),
+    "unknown name swept": (
+        {"sweep": {"learning_rat": [0.1]}},
+        "unknown hyper-parameter 'learning_rat'.*did you mean 'learning_rate'",
+    ),
+    "unknown name read": (
+        {"optimizer": lambda hp: optax.sgd(hp.lerning_rate)},
+        "unknown .*'lerning_rate'.*did you mean 'learning_rate'",
+    ),
     "reduction": ({"reduction": "men"}, "reduction must be one of 'mean', 'sum', got 'men'; did you mean 'mean'"),
     "sampling": ({"sampling": "shuffle"}, "sampling must be one of 'step', 'epoch', got 'shuffle'"),
     "shapes": ({"shapes": "padd"}, "shapes must be one of .*did you mean 'pad'"),
@@ -73,7 +82,9 @@ def test_lanes_history_and_steps_are_aligned(run):
     assert set(result.lanes[0]) == {"batch_size", "learning_rate", "seed", "status", "diverged_at"}
     assert result.steps.tolist() == [0, 4, 8, 10]
     assert all(values.shape == (20, 4) for values in result.history.values())
-    assert {"train_loss", "valid_accuracy", "test_accuracy", "batch_loss_min", "batch_loss_mean", "batch_loss_max"} <= set(result.history)
+    assert {"train_loss", "valid_accuracy", "test_accuracy", "batch_loss_min", "batch_loss_mean", "batch_loss_max"} <= set(
+        result.history
+    )
     first = [values[0] for name, values in result.history.items() if name.startswith("batch_loss")]
     assert np.isnan([curve[0] for curve in first]).all()
     assert np.isfinite([curve[1:] for curve in first]).all()
@@ -186,18 +197,32 @@ def test_axes_are_found_by_abstract_evaluation():
     found = study(
         task=lambda hp: tasks.moons(hp.samples, hp.noise),
         model=lambda hp: models.mlp(2, (hp.width,), 2, activation=hp.activation),
-        sweep={"noise": [0.1, 0.2], "samples": [100, 50], "activation": ["relu", "tanh"], "learning_rate": [0.1, 1], "reduction": ["mean", "sum"]},
+        sweep={
+            "noise": [0.1, 0.2],
+            "samples": [100, 50],
+            "activation": ["relu", "tanh"],
+            "learning_rate": [0.1, 1],
+            "reduction": ["mean", "sum"],
+        },
         batch_size=None,
     ).plan()
     kinds = {name: axis.kind for name, axis in found.programs[0].axes.items()}
-    assert kinds == {"noise": "traced", "samples": "static", "activation": "static", "learning_rate": "traced", "reduction": "traced"}
+    assert kinds == {
+        "noise": "traced",
+        "samples": "static",
+        "activation": "static",
+        "learning_rate": "traced",
+        "reduction": "traced",
+    }
     assert len(found.programs) == 4
     assert found.lanes == 32 * 5
     assert "static" in str(found)
 
 
 def test_settings_may_be_functions_of_hp_with_their_own_schedules():
-    result = study(sweep={"batch_size": [4, 60]}, steps=lambda hp: 120 // hp.batch_size, eval_every=lambda hp: max(1, 40 // hp.batch_size)).run()
+    result = study(
+        sweep={"batch_size": [4, 60]}, steps=lambda hp: 120 // hp.batch_size, eval_every=lambda hp: max(1, 40 // hp.batch_size)
+    ).run()
     assert result.steps.shape == (10, 4)
     assert result.steps[0].tolist() == [0, 10, 20, 30]
     assert result.steps[-1].tolist() == [0, 1, 2, -1]
@@ -209,7 +234,8 @@ def test_swept_functions_are_given_with_labels():
     import jax.numpy as jnp
 
     result = study(
-        model=lambda hp: models.mlp(2, (4,), 2, activation=hp.activation), sweep={"activation": {"sine": jnp.sin, "tanh": jnp.tanh}}
+        model=lambda hp: models.mlp(2, (4,), 2, activation=hp.activation),
+        sweep={"activation": {"sine": jnp.sin, "tanh": jnp.tanh}},
     ).run()
     assert {lane["activation"] for lane in result.lanes} == {"sine", "tanh"}
     assert np.ptp(result.final("test_loss")[[0, 5]]) > 0

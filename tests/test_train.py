@@ -48,7 +48,9 @@ def test_a_dataset_handed_in_is_trained_on():
     assert abs(train_on(seed_key(3), other)[2]["train_loss"][0] - train_on(seed_key(3))[2]["train_loss"][0]) > 1e-3
 
 
-@pytest.mark.parametrize(("steps", "every", "due"), [(6, 3, (0, 3, 6)), (7, 3, (0, 3, 6, 7)), (2, 5, (0, 2)), (3, 1, (0, 1, 2, 3))])
+@pytest.mark.parametrize(
+    ("steps", "every", "due"), [(6, 3, (0, 3, 6)), (7, 3, (0, 3, 6, 7)), (2, 5, (0, 2)), (3, 1, (0, 1, 2, 3))]
+)
 def test_columns_are_the_steps_0_k_2k_and_the_last(steps, every, due):
     assert train.Schedule(steps, every).due() == due
     params, _, history = trained(steps=steps, eval_every=every, record=RECORD)

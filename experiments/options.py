@@ -7,7 +7,7 @@ import pathlib
 from jaxdl.cli import Parser
 
 FOLDER = pathlib.Path(__file__).parent
-INTERNAL = ("__init__", "__main__", "options", "report")
+INTERNAL = ("__init__", "__main__", "grid_figures", "options", "perceptrons", "report", "separability_figures")
 
 
 def experiments() -> dict[str, str]:

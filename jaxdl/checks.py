@@ -5,6 +5,8 @@ import math
 import numbers
 from collections.abc import Iterable
 
+import numpy as np
+
 
 class UnknownName(ValueError, AttributeError):
     """A name that is not there; the message ends with the nearest one that is."""
@@ -39,6 +41,13 @@ def fraction(name: str, value) -> float:
     if not _real(value) or not 0 <= value < 1:
         raise ValueError(f"{name} must be a number from 0 up to but not including 1, got {value!r}")
     return float(value)
+
+
+def signed(name: str, values):
+    """Raises a ValueError if some of the values are neither +1 nor -1."""
+    odd = [value for value in np.unique(np.asarray(values)).tolist() if value not in (1, -1)]
+    if odd:
+        raise ValueError(f"{name} must be +1 or -1, got {odd[0]!r}")
 
 
 def one_of(name: str, value, allowed: Iterable):

@@ -74,7 +74,11 @@ def _once() -> Callable:
     lock = threading.Lock()
 
     def compile_once(lowered):
-        text = (lowered.as_text(), lowered.in_tree)  # arguments that are not used leave no trace in the text
+        text = (
+            lowered.as_text(),
+            lowered.in_tree,
+            lowered.out_tree,
+        )  # unused arguments and empty states leave no trace in the text
         with lock:
             first = text not in done
             future = done.setdefault(text, Future())

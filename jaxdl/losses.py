@@ -43,3 +43,67 @@ def accuracy(outputs, targets):
       targets: class numbers (batch,), int.
     """
     return (jnp.argmax(outputs, axis=0) == targets).astype(jnp.float32)
+
+
+def sign(outputs):
+    """+1 where an output is at least 0, else -1: sign(0) = +1."""
+    return jnp.where(outputs >= 0, 1.0, -1.0)
+
+
+def sign_accuracy(outputs, targets):
+    """1 where sign(f) is the target, with sign(0) = +1, else 0.
+
+    Args:
+      outputs: f, (1, batch).
+      targets: +1 or -1, (batch,).
+
+    >>> sign_accuracy(jnp.array([[0.0, 0.0, -3.0]]), jnp.array([1, -1, -1])).tolist()
+    [1.0, 0.0, 1.0]
+    """
+    return (sign(outputs[0]) == targets).astype(jnp.float32)
+
+
+def perceptron(outputs, targets):
+    """Perceptron criterion: -y f where y f <= 0, else 0 (Rosenblatt, 1958).
+
+    Its gradient is the rule ``if y f <= 0: w += lr y x``. It is active at y f = 0, hence at a zero start, where
+    the gradient of max(0, -y f) would be half of that.
+
+    Args:
+      outputs: f, (1, batch).
+      targets: +1 or -1, (batch,).
+
+    >>> perceptron(jnp.array([[2.0, 2.0]]), jnp.array([1, -1])).tolist()
+    [0.0, 2.0]
+    """
+    margin = targets * outputs[0]
+    return jnp.where(margin <= 0, -margin, 0.0)
+
+
+def perceptron_mistakes(outputs, targets):
+    """-y f where sign(f) is not y, else 0: the points that report R1's listing sums over.
+
+    It differs from `perceptron` at f = 0 alone, where sign(0) = +1 leaves out the points of class +1.
+    Args as for `perceptron`.
+
+    >>> jax.grad(lambda f: perceptron_mistakes(f, jnp.array([1, -1])).sum())(jnp.zeros((1, 2))).tolist()
+    [[-0.0, 1.0]]
+    """
+    return jnp.where(sign(outputs[0]) != targets, -targets * outputs[0], 0.0)
+
+
+def perceptron_majority(outputs, targets):
+    """-y f of every point while no more points are right than wrong, else 0: the rule of report R4's listing.
+
+    The points counted are those handed in, so a batch must be whole (no places without an example).
+    A point at f = 0 counts as neither, so that the zero start moves whatever the class sizes.
+    Args as for `perceptron`.
+
+    >>> perceptron_majority(jnp.array([[1.0, 1.0, 1.0]]), jnp.array([1, 1, -1])).tolist()
+    [0.0, 0.0, 0.0]
+    """
+    margin = targets * outputs[0]
+    return jnp.where(jnp.sum(jnp.sign(margin)) <= 0, -margin, 0.0)
+
+
+SIGNED = (perceptron, perceptron_mistakes, perceptron_majority)  # criteria whose targets are +1 and -1

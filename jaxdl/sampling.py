@@ -80,7 +80,7 @@ def permute(key: jax.Array, n: int, positions: jax.Array) -> jax.Array:
     return x.astype(jnp.int32)
 
 
-def batch_rows(key: jax.Array, step, n: int, batch_size: Size, sampling: str) -> tuple[jax.Array, jax.Array]:
+def batch_rows(key: jax.Array, step, n: int, batch_size: Size, sampling: str, order=None) -> tuple[jax.Array, jax.Array]:
     """Which rows make up the batch of a step.
 
     ``"step"`` draws without replacement within the batch, anew at every step; with ``batch_size == n`` it is
@@ -93,6 +93,7 @@ def batch_rows(key: jax.Array, step, n: int, batch_size: Size, sampling: str) ->
       n: number of training rows.
       batch_size: 1 <= batch_size <= n; an int or `Padded`.
       sampling: ``"step"`` or ``"epoch"``.
+      order: the pass's `pass_order`, where it is at hand; else the rows wanted are drawn anew (the same ones).
 
     Returns:
       (rows, weight), each of shape (batch,): int32 row numbers, and float32 weights that are 0 where a
@@ -105,8 +106,26 @@ def batch_rows(key: jax.Array, step, n: int, batch_size: Size, sampling: str) ->
         if isinstance(size, int):
             return (places if size == n else drawn), jnp.ones(places.shape, jnp.float32)
         return jnp.where(size == n, places, drawn), (places < size).astype(jnp.float32)
-    passes = (n + size - 1) // size
+    passes = steps_of_pass(n, size)
     positions = (step % passes) * size + places
     alive = (positions < n) & (places < size)
-    drawn = permute(jax.random.fold_in(key, step // passes), n, jnp.where(alive, positions, 0))
-    return drawn, alive.astype(jnp.float32)
+    positions = jnp.where(alive, positions, 0)
+    if order is None:
+        return permute(jax.random.fold_in(key, step // passes), n, positions), alive.astype(jnp.float32)
+    return order.at[positions].get(mode="promise_in_bounds"), alive.astype(jnp.float32)
+
+
+def steps_of_pass(n: int, size):
+    """How many batches of `size` a pass over n rows takes; the last one may be short."""
+    return (n + size - 1) // size
+
+
+def pass_order(key: jax.Array, number, n: int) -> jax.Array:
+    """The order of the rows in a pass, int32 (n,): what `batch_rows` looks up where it is handed in.
+
+    Args:
+      key: the lane's shuffle key.
+      number: of the pass, from 0.
+      n: number of training rows.
+    """
+    return permute(jax.random.fold_in(key, number), n, jnp.arange(n))

@@ -6,13 +6,14 @@ import numpy as np
 
 from jaxdl import data, losses
 from jaxdl.checks import fraction, integer, positive_int
+from jaxdl.checks import signed as check_signed
 from jaxdl.sampling import batch_rows, permute, stream
 from jaxdl.types import Dataset, Task
 
 SAMPLINGS = ("step", "epoch")
 
 
-def draw_batch(dataset: Dataset, key, step, batch_size, *, sampling: str = "step"):
+def draw_batch(dataset: Dataset, key, step, batch_size, *, sampling: str = "step", order=None):
     """A batch of training rows, without replacement.
 
     Args:
@@ -20,7 +21,7 @@ def draw_batch(dataset: Dataset, key, step, batch_size, *, sampling: str = "step
       key: the lane's shuffle key, the same at every step.
       step: int scalar, counted from 0.
       batch_size: an int in 1..n or `Padded`; n itself gives all rows in order under ``"step"``.
-      sampling: ``"step"`` or ``"epoch"``, see `sampling.batch_rows`.
+      sampling, order: see `sampling.batch_rows`.
 
     Returns:
       (x, targets, weight): (..., batch), (..., batch) and float32 (batch,), 0 where a place holds no example.
@@ -28,7 +29,7 @@ def draw_batch(dataset: Dataset, key, step, batch_size, *, sampling: str = "step
     n = dataset.train_targets.shape[-1]
     if sampling == "step" and integer(batch_size) and batch_size == n:
         return dataset.train_x, dataset.train_targets, jnp.ones(n)
-    rows, weight = batch_rows(key, step, n, batch_size, sampling)
+    rows, weight = batch_rows(key, step, n, batch_size, sampling, order)
     return _take(dataset.train_x, rows), _take(dataset.train_targets, rows), weight
 
 
@@ -83,6 +84,57 @@ def moons(samples: int = 1000, noise=0.1, test_fraction: float = 0.2, valid_frac
     return classification(draw)
 
 
+def signed(data, loss=losses.perceptron) -> Task:
+    """A task whose targets are +1 and -1, for a model with one output.
+
+    Args:
+      data: a `Dataset` or a function ``(key) -> Dataset``.
+      loss: one of `losses.SIGNED`, or any ``(outputs, targets) -> (batch,)``.
+
+    Raises:
+      ValueError: other targets, where they are at hand.
+    """
+    for name, part in data._asdict().items() if isinstance(data, Dataset) else ():
+        if name.endswith("targets") and part is not None and not isinstance(part, jax.core.Tracer):
+            check_signed(name, part)
+    return Task(data, draw_batch, loss, {"accuracy": losses.sign_accuracy})
+
+
+def gaussians(
+    means=((-3.0, 0.0), (3.0, 0.0)),
+    covariances=0.5,
+    samples: int | tuple[int, int] = 100,
+    test_fraction: float = 0.2,
+    valid_fraction: float = 0.0,
+    loss=losses.perceptron,
+) -> Task:
+    """Two normal distributions in the plane, drawn anew for every seed; each split has its share of either class.
+
+    Args:
+      means: of class +1 and of class -1, (2, 2); may be traced, in parts too.
+      covariances: a matrix a class, (2, 2, 2), singular ones allowed; one matrix for both; or a number: that
+        variance times the identity. May be traced, in parts too.
+      samples: points of each class: a number, or one a class.
+      test_fraction, valid_fraction: shares of each class, in [0, 1).
+      loss: one of `losses.SIGNED`, or any ``(outputs, targets) -> (batch,)``.
+
+    Raises:
+      ValueError: covariances that are not symmetric or not positive semi-definite, an empty split.
+    """
+    data.check_gaussians(means, covariances)
+    fraction("test_fraction", test_fraction)
+    fraction("valid_fraction", valid_fraction)
+    sizes = data.class_sizes(samples, test_fraction, valid_fraction)
+
+    def draw(key):
+        classes = data.gaussians(stream(key, "data"), means, covariances, sizes)
+        targets = (jnp.ones(sizes[0], jnp.int32), -jnp.ones(sizes[1], jnp.int32))
+        parts = [split(x, y, test_fraction, valid_fraction) for x, y in zip(classes, targets, strict=True)]
+        return Dataset(*(None if a is None else jnp.concatenate([a, b], axis=-1) for a, b in zip(*parts, strict=True)))
+
+    return signed(draw, loss)
+
+
 def from_arrays(
     X, y, test_fraction: float = 0.2, valid_fraction: float = 0.0, *, loss=None, metrics=None, split_seed: int = 0
 ) -> Task:
@@ -90,7 +142,8 @@ def from_arrays(
 
     Args:
       X: inputs, (n_samples, ...), finite.
-      y: targets: class numbers 0..classes-1, (n_samples,), integer; or float (n_samples,) or (n_samples, outputs).
+      y: targets: class numbers 0..classes-1, (n_samples,), integer; or float (n_samples,) or (n_samples, outputs);
+        +1 and -1, (n_samples,), for the criteria of a perceptron (`losses.SIGNED`).
       test_fraction, valid_fraction: shares of the rows, in [0, 1), drawn at random by `split_seed`.
       loss: ``(outputs, targets) -> (batch,)``; by default cross-entropy for integer targets, squared error for float.
       metrics: name -> ``(outputs, targets) -> (batch,)``; by default accuracy for integer targets.
@@ -101,7 +154,9 @@ def from_arrays(
     """
     x, targets = _user_array("X", X), _user_array("y", y)
     _check_lengths(x, targets)
-    classes = np.issubdtype(targets.dtype, np.integer)
+    classes = np.issubdtype(targets.dtype, np.integer) and loss not in losses.SIGNED
+    if loss in losses.SIGNED:
+        check_signed("y", targets)
     if classes and (targets.ndim != 1 or targets.min() < 0):
         raise ValueError(
             f"y of integers must be one-dimensional class numbers from 0 up, got shape {targets.shape}, minimum {targets.min()}"
@@ -113,7 +168,8 @@ def from_arrays(
     dataset = split(np.moveaxis(x[order], 0, -1), np.moveaxis(targets[order], 0, -1), test_fraction, valid_fraction)
     loss = loss or (losses.cross_entropy if classes else losses.squared_error)
     if metrics is None:
-        metrics = {"accuracy": losses.accuracy} if classes and loss is losses.cross_entropy else {}
+        metrics = {"accuracy": losses.sign_accuracy} if loss in losses.SIGNED else {}
+        metrics = {"accuracy": losses.accuracy} if classes and loss is losses.cross_entropy else metrics
     return Task(dataset, draw_batch, loss, metrics)
 
 
@@ -128,7 +184,7 @@ def _user_array(name: str, values) -> np.ndarray:
     if array.ndim < 1 or array.size == 0:
         raise ValueError(f"{name} must hold at least one sample, got shape {array.shape}")
     dtype = np.int32 if name == "y" and array.dtype.kind != "f" else np.float32
-    limits = np.iinfo(dtype) if dtype is np.int32 else np.finfo(dtype)
+    limits: np.iinfo | np.finfo = np.iinfo(np.int32) if dtype is np.int32 else np.finfo(np.float32)
     bad = int((~((array >= limits.min) & (array <= limits.max))).sum())
     if bad:
         raise ValueError(f"{name} must be finite and fit {np.dtype(dtype)}, got {bad} values that do not")
@@ -140,4 +196,4 @@ def _check_lengths(x, targets):
         raise ValueError(f"X and y must have the same length, got {len(x)} and {len(targets)}")
 
 
-__all__ = ["SAMPLINGS", "classification", "draw_batch", "from_arrays", "moons", "split"]
+__all__ = ["SAMPLINGS", "classification", "draw_batch", "from_arrays", "gaussians", "moons", "signed", "split"]

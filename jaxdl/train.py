@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxdl.checks import one_of, positive_int
-from jaxdl.sampling import seed_key, stream
+from jaxdl.sampling import pass_order, seed_key, steps_of_pass, stream
 from jaxdl.tasks import SAMPLINGS, draw_batch
 from jaxdl.types import Dataset, Model, Size, Task
 
@@ -128,13 +128,13 @@ def recorded_names(record) -> list[str]:
     return [f"{name}_{kind}" for name in ("batch_loss", *record) for kind in ("min", "mean", "max")]
 
 
-def step(recipe: Recipe, lane: Lane, dataset: Dataset, keys: Streams, index) -> Lane:
+def step(recipe: Recipe, lane: Lane, dataset: Dataset, keys: Streams, index, order=None) -> Lane:
     """One update of a lane; refused for good once the lane has diverged.
 
     A lane diverges at the first loss that is not finite or update that takes the norm of the parameters
     beyond `NORM_BOUND` (or makes it NaN); that update is not applied.
     """
-    x, targets, weight = _batch(recipe)(dataset, keys.shuffle, index, recipe.batch_size)
+    x, targets, weight = _batch(recipe, order)(dataset, keys.shuffle, index, recipe.batch_size)
     dropout_key = jax.random.fold_in(keys.dropout, index)
 
     def objective(params):
@@ -160,10 +160,10 @@ def _accept(lane: Lane, healthy, index, after, seen) -> Lane:
     return lane._replace(params=params, state=state, opt_state=opt_state, diverged_at=diverged_at, running=running)
 
 
-def _batch(recipe: Recipe) -> Callable:
+def _batch(recipe: Recipe, order) -> Callable:
     """The task's batches, under the recipe's sampling where the task leaves that open."""
     if recipe.task.batch is draw_batch:
-        return lambda *args: draw_batch(*args, sampling=recipe.sampling)
+        return lambda *args: draw_batch(*args, sampling=recipe.sampling, order=order)
     return recipe.task.batch
 
 
@@ -220,18 +220,31 @@ def segment(recipe: Recipe, schedule: Schedule, lane: Lane, dataset: Dataset, ke
     """
     steps, every = schedule
     columns = len(schedule.due())
+    start, stop = jnp.asarray(start, jnp.int32), jnp.asarray(stop, jnp.int32)
+    passes, n = _pass_steps(recipe, dataset), dataset.train_targets.shape[-1]
 
     def one_interval(carry):
-        index, lane = carry
+        index, lane, order = carry
         column = jnp.where(index == steps, columns - 1, index // every)
         due = (index % every == 0) | (index == steps)
         lane = jax.lax.cond(due, lambda lane: _write(recipe, lane, dataset, column), lambda lane: lane, lane)
         until = jnp.minimum(jnp.minimum((index // every + 1) * every, stop), steps)
-        lane = jax.lax.fori_loop(index, until, lambda i, lane: step(recipe, lane, dataset, keys, i), lane)
-        return jnp.maximum(until, index + 1), lane
+        if passes is not None:  # the order of a pass is drawn once, as it begins or is taken up again
+            until = jnp.minimum(until, (index // passes + 1) * passes)
+            new = (index % passes == 0) | (index == start)
+            order = jax.lax.cond(new, lambda _: pass_order(keys.shuffle, index // passes, n), lambda order: order, order)
+        lane = jax.lax.fori_loop(index, until, lambda i, lane: step(recipe, lane, dataset, keys, i, order), lane)
+        return jnp.maximum(until, index + 1), lane, order
 
-    start, stop = jnp.asarray(start, jnp.int32), jnp.asarray(stop, jnp.int32)
-    return jax.lax.while_loop(lambda carry: carry[0] < stop, one_interval, (start, lane))[1]
+    order = None if passes is None else jnp.zeros(n, jnp.int32)
+    return jax.lax.while_loop(lambda carry: carry[0] < stop, one_interval, (start, lane, order))[1]
+
+
+def _pass_steps(recipe: Recipe, dataset: Dataset) -> int | None:
+    """The steps of a pass, where batches are cut from passes of one length."""
+    if recipe.task.batch is not draw_batch or recipe.sampling != "epoch" or not isinstance(recipe.batch_size, int):
+        return None
+    return steps_of_pass(dataset.train_targets.shape[-1], recipe.batch_size)
 
 
 def make_train(

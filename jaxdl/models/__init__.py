@@ -2,5 +2,6 @@
 
 from jaxdl.models.from_flax import from_flax
 from jaxdl.models.mlp import mlp
+from jaxdl.models.perceptron import perceptron
 
-__all__ = ["from_flax", "mlp"]
+__all__ = ["from_flax", "mlp", "perceptron"]

@@ -117,13 +117,19 @@ def run_study(study, folder: pathlib.Path, options):
     Raises:
       Stop: the plan was asked for, or this is a shard and blocks of other shards are missing.
     """
+    return run_studies({"": study}, folder, options)[""]
+
+
+def run_studies(studies: dict, folder: pathlib.Path, options) -> dict:
+    """The same for several studies, each in a folder of its name below `folder`: name -> Result."""
     if options.plan:
-        raise Stop(str(study.plan(measure=True)))
-    result = study.run(folder, progress=True, shard=options.shard)
-    wanted = len(study.spec.configs) * len(study.spec.seeds)
-    if len(result.lanes) < wanted:
-        raise Stop(f"this shard is done: {len(result.lanes)} of {wanted} lanes are stored in {folder}")
-    return result
+        raise Stop("\n\n".join(f"{name} {study.plan(measure=True)}".strip() for name, study in studies.items()))
+    results = {name: study.run(folder / name, progress=True, shard=options.shard) for name, study in studies.items()}
+    wanted = sum(len(study.spec.configs) * len(study.spec.seeds) for study in studies.values())
+    stored = sum(len(result.lanes) for result in results.values())
+    if stored < wanted:
+        raise Stop(f"this shard is done: {stored} of {wanted} lanes are stored in {folder}")
+    return results
 
 
 def run_folder(options, sweep: dict, usual: dict) -> pathlib.Path:

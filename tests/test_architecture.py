@@ -30,6 +30,8 @@ ORDER = (
     "tables",
     "cost",
     "program",
+    "abstract",
+    "shapes",
     "plan",
     "compiler",
     "engine",
@@ -39,6 +41,7 @@ ORDER = (
     "result",
     "shards",
     "progress",
+    "blocks",
     "study",
     "__init__",
 )

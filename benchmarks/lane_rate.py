@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from benchmarks.timing import interleave, spread
-from jaxdl import Study, engine, models, tasks
+from jaxdl import Study, compiler, models, tasks
 from jaxdl.tables import Table
 
 BATCH_SIZES = (1, 32, 128, 800)
@@ -33,9 +33,9 @@ def ours(batch_size: int, lane_size: int | None = None):
         eval_every=10**9,
         lane_size=lane_size,
     )
-    devices = engine.prepare_devices()
+    devices = compiler.prepare_devices()
     program = study.plan().programs[0]
-    compiled = engine.compile_programs(study.spec, {0: program}, devices)[0].result()
+    compiled = compiler.compile_programs(study.spec, {0: program}, devices)[0].result()
     seeds = np.arange(compiled.lanes, dtype=np.uint32)
     lane, dataset = compiled.init(seeds, {}, None)
     steps = max(20, 5 * BURST // (compiled.lanes * batch_size + 400))

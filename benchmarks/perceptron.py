@@ -16,7 +16,7 @@ import numpy as np
 import optax
 
 from benchmarks.timing import interleave, spread
-from jaxdl import Study, engine, models, tasks
+from jaxdl import Study, compiler, models, tasks
 from jaxdl.sampling import seed_key
 from jaxdl.tables import Table
 
@@ -31,7 +31,7 @@ def ours():
         task=TASK, model=models.perceptron(), optimizer=optax.sgd(0.01), batch_size=1, sampling="epoch", reduction="sum",
         steps=EPOCHS * POINTS, eval_every=POINTS, lane_size=LANE_SIZE,
     )  # fmt: skip
-    compiled = engine.compile_programs(study.spec, {0: study.plan().programs[0]}, engine.prepare_devices())[0].result()
+    compiled = compiler.compile_programs(study.spec, {0: study.plan().programs[0]}, compiler.prepare_devices())[0].result()
     seeds = np.arange(compiled.lanes, dtype=np.uint32)
 
     def burst() -> float:

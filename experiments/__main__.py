@@ -5,6 +5,7 @@ import json
 import sys
 
 from experiments import options as command_line
+from jaxdl.cli import fail
 
 
 def main(arguments=None) -> int:
@@ -21,13 +22,16 @@ def main(arguments=None) -> int:
 
         close = difflib.get_close_matches(options.experiment, known, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        return command_line.fail(f"experiment must be one of {', '.join(known)}, got {options.experiment!r}{hint}")
+        return fail(f"experiment must be one of {', '.join(known)}, got {options.experiment!r}{hint}")
     try:
         report = importlib.import_module(f"experiments.{options.experiment}").run(options)
+    except command_line.Stop as stop:
+        print(stop, file=sys.stdout if options.plan else sys.stderr)
+        return 0
     except (ValueError, OSError) as error:
-        return command_line.fail(str(error))
-    except KeyboardInterrupt:
-        print("interrupted: the same command continues the run", file=sys.stderr)
+        return fail(str(error))
+    except KeyboardInterrupt as interrupt:
+        print(str(interrupt) or "interrupted: the same command continues the run", file=sys.stderr)
         return 130
     print(json.dumps(report.json(), allow_nan=False) if options.json else report.text)
     return 0

@@ -13,7 +13,7 @@ Expected: at rate 0.1, averaged, the median test accuracy is 0.985 for batch 1 a
 import numpy as np
 import optax
 
-from experiments.options import merge_sweeps, run_folder
+from experiments.options import merge_sweeps, run_folder, run_study
 from experiments.report import Report, inside, metric_entry, rows_of
 from jaxdl import Study, models, plots, stats, tables, tasks
 from jaxdl.sampling import seed_key
@@ -23,7 +23,7 @@ SWEEP = {"batch_size": [1, 10, 32, 50, 128, 200, 500, 800], "learning_rate": [0.
 DEFAULTS = {"width": 20, "noise": 0.1, "samples": 1000, "activation": "relu"}
 SEEDS = 64
 # R1's table: test accuracy, steps to 90 % test accuracy, final loss
-PUBLISHED = {1: (0.96, 70, 0.0832), 32: (0.98, 120, 0.0758), 128: (0.99, 180, 0.0657), 800: (0.99, 250, 0.0410)}
+PUBLISHED: dict[int, tuple] = {1: (0.96, 70, 0.0832), 32: (0.98, 120, 0.0758), 128: (0.99, 180, 0.0657), 800: (0.99, 250, 0.0410)}
 METRICS = ("test_accuracy", "steps_to_90", "final_loss")
 
 
@@ -50,7 +50,7 @@ def build(options) -> tuple[Study, dict]:
 def run(options) -> Report:
     study, sweep = build(options)
     folder = run_folder(options, sweep, SWEEP)
-    result = study.run(folder, progress=True)
+    result = run_study(study, folder, options)
     rows = rows_of(result, lambda config, lanes: entries(result, config, lanes))
     likely = likely_protocol(rows)
     for name, figure in figures(study, result, likely[0][0] if likely else None).items():
@@ -62,7 +62,7 @@ def run(options) -> Report:
 
 def entries(result: Result, config: dict, lanes: np.ndarray) -> dict:
     """A row's metrics, with R1's number beside each."""
-    accuracy, reached, loss = PUBLISHED.get(config.get("batch_size"), (None, None, None))
+    accuracy, reached, loss = PUBLISHED.get(config.get("batch_size", 0), (None, None, None))
     lost = result.diverged[lanes]
     steps = result.steps if result.steps.ndim == 1 else result.steps[lanes[0]]
     to_90 = stats.first_reached(np.nan_to_num(result.metric("test_accuracy")[lanes], nan=0.0), steps, 0.9)

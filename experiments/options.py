@@ -3,24 +3,11 @@
 import argparse
 import ast
 import pathlib
-import sys
+
+from jaxdl.cli import Parser
 
 FOLDER = pathlib.Path(__file__).parent
 INTERNAL = ("__init__", "__main__", "grid_figures", "options", "perceptrons", "report", "separability_figures")
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line and exit code 2."""
-
-    def error(self, message: str):
-        """Says what is wrong and ends."""
-        sys.exit(fail(f"{self.prog}: {message}"))
-
-
-def fail(message: str) -> int:
-    """Prints an error as one line on stderr; returns the exit code of bad input."""
-    print("error: " + " ".join(message.split()), file=sys.stderr)
-    return 2
 
 
 def experiments() -> dict[str, str]:
@@ -83,6 +70,10 @@ def parser() -> Parser:
     made.add_argument("--quick", action="store_true", help="few seeds and steps: shows that it works, proves nothing")
     made.add_argument("--json", action="store_true", help="the result as JSON on stdout")
     made.add_argument("--lane-size", type=positive, metavar="N", help="lanes vmapped together (for experts)")
+    made.add_argument(
+        "--shard", metavar="I/N", help="train only every N-th block, from the I-th; found in SLURM's and Open MPI's environment"
+    )
+    made.add_argument("--plan", action="store_true", help="show what would be traced, padded and compiled, and stop")
     made.add_argument("--shapes", choices=("auto", "pad", "bucket"), default="auto",
                       help="how sizes that could share a program are grouped (for experts)")  # fmt: skip
     return made
@@ -114,6 +105,31 @@ def merge_sweeps(sweep: dict, defaults: dict, given: list[tuple[str, list]]) -> 
         defaults.pop(name, None)
         sweep[name] = values
     return sweep, defaults
+
+
+class Stop(Exception):
+    """Ends a command early with something to say: a plan was asked for, or other shards still have blocks to train."""
+
+
+def run_study(study, folder: pathlib.Path, options):
+    """Runs a study the way the options ask for, progress on stderr; returns its Result.
+
+    Raises:
+      Stop: the plan was asked for, or this is a shard and blocks of other shards are missing.
+    """
+    return run_studies({"": study}, folder, options)[""]
+
+
+def run_studies(studies: dict, folder: pathlib.Path, options) -> dict:
+    """The same for several studies, each in a folder of its name below `folder`: name -> Result."""
+    if options.plan:
+        raise Stop("\n\n".join(f"{name} {study.plan(measure=True)}".strip() for name, study in studies.items()))
+    results = {name: study.run(folder / name, progress=True, shard=options.shard) for name, study in studies.items()}
+    wanted = sum(len(study.spec.configs) * len(study.spec.seeds) for study in studies.values())
+    stored = sum(len(result.lanes) for result in results.values())
+    if stored < wanted:
+        raise Stop(f"this shard is done: {stored} of {wanted} lanes are stored in {folder}")
+    return results
 
 
 def run_folder(options, sweep: dict, usual: dict) -> pathlib.Path:

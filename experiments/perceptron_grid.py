@@ -20,7 +20,7 @@ import numpy as np
 import optax
 
 from experiments.grid_figures import grid_figure, tests_figure
-from experiments.options import merge_sweeps, run_folder
+from experiments.options import merge_sweeps, run_folder, run_studies
 from experiments.perceptrons import (
     RULES,
     accuracy_entry,
@@ -120,7 +120,7 @@ def run(options) -> Report:
     studies, sweep = build(options)
     check_configs(studies.values())
     folder = run_folder(options, sweep, SWEEP)
-    results = {name: study.run(folder / name, progress=True) for name, study in studies.items()}
+    results = run_studies(studies, folder, options)
     rows = [row for name, found in results.items() for row in study_rows(name, found)]
     ranked = likelihoods(rows)
     figures = {"r2": grid_figure(rows, SCALES, PUBLISHED, dict(ranked)), "r4": tests_figure(results["r4"], TESTS)}

@@ -16,7 +16,7 @@ variance 100 is 0.55 (sd 0.11): R1's 0.675 lies above the Bayes accuracy of 0.61
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.options import merge_sweeps, run_folder
+from experiments.options import merge_sweeps, run_folder, run_studies
 from experiments.perceptrons import (
     RULES,
     accuracy_entry,
@@ -99,7 +99,7 @@ def run(options) -> Report:
     studies, sweep = build(options)
     check_configs(studies.values())
     folder = run_folder(options, sweep, SWEEP)
-    results = {name: study.run(folder / name, progress=True) for name, study in studies.items()}
+    results = run_studies(studies, folder, options)
     rows = [
         {"study": "sweeps", **row} for row in rows_of(results["sweeps"], lambda c, lanes: entries(results["sweeps"], c, lanes))
     ]

@@ -15,6 +15,10 @@ def integer(value) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
+def _real(value) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
 def positive_int(name: str, value, most: int | None = None) -> int:
     """The value as an int, or a ValueError if it is no integer in 1..most."""
     if not integer(value) or value < 1 or (most is not None and value > most):
@@ -25,14 +29,14 @@ def positive_int(name: str, value, most: int | None = None) -> int:
 
 def positive_number(name: str, value) -> float:
     """The value, or a ValueError if it is no finite number above 0."""
-    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not math.isfinite(value) or value <= 0:
+    if not _real(value) or not math.isfinite(value) or value <= 0:
         raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
     return float(value)
 
 
 def fraction(name: str, value) -> float:
     """The value, or a ValueError if it is not in [0, 1)."""
-    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 <= value < 1:
+    if not _real(value) or not 0 <= value < 1:
         raise ValueError(f"{name} must be a number from 0 up to but not including 1, got {value!r}")
     return float(value)
 

@@ -1,162 +1,161 @@
-"""Runs programs on the local devices: full chunks of lanes, advanced in segments.
+"""Runs blocks of lanes: full chunks, advanced in segments, with a way back after a kill.
 
 A chunk is ``lane_size`` lanes on every device, padded with copies so that its shape never changes. The host
-loops over chunks and over segments of a chunk; how long a segment is depends on the clock alone and
-changes no bit, because the compiled loop takes its bounds as values.
+loops over the chunks of a block and over the segments of a chunk; how long a segment is depends on the clock
+alone and changes no bit, because the compiled loop takes its bounds as values.
 """
 
 import contextlib
-import os
-import pathlib
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxdl import plan as planning
+from jaxdl.compiler import Compiled
+from jaxdl.program import Program, hp_columns
 from jaxdl.spec import Spec
+from jaxdl.train import Lane
 
 SEGMENT_SECONDS = 0.5
-ACROSS = PartitionSpec("lanes")
-EVERYWHERE = PartitionSpec()
 
 
-class Compiled(NamedTuple):
-    """A program ready to run."""
+class Hooks(NamedTuple):
+    """What a block tells, and asks, between segments."""
 
-    init: Callable  # (seeds, hp, shared) -> (Lane, Dataset or None), leading axis `lanes`
-    segment: Callable  # (lane, dataset, seeds, hp, start, stop) -> Lane; donates lane
-    shared: Any
-    lanes: int  # of a chunk: lane_size times devices
-
-
-def prepare_devices() -> list:
-    """The local devices, with one CPU device a core (at least two: a lane's bits differ between one and several).
-
-    Leaves the choice of an environment that has made one, and a backend that has started, as they are.
-    """
-    chosen = "JAX_NUM_CPU_DEVICES" in os.environ or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if not chosen:
-        with contextlib.suppress(RuntimeError):  # the backend has started: the devices at hand are used
-            jax.config.update("jax_num_cpu_devices", max(2, os.cpu_count() or 1))
-    return jax.local_devices()
+    advance: Callable = lambda lane_steps: None  # progress
+    due: Callable = lambda: False  # whether to save
+    save: Callable = lambda arrays: None  # a checkpoint
 
 
-def use_cache():
-    """Keeps compiled programs in a private folder of the user, unless JAX was given one already."""
-    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
-        folder = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "jaxdl" / "xla"
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError:  # a home that cannot be written: compile every time
-            return
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-
-def compile_programs(spec: Spec, programs, devices) -> dict[int, Future]:
-    """Starts compiling all programs in the background, in order; texts that are equal are compiled once.
-
-    Returns:
-      program number -> future of its `Compiled`.
-    """
-    mesh = Mesh(np.array(devices), ("lanes",))
-    once = _once()
-    pool = ThreadPoolExecutor(max_workers=2)
-    futures = {number: pool.submit(_compile, spec, program, mesh, once) for number, program in programs.items()}
-    pool.shutdown(wait=False)
-    return futures
-
-
-def _once() -> Callable:
-    """A function that compiles a lowered program, or waits for the thread that compiles the same text already."""
-    done: dict[tuple, Future] = {}
-    lock = threading.Lock()
-
-    def compile_once(lowered):
-        program = (lowered.as_text(), lowered.in_tree, lowered.out_tree)  # empty optimizer states leave no trace in the text
-        with lock:
-            first = program not in done
-            future = done.setdefault(program, Future())
-        if first:
-            try:
-                future.set_result(lowered.compile())
-            except BaseException as error:
-                future.set_exception(error)
-        return future.result()
-
-    return compile_once
-
-
-def _compile(spec: Spec, program: planning.Program, mesh: Mesh, once: Callable) -> Compiled:
-    functions = planning.lane_functions(spec, program)
-    lanes = program.lane_size * mesh.size
-    shared = functions.shared
-    if shared is not None:
-        shared = jax.device_put(shared, NamedSharding(mesh, EVERYWHERE))
-    seeds, hp = np.zeros(lanes, np.uint32), planning.hp_columns(spec, program, [program.configs[0]] * lanes)
-    init = _over_lanes(functions.init, mesh, (0, 0, None))
-    lane, dataset = jax.eval_shape(init, seeds, hp, shared)
-    segment = _over_lanes(functions.segment, mesh, (0, None if dataset is None else 0, 0, 0, None, None), donate=0)
-    data = shared if dataset is None else dataset
-    segment_text = segment.lower(lane, data, seeds, hp, np.int32(0), np.int32(1))
-    return Compiled(once(init.lower(seeds, hp, shared)), once(segment_text), shared, lanes)
-
-
-def _over_lanes(function: Callable, mesh: Mesh, in_axes: tuple, donate: int | None = None):
-    """`function` over a chunk: vmapped, and split over the devices."""
-    specs = tuple(EVERYWHERE if axis is None else ACROSS for axis in in_axes)
-    mapped = jax.vmap(function, in_axes=in_axes)
-    split = jax.shard_map(mapped, mesh=mesh, in_specs=specs, out_specs=ACROSS, check_vma=False)
-    return jax.jit(split, donate_argnums=() if donate is None else donate)
-
-
-def run_lanes(spec: Spec, program: planning.Program, compiled: Compiled, lanes, advance: Callable) -> Iterator[Any]:
-    """Trains lanes chunk by chunk.
+def run_block(spec: Spec, program: Program, compiled: Compiled, lanes: list, hooks: Hooks, saved: dict | None = None) -> dict:
+    """Trains the lanes of a block.
 
     Args:
       lanes: list of (config, seed).
-      advance: called with the number of lane-steps done since the last call.
+      hooks: called between segments.
+      saved: the arrays of a checkpoint of this block, to go on from.
 
-    Yields:
-      A `Lane` of numpy arrays per chunk, trimmed to its real lanes.
+    Returns:
+      ``diverged_at`` and ``history/NAME`` arrays with a leading axis of lanes.
     """
-    for begin in range(0, len(lanes), compiled.lanes):
+    parts = [] if saved is None else [{name[5:]: values for name, values in saved.items() if name.startswith("done/")}]
+    begin = len(parts[0]["diverged_at"]) if parts else 0
+    while begin < len(lanes):
         real = lanes[begin : begin + compiled.lanes]
-        yield _run_chunk(spec, program, compiled, real, advance)
+        for step, lane in _chunk(spec, program, compiled, real, hooks, saved):
+            if hooks.due():
+                hooks.save(_checkpoint(parts, compiled, step, lane))
+        parts.append(_results(lane, len(real)))
+        begin, saved = begin + len(real), None
+    return _joined(parts)
 
 
-def _run_chunk(spec: Spec, program: planning.Program, compiled: Compiled, real, advance: Callable):
-    """Trains up to a chunk of lanes, padded with copies of them."""
-    count = len(real)
-    full = [real[index % count] for index in range(compiled.lanes)]
+def run_lane(spec: Spec, program: Program, compiled: Compiled, config: dict, seed: int) -> Lane:
+    """One lane alone, in a chunk full of copies of it: the bits of the run, weights included."""
+    *_, (_, lane) = _chunk(spec, program, compiled, [(config, seed)], Hooks(), None)
+    return jax.tree.map(lambda leaf: leaf[0] if _is_key(leaf) else np.asarray(leaf[0]), lane)
+
+
+def _chunk(
+    spec: Spec, program: Program, compiled: Compiled, real, hooks: Hooks, saved: dict | None
+) -> Iterator[tuple[int, Lane]]:
+    """Trains up to a chunk of lanes, padded with copies of them: yields (step, lanes) after every segment."""
+    full = [real[index % len(real)] for index in range(compiled.lanes)]
     seeds = np.array([seed for _, seed in full], np.uint32)
-    hp = planning.hp_columns(spec, program, [config for config, _ in full])
-    trained = _train(compiled, seeds, hp, program.schedule.steps, lambda steps: advance(steps * count))
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[:count], trained)
-
-
-def _train(compiled: Compiled, seeds, hp, steps: int, advance: Callable):
-    """A chunk from its first step to its last, in segments of about `SEGMENT_SECONDS`."""
+    hp = hp_columns(spec, program, [config for config, _ in full])
     lane, dataset = compiled.init(seeds, hp, compiled.shared)
     dataset = compiled.shared if dataset is None else dataset
-    start, length = 0, max(1, steps // 100)
+    start, steps = 0, program.schedule.steps
+    if saved is not None and int(saved["chunk"]) == compiled.lanes:
+        start, lane = int(saved["step"]), _restored(lane, saved)
+    length = max(1, steps // 100)
     while start <= steps:
         stop = min(start + length, steps + 1)
         begin = time.perf_counter()
         lane = jax.block_until_ready(compiled.segment(lane, dataset, seeds, hp, np.int32(start), np.int32(stop)))
-        seconds = time.perf_counter() - begin
-        advance(min(stop, steps) - start)
-        start, length = stop, next_length(stop - start, seconds)
-    return lane
+        length = next_length(stop - start, time.perf_counter() - begin)
+        hooks.advance((min(stop, steps) - start) * len(real))
+        start = stop
+        yield start, lane
 
 
 def next_length(steps: int, seconds: float) -> int:
     """Steps of the next segment, so that it takes about `SEGMENT_SECONDS`; at most four times the last one's."""
     return max(1, min(4 * steps, int(steps * SEGMENT_SECONDS / max(seconds, 1e-6))))
+
+
+def calibrate(spec: Spec, program: Program, compiled: Compiled, seconds: float = 0.3) -> float:
+    """The time of one lane from its first step to its last, from a short burst of a full chunk."""
+    begin, last, steps = time.perf_counter(), (0, time.perf_counter()), program.schedule.steps
+    lanes = [(program.configs[index % len(program.configs)], index) for index in range(compiled.lanes)]
+    rate = 0.0
+    for step, _ in _chunk(spec, program, compiled, lanes, Hooks(), None):
+        now = time.perf_counter()
+        rate = (now - last[1]) / (min(step, steps) - last[0] or 1)
+        last = (min(step, steps), now)
+        if now - begin > seconds:
+            break
+    return rate * steps / compiled.lanes
+
+
+def _results(lane: Lane, count: int) -> dict[str, np.ndarray]:
+    history = {f"history/{name}": np.asarray(values)[:count] for name, values in lane.history.items()}
+    return {"diverged_at": np.asarray(lane.diverged_at)[:count], **history}
+
+
+def _joined(parts: list[dict]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _checkpoint(parts: list[dict], compiled: Compiled, step: int, lane: Lane) -> dict[str, np.ndarray]:
+    """The finished lanes of a block and the state of the running chunk, as arrays (keys as key data)."""
+    done = {f"done/{name}": values for name, values in _joined(parts).items()} if parts else {}
+    leaves = [np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for leaf in jax.tree.leaves(lane)]
+    running = {f"lane/{index}": leaf for index, leaf in enumerate(leaves)}
+    if not parts:
+        done = {f"done/{name}": values[:0] for name, values in _results(lane, 0).items()}
+    return {**done, **running, "chunk": np.array(compiled.lanes), "step": np.array(step)}
+
+
+def _restored(lane: Lane, saved: dict) -> Lane:
+    """A fresh chunk with the leaves of a checkpoint in their places, on the same devices."""
+    leaves, structure = jax.tree.flatten(lane)
+    found = []
+    for index, leaf in enumerate(leaves):
+        values: Any = saved[f"lane/{index}"]
+        if _is_key(leaf):
+            values = jax.random.wrap_key_data(values, impl=jax.random.key_impl(leaf))
+        found.append(jax.device_put(values, leaf.sharding))
+    return jax.tree.unflatten(structure, found)
+
+
+def _is_key(leaf) -> bool:
+    return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+@contextlib.contextmanager
+def deferred_interrupt() -> Iterator[Callable[[], bool]]:
+    """Holds back the first Ctrl-C, so that a segment ends and a checkpoint is whole; a second one goes through.
+
+    Yields:
+      a function that says whether there has been one.
+    """
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def hold(number, frame):
+        signal.signal(signal.SIGINT, before)
+        asked.set()
+
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -10,7 +10,9 @@ import hashlib
 import jax
 import numpy as np
 
-from jaxdl.plan import Axis, Plan, Program, lowered_text
+from jaxdl.cost import Work
+from jaxdl.plan import Plan
+from jaxdl.program import Axis, Program, lowered_text
 from jaxdl.spec import Spec
 from jaxdl.train import Schedule
 
@@ -50,7 +52,7 @@ def grow(manifest: dict, spec: Spec, make_plan) -> dict:
     programs = list(manifest["programs"])
     if fresh:
         plan: Plan = make_plan(spec._replace(configs=tuple(fresh)))
-        programs += [program_json(program, index) for program in plan.programs]
+        programs += [program_json(program, index, work) for program, work in zip(plan.programs, plan.works, strict=True)]
     wanted = [index[config_key(config)] for config in spec.configs]
     have = {lane for _, lanes in blocks_of(manifest) for lane in lanes}
     if all((config, seed) in have for config in wanted for seed in spec.seeds):
@@ -80,7 +82,7 @@ def owners(manifest: dict) -> dict[int, int]:
     return {config: number for number, program in enumerate(manifest["programs"]) for config in program["configs"]}
 
 
-def program_json(program: Program, index: dict) -> dict:
+def program_json(program: Program, index: dict, work: Work) -> dict:
     """A program as JSON; `index` maps config keys to config numbers."""
     return {
         "configs": [index[config_key(config)] for config in program.configs],
@@ -88,7 +90,7 @@ def program_json(program: Program, index: dict) -> dict:
         "steps": program.schedule.steps,
         "eval_every": program.schedule.eval_every,
         "lane_size": program.lane_size,
-        "work": program.work,
+        "lane_seconds": work.seconds(program.schedule.steps, len(program.schedule.due())),
     }
 
 
@@ -100,7 +102,6 @@ def program_of(manifest: dict, number: int) -> Program:
         axes={name: Axis(*axis) for name, axis in stored["axes"].items()},
         schedule=Schedule(stored["steps"], stored["eval_every"]),
         lane_size=stored["lane_size"],
-        work=stored["work"],
     )
 
 
@@ -111,8 +112,7 @@ def versions() -> dict:
 
 def identity(manifest: dict, spec: Spec) -> dict:
     """What makes a study itself: its first config's lowered program and its data, by digest; and `versions`."""
-    first = program_of(manifest, 0)
-    text, shared = lowered_text(spec, first._replace(configs=first.configs[:1]))
+    text, shared = lowered_text(spec, program_of(manifest, 0))
     leaves = [np.ascontiguousarray(leaf) for leaf in jax.tree.leaves(shared)]
     data = hashlib.sha256(b"".join(f"{leaf.shape}{leaf.dtype}".encode() + leaf.tobytes() for leaf in leaves))
     return {

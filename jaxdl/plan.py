@@ -1,102 +1,98 @@
 """From axes to programs: which hyper-parameters become lanes of one compiled shape, and why.
 
-An axis is *traced* where the study traces with that hyper-parameter abstract (learning rate, noise), else
-*static*: one program per value. It is found by abstract evaluation, never from a list of names.
+An axis is *traced* where the study traces with that hyper-parameter abstract (learning rate, noise), *padded*
+where it traces with a `Padded` size (width, batch size, sequence length), else *static*: one program per
+value. This is found by abstract evaluation, never from a list of names, and then checked by numbers: a
+few steps planned and plain must give the same losses.
 """
 
 import numbers
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxdl import losses, train
-from jaxdl.checks import integer, positive_int
-from jaxdl.hp import Hyperparameters, Refused
+from jaxdl import cost, losses, train
+from jaxdl.checks import integer
+from jaxdl.cost import Scaling, Work, program_seconds, work_of
+from jaxdl.program import ENCODED, Axis, Program, concrete_recipe, first_hp, lane_functions, maxima, value_of, whole
 from jaxdl.sampling import seed_key
-from jaxdl.spec import SETTINGS, Spec, check_read, settings_of, values_of
-from jaxdl.types import Dataset, Model, Task
+from jaxdl.spec import SETTINGS, Spec, check_read, settings_of
+from jaxdl.tables import plan_text
 
-CACHE_BYTES = 300_000  # that one step's widest array may fill, over all lanes of a chunk: measured best with 2 MB of L2 a core
-ENCODED = {"reduction": ("mean", "sum")}  # settings that lanes may carry as the number of their value
-
-
-class Axis(NamedTuple):
-    """How a hyper-parameter enters a program."""
-
-    kind: str  # "traced" or "static"
-    reason: str
+SCHEDULES = ("steps", "eval_every", "sampling")
+CHECK_STEPS = 3
+CHECK_TOLERANCE = 1e-4
+REASONS = {"traced": "the study traces with it abstract", "padded": "the study traces with a padded size"}
 
 
-class Program(NamedTuple):
-    """One compiled shape and the configs that it trains."""
+class Measured(NamedTuple):
+    """What a compiled program takes on this machine."""
 
-    configs: tuple[dict, ...]  # as declared: values of the swept names
-    axes: dict[str, Axis]  # the swept names, and settings that differ between configs
-    schedule: train.Schedule
-    lane_size: int = 0
-    work: int = 0  # bytes of the arrays that a lane-step computes: a measure of its cost
+    bytes: int  # of memory at its peak
+    lane_seconds: float
 
 
 class Plan(NamedTuple):
-    """What will be traced and compiled, before anything runs."""
+    """What will be traced, padded and compiled, before anything runs."""
 
     programs: tuple[Program, ...]
+    works: tuple[Work, ...]  # of one lane of each program
+    useful: tuple[float, ...]  # share of each program's work that is not padding
     seeds: int
+    measured: tuple[Measured, ...] = ()  # of each program, where asked for
 
     @property
     def lanes(self) -> int:
         """The number of lanes of the whole study."""
         return sum(len(program.configs) for program in self.programs) * self.seeds
 
+    @property
+    def seconds(self) -> float:
+        """The time of the whole study with a cold cache: as measured, else estimated for 2 CPU cores."""
+        counts = [len(program.configs) * self.seeds for program in self.programs]
+        if self.measured:
+            parts = zip(counts, self.measured, self.works, strict=True)
+            return sum(count * found.lane_seconds + work.compile_seconds() for count, found, work in parts)
+        return sum(_seconds(*each) for each in zip(self.programs, self.works, counts, strict=True))
+
+    @property
+    def bytes(self) -> int | None:
+        """The memory of the largest program, where measured."""
+        return max((found.bytes for found in self.measured), default=None)
+
     def __str__(self) -> str:
-        lines = [f"{self.lanes} lanes in {len(self.programs)} program{'s' * (len(self.programs) != 1)}"]
-        for number, program in enumerate(self.programs):
-            fixed = ", ".join(f"{name}={_shown(program, name)}" for name, axis in program.axes.items() if axis.kind == "static")
-            traced = ", ".join(name for name, axis in program.axes.items() if axis.kind == "traced")
-            lanes = len(program.configs) * self.seeds
-            lines.append(
-                f"  program {number}: {lanes} lanes, {program.lane_size} at a time"
-                + f"; static: {fixed or 'nothing'}; traced: {traced or 'nothing'}"
-            )
-        for name, axis in dict(pair for program in self.programs for pair in program.axes.items()).items():
-            lines.append(f"  {name}: {axis.kind}, {axis.reason}")
-        return "\n".join(lines)
+        return plan_text(self)
 
 
-def _shown(program: Program, name: str):
-    return program.configs[0].get(name, "by config")
+def _seconds(program: Program, work: Work, lanes: int) -> float:
+    return program_seconds(work, lanes, program.schedule.steps, len(program.schedule.due()))
 
 
-class LaneFunctions(NamedTuple):
-    """A program's functions of one lane."""
-
-    init: Callable  # (seed, hp, shared) -> (Lane, Dataset or None)
-    segment: Callable  # (lane, dataset, seed, hp, start, stop) -> Lane
-    shared: Dataset | None  # the data set that all lanes share
-
-
-def make_plan(spec: Spec, lane_size: int | None = None) -> Plan:
+def make_plan(spec: Spec, lane_size: int | None = None, shapes: str = "auto") -> Plan:
     """Sorts the axes of a study and groups its configs into programs.
 
     Args:
       spec: a declared study.
       lane_size: lanes vmapped together; from the size of a step's arrays where None.
+      shapes: ``"auto"``, ``"pad"`` or ``"bucket"``.
+
+    Raises:
+      Exception: the user's own, from tracing the study, with a note that says at which config.
     """
     read: set[str] = set()
     groups: dict[tuple, list[dict]] = {}
     for config in spec.configs:
         key = tuple(_frozen(value) for value in _always_static(spec, config, read).values())
         groups.setdefault(key, []).append(config)
-    programs = [
+    sorted_ = [
         program for configs in groups.values() for program in _classify(spec, configs, _candidates(spec, configs), {}, read)
     ]
     check_read(spec, read)
-    check_targets(spec, programs)
-    if lane_size is not None:
-        programs = [program._replace(lane_size=lane_size) for program in programs]
-    return Plan(tuple(programs), len(spec.seeds))
+    check_targets(spec, sorted_)
+    shaped = [found for program in sorted_ for found in _shape(spec, program, shapes)]
+    programs = tuple(p._replace(lane_size=lane_size or work.lane_size()) for p, work, _ in shaped)
+    return Plan(programs, tuple(work for _, work, _ in shaped), tuple(useful for *_, useful in shaped), len(spec.seeds))
 
 
 def check_targets(spec: Spec, programs: list[Program]):
@@ -120,57 +116,70 @@ def _frozen(value):
 def _always_static(spec: Spec, config: dict, read: set) -> dict:
     """The values that can only split programs: schedules, and whatever is no number."""
     values = {**config, **settings_of(spec, config, read)}
-    return {
-        name: value
-        for name, value in values.items()
-        if name in ("steps", "eval_every", "sampling") or (name not in ENCODED and not _number(value))
-    }
+    return {name: value for name, value in values.items() if name in SCHEDULES or (name not in ENCODED and not _is_number(value))}
 
 
-def _number(value) -> bool:
+def _is_number(value) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def _candidates(spec: Spec, configs: list[dict]) -> list[str]:
-    """The names to try as traced, in declared order: swept numbers, and settings that differ between configs."""
+    """The names to try, in declared order: swept numbers, and settings that differ between configs."""
     settings = [settings_of(spec, config) for config in configs]
     derived = [name for name in SETTINGS if name not in spec.axes and len({s[name] for s in settings}) > 1]
-    numbers_ = [name for name in spec.axes if name in ENCODED or _number(configs[0][name])]
-    return [name for name in (*numbers_, *derived) if name not in ("steps", "eval_every", "sampling")]
+    swept = [name for name in spec.axes if name in ENCODED or _is_number(configs[0][name])]
+    return [name for name in (*swept, *derived) if name not in SCHEDULES]
 
 
 def _classify(spec: Spec, configs, candidates, accepted: dict[str, Axis], read: set) -> list[Program]:
     """Goes through the axes in order, those accepted kept abstract; splits the configs at a static one.
 
-    All candidates are tried together first: mostly that succeeds, and one trace is enough.
+    All candidates are tried as traced together first: where that succeeds, one trace is enough.
     """
-    traced = Axis("traced", "the study traces with it abstract")
-    together = _trial(spec, _program(spec, configs, {**accepted, **dict.fromkeys(candidates, traced)}), read)
-    if isinstance(together, Program):
-        return [together]
+    together = _program(spec, configs, {**accepted, **dict.fromkeys(candidates, Axis("traced", REASONS["traced"]))})
+    if not isinstance(_trial(spec, together, read), Exception):
+        return _agreed(spec, together)
     alone = _trial(spec, _program(spec, configs, accepted), read)
     if isinstance(alone, Exception):
         raise alone
     for position, name in enumerate(candidates):
-        found = _trial(spec, _program(spec, configs, {**accepted, name: traced}), set())
-        if isinstance(found, Exception):
-            axes, later = {**accepted, name: Axis("static", _reason(found))}, candidates[position + 1 :]
-            parts = _split(spec, configs, name)
-            return [program for members in parts for program in _classify(spec, members, later, axes, read)]
-        accepted = {**accepted, name: traced}
-    raise together
+        axis = _kind(spec, configs, accepted, name)
+        accepted = {**accepted, name: axis}
+        if axis.kind == "static":
+            parts, later = _split(spec, configs, name), candidates[position + 1 :]
+            return [program for members in parts for program in _classify(spec, members, later, accepted, read)]
+    return _agreed(spec, _program(spec, configs, accepted))
+
+
+def _kind(spec: Spec, configs, accepted: dict[str, Axis], name: str) -> Axis:
+    """Traced, else padded, else static, for one axis beside those accepted so far."""
+    kinds = ["traced"]
+    if all(integer(value := value_of(spec, config, name)) and value >= 1 for config in configs):
+        kinds.append("padded")
+    reason = ""
+    for kind in kinds:
+        axis = Axis(kind, REASONS[kind])
+        found = _trial(spec, _program(spec, configs, {**accepted, name: axis}), set())
+        if not isinstance(found, Exception):
+            return axis
+        reason = _reason(found)
+    return Axis("static", reason)
 
 
 def _program(spec: Spec, configs, axes: dict[str, Axis]) -> Program:
     settings = settings_of(spec, configs[0])
-    fixed = {name: Axis("static", "no number") for name in spec.axes if name not in axes}
+    fixed = {
+        name: Axis("static", "it is no number" if name not in SCHEDULES else "a schedule is one program's")
+        for name in spec.axes
+        if name not in axes
+    }
     return Program(tuple(configs), {**fixed, **axes}, train.Schedule(settings["steps"], settings["eval_every"]))
 
 
 def _split(spec: Spec, configs, name: str) -> list[list[dict]]:
     groups: dict[Any, list[dict]] = {}
     for config in configs:
-        groups.setdefault(_frozen({**settings_of(spec, config), **config}[name]), []).append(config)
+        groups.setdefault(_frozen(value_of(spec, config, name)), []).append(config)
     return list(groups.values())
 
 
@@ -179,136 +188,134 @@ def _reason(failure: Exception) -> str:
     return f"{type(failure).__name__}: {first[0][:100] if first else ''}"
 
 
-def _trial(spec: Spec, program: Program, read: set) -> Program | Exception:
-    """The program with its work and lane_size, or the exception that tracing it raises."""
+def _trial(spec: Spec, program: Program, read: set) -> Work | Exception:
+    """The work of a lane of the program, or the exception that tracing it raises."""
     try:
         functions = lane_functions(spec, program, read)
-        hp = {name: column[0] for name, column in hp_columns(spec, program, program.configs[:1]).items()}
-        jaxpr = jax.make_jaxpr(_whole(functions))(np.uint32(0), hp, functions.shared)
+        jaxpr = jax.make_jaxpr(whole(functions, 2))(np.uint32(0), first_hp(spec, program), functions.shared)
     except Exception as failure:  # whatever user code raises under a trace is an answer
-        abstract = [name for name, axis in program.axes.items() if axis.kind == "traced"]
-        failure.add_note(f"while tracing the study at {program.configs[0]} with {abstract or 'nothing'} abstract")
+        abstract = ", ".join(program.names("traced", "padded")) or "nothing"
+        failure.add_note(f"while tracing the study at {program.configs[0]} with {abstract} abstract")
         return failure
-    return _measured(program, jaxpr.jaxpr)
+    return work_of(jaxpr.jaxpr)
 
 
-def _whole(functions: LaneFunctions) -> Callable:
-    def whole(seed, hp, shared):
-        lane, dataset = functions.init(seed, hp, shared)
-        return functions.segment(lane, shared if dataset is None else dataset, seed, hp, 0, 2)
-
-    return whole
-
-
-def lowered_text(spec: Spec, program: Program) -> tuple[str, Dataset | None]:
-    """The lowered program of a single lane, as text, and the data set that all lanes share."""
-    functions = lane_functions(spec, program)
-    hp = {name: column[0] for name, column in hp_columns(spec, program, program.configs[:1]).items()}
-    return jax.jit(_whole(functions)).lower(np.uint32(0), hp, functions.shared).as_text(), functions.shared
-
-
-def hp_columns(spec: Spec, program: Program, configs) -> dict[str, np.ndarray]:
-    """The traced values of configs, one array a name: float32, or int32 where all values are integers."""
-    names = [name for name, axis in program.axes.items() if axis.kind == "traced"]
-    columns = {}
-    for name in names:
-        everywhere = [_value(spec, config, name) for config in program.configs]
-        dtype = np.int32 if all(integer(value) for value in everywhere) else np.float32
-        columns[name] = np.asarray([_value(spec, config, name) for config in configs], dtype)
-    return columns
+def _agreed(spec: Spec, program: Program) -> list[Program]:
+    """The program if a few of its steps give the losses of plain runs; else with the axes that spoil them static."""
+    abstract = program.names("traced", "padded")
+    if not abstract or difference(spec, program) <= CHECK_TOLERANCE:
+        return [program]
+    worst = {}
+    for name in abstract:
+        alone = {other: axis for other, axis in program.axes.items() if other == name or axis.kind == "static"}
+        worst[name] = max(difference(spec, _program(spec, members, alone)) for members in _others_apart(spec, program, name))
+    name = max(worst, key=lambda name: worst[name])
+    axis = Axis("static", f"its losses differ by {worst[name]:.1g} from those of the plain run")
+    rest = {other: axis for other, axis in program.axes.items() if other != name}
+    parts = _split(spec, program.configs, name)
+    return [found for members in parts for found in _agreed(spec, _program(spec, members, {**rest, name: axis}))]
 
 
-def _value(spec: Spec, config: dict, name: str):
-    value = {**settings_of(spec, config), **config}[name] if name in SETTINGS else config[name]
-    return ENCODED[name].index(value) if name in ENCODED else value
+def _others_apart(spec: Spec, program: Program, name: str) -> list[list[dict]]:
+    """The program's configs in groups that differ in `name` alone; the largest group is enough."""
+    groups: dict[tuple, list[dict]] = {}
+    for config in program.configs:
+        key = tuple(_frozen(value_of(spec, config, other)) for other in program.names("traced", "padded") if other != name)
+        groups.setdefault(key, []).append(config)
+    return [max(groups.values(), key=len)]
 
 
-def concrete_recipe(spec: Spec, config: dict) -> train.Recipe:
-    """What a config trains with, nothing abstract."""
-    return _recipe(spec, values_of(spec, config), settings_of(spec, config), {}, None)
+def difference(spec: Spec, program: Program) -> float:
+    """How far the losses of a few steps are from those of plain runs, relative, over the configs that tell most."""
+    short = program._replace(schedule=train.Schedule(CHECK_STEPS, 1))
+    return max(_difference(spec, short, config) for config in _probes(spec, program))
 
 
-def _recipe(spec: Spec, values: dict, settings: dict, hp: dict, read: set | None) -> train.Recipe:
-    """The recipe of a config's values, with those in `hp` (arrays, maybe abstract) in their place."""
-    hidden = {name: Refused(name) for name in hp if name in ENCODED}
-    bound = Hyperparameters({**values, **hp, **hidden}, read)
-    chosen = {**settings, **{name: value for name, value in hp.items() if name in SETTINGS}}
-    reduction = chosen["reduction"]
-    return train.Recipe(
-        task=_task(spec, bound),
-        model=_resolve(spec.model, bound, Model),
-        optimizer=_resolve(spec.optimizer, bound, tuple),
-        batch_size=chosen["batch_size"],
-        reduction=reduction if isinstance(reduction, str) else reduction == 1,
-        sampling=chosen["sampling"],
-        record=spec.record,
-    )
+def _probes(spec: Spec, program: Program) -> list[dict]:
+    """One config for every combination of number types, with sizes as small as they come."""
+    padded, traced = program.names("padded"), program.names("traced")
+    found: dict[tuple, dict] = {}
+    for config in sorted(program.configs, key=lambda config: [value_of(spec, config, name) for name in padded], reverse=True):
+        found[tuple(type(value_of(spec, config, name)) for name in traced)] = config
+    return list(found.values())[:4]
 
 
-def lane_functions(spec: Spec, program: Program, read: set | None = None) -> LaneFunctions:
-    """The functions of one lane of a program; what it does not trace stands in them as constants."""
-    first = program.configs[0]
-    values, settings = values_of(spec, first), settings_of(spec, first, read)
-    concrete = _task(spec, Hyperparameters(values, read))
-    shared = None if callable(concrete.data) else concrete.data
+def _difference(spec: Spec, program: Program, config: dict) -> float:
+    plain = program._replace(configs=(config,), axes=dict.fromkeys(program.axes, Axis("static", "")))
+    planned, alone = lane_functions(spec, program), lane_functions(spec, plain)
 
-    def recipe_of(hp: dict) -> train.Recipe:
-        return _recipe(spec, values, settings, hp, read)
+    def both(seed, hp, shared):
+        return whole(planned, CHECK_STEPS + 1)(seed, hp, shared).history, whole(alone, CHECK_STEPS + 1)(seed, {}, shared).history
 
-    def init(seed, hp, shared):
-        key = seed_key(seed)
-        recipe = recipe_of(hp)
-        dataset = _drawn(recipe.task, key)
-        return train.init(recipe, key, shared if dataset is None else dataset, program.schedule), dataset
-
-    def segment(lane, dataset, seed, hp, start, stop):
-        recipe = _sized(recipe_of(hp), dataset)
-        return train.segment(recipe, program.schedule, lane, dataset, train.streams(seed_key(seed)), start, stop)
-
-    return LaneFunctions(init, segment, shared)
+    lowered = jax.jit(both).lower(np.uint32(0), first_hp(spec, program, config), planned.shared)
+    quick: dict[str, str | bool] = {"xla_backend_optimization_level": "0"}  # it runs three steps: compiling is all its time
+    compiled = lowered.compile(compiler_options=quick if jax.default_backend() == "cpu" else None)
+    ours, theirs = jax.device_get(compiled(np.uint32(0), first_hp(spec, program, config), planned.shared))
+    return max(_relative(ours[name], theirs[name]) for name in ours if name.endswith("loss") or name == "batch_loss_mean")
 
 
-def _resolve(thing, hp: Hyperparameters, kind: type):
-    return thing if isinstance(thing, kind) or not callable(thing) else thing(hp)
+def _relative(ours, theirs) -> float:
+    """The largest difference relative to the larger of the value and 1e-3; infinite where only one is finite."""
+    if not np.array_equal(np.isfinite(ours), np.isfinite(theirs)):
+        return np.inf
+    finite = np.isfinite(ours)
+    gaps = np.abs(ours[finite] - theirs[finite]) / np.maximum(np.abs(theirs[finite]), 1e-3)
+    return float(gaps.max(initial=0.0))
 
 
-def _task(spec: Spec, hp: Hyperparameters) -> Task:
-    return _resolve(spec.task, hp, Task)
+def _shape(spec: Spec, program: Program, shapes: str) -> list[tuple[Program, Work, float]]:
+    """The programs that a program with padded axes becomes, each with its work and the share that is not padding."""
+    padded = program.names("padded")
+    if not padded:
+        return [(program, _work(spec, program), 1.0)]
+    members: list[dict] = [
+        {"config": config, **{name: value_of(spec, config, name) for name in padded}} for config in program.configs
+    ]
+    full = _work(spec, program)
+    scalings = {name: _scaling(spec, program, full, name) for name in padded}
+    whole_sizes = maxima(spec, program)
+    lanes_each, due = len(spec.seeds), len(program.schedule.due())
+
+    def estimate(group) -> Work:
+        sizes = {name: max(member[name] for member in group) for name in padded}
+        return cost.scaled(full, scalings, {name: size for name, size in sizes.items() if size != whole_sizes[name]})
+
+    def price(group: list[dict]) -> float:
+        if shapes != "auto":
+            return 0.0 if shapes == "pad" and len(group) == len(members) else float(len(group) ** 2)
+        return program_seconds(estimate(group), len(group) * lanes_each, program.schedule.steps, due)
+
+    _, groups = cost.cheapest_partition(members, padded, price)
+    return [_grouped(spec, program, group, estimate) for group in groups]
 
 
-def _drawn(task: Task, key) -> Dataset | None:
-    """A lane's own data; None where all lanes share them."""
-    if callable(task.data):
-        return task.data(key)
-    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(task.data))
-    return task.data if traced else None
+def _grouped(spec: Spec, program: Program, group: list[dict], estimate) -> tuple[Program, Work, float]:
+    """One group of sizes as a program; an axis with a single size in it needs no padding."""
+    axes = dict(program.axes)
+    for name in program.names("padded"):
+        if len({member[name] for member in group}) == 1:
+            axes[name] = Axis("static", f"{REASONS['padded']}; here it is alone in its group")
+    made = program._replace(configs=tuple(member["config"] for member in group), axes=axes)
+    work = _work(spec, made)
+    needed = [estimate([member]).seconds(1, 0) for member in group]
+    return made, work, min(1.0, float(np.mean(needed)) / max(needed))
 
 
-def _sized(recipe: train.Recipe, dataset: Dataset) -> train.Recipe:
-    """The recipe with its batch size checked against the data; None becomes all rows."""
-    n = dataset.train_targets.shape[-1]
-    size = n if recipe.batch_size is None else recipe.batch_size
-    if isinstance(size, jax.core.Tracer):
-        raise TypeError("a batch size shapes the arrays")
-    return recipe._replace(batch_size=positive_int("batch_size", size, most=n))
+def _work(spec: Spec, program: Program) -> Work:
+    found = _trial(spec, program, set())
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
-def _measured(program: Program, jaxpr) -> Program:
-    """The program with its work and lane_size filled in, from the arrays that a step computes.
-
-    lane_size is a power of two in 1..128 such that one step's widest array stays in a CPU core's cache.
-    """
-    arrays = list(_step_arrays(jaxpr))
-    lane_size = int(2 ** np.clip(np.log2(CACHE_BYTES / max(arrays, default=1)) // 1, 0, 7))
-    return program._replace(work=sum(arrays) + 1, lane_size=lane_size)
+def _scaling(spec: Spec, program: Program, full: Work, name: str) -> Scaling:
+    """Work at the smallest, a middle and the largest size of one padded axis, the others at their largest."""
+    sizes = sorted({value_of(spec, config, name) for config in program.configs})
+    chosen = (sizes[0], sizes[len(sizes) // 2], sizes[-1])
+    works = [full if size == sizes[-1] else _work_at(spec, program, name, size) for size in chosen]
+    return Scaling(chosen, (works[0], works[1], works[2]))
 
 
-def _step_arrays(jaxpr, depth: int = 0):
-    """Bytes of every array that the innermost loops (the steps) of a jaxpr compute."""
-    for equation in jaxpr.eqns:
-        inner = depth + (equation.primitive.name == "while")
-        if depth >= 2:
-            yield from (v.aval.size * 4 for v in equation.outvars if hasattr(v.aval, "size"))
-        for value in equation.params.values():
-            if hasattr(value, "jaxpr"):
-                yield from _step_arrays(value.jaxpr, inner)
+def _work_at(spec: Spec, program: Program, name: str, size: int) -> Work:
+    fitting = [config for config in program.configs if value_of(spec, config, name) <= size]
+    return _work(spec, program._replace(configs=tuple(fitting)))

@@ -96,8 +96,6 @@ def _plain(name: str, value):
 
 def check_value(name: str, value):
     """Checks the value of a name with a known meaning; a ValueError if it is out of range."""
-    if isinstance(value, float) and math.isnan(value):
-        raise ValueError(f"{name} must be a number, got {value!r}")
     if callable(value):
         return
     if name == "learning_rate":
@@ -109,6 +107,8 @@ def check_value(name: str, value):
         one_of(name, value, REDUCTIONS)
     elif name == "sampling":
         one_of(name, value, SAMPLINGS)
+    elif isinstance(value, float) and math.isnan(value):
+        raise ValueError(f"{name} must be a number, got {value!r}")
 
 
 def seed_list(seeds) -> tuple[int, ...]:

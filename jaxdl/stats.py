@@ -41,9 +41,12 @@ class Comparison(NamedTuple):
 
 def ranked(values, diverged, higher_is_better: bool) -> np.ndarray:
     """The values as floats with the worst possible one for every diverged (or missing) lane."""
-    values = np.asarray(values, float)
-    lost = np.asarray(diverged, bool) | np.isnan(values)
-    return np.where(lost, -np.inf if higher_is_better else np.inf, values)
+    return np.where(missing(values, diverged), -np.inf if higher_is_better else np.inf, np.asarray(values, float))
+
+
+def missing(values, diverged) -> np.ndarray:
+    """Which lanes have no value that counts: diverged ones, and NaN."""
+    return np.asarray(diverged, bool) | np.isnan(np.asarray(values, float))
 
 
 def quantile(values, q):
@@ -54,7 +57,8 @@ def quantile(values, q):
     low, high = values[below], values[np.minimum(below + 1, len(values) - 1)]
     part = part.reshape(part.shape + (1,) * (values.ndim - 1))
     with np.errstate(invalid="ignore"):
-        return np.where((part == 0) | (low == high), low, low + part * (high - low))
+        between = np.where(np.isneginf(low), low, low + part * (high - low))
+    return np.where((part == 0) | (low == high), low, between)
 
 
 def iqm(values, axis: int = -1):
@@ -89,8 +93,8 @@ def summarise(values, diverged, higher_is_better: bool = True) -> Summary:
       diverged: (n,) bool.
       higher_is_better: which end a diverged lane counts as.
     """
-    values, diverged = np.asarray(values, float), np.asarray(diverged, bool)
-    alive = values[~diverged & ~np.isnan(values)]
+    values = np.asarray(values, float)
+    alive = values[~missing(values, diverged)]
     low, median, high = quantile(ranked(values, diverged, higher_is_better), [0.05, 0.5, 0.95])
     return Summary(
         n=len(values),
@@ -126,7 +130,7 @@ def compare(a, b, a_diverged, b_diverged, higher_is_better: bool = True) -> Comp
       a_diverged, b_diverged: (n,) bool; a diverged lane loses against any other and ties with a diverged one.
       higher_is_better: which direction is an improvement.
     """
-    both = ~np.asarray(a_diverged, bool) & ~np.asarray(b_diverged, bool)
+    both = ~missing(a, a_diverged) & ~missing(b, b_diverged)
     differences = (np.asarray(a, float) - np.asarray(b, float))[both]
     a_rank, b_rank = ranked(a, a_diverged, higher_is_better), ranked(b, b_diverged, higher_is_better)
     better = (a_rank > b_rank) if higher_is_better else (a_rank < b_rank)

@@ -10,16 +10,17 @@ import io
 import json
 import os
 import pathlib
+import zipfile
 from typing import Any
 
 import numpy as np
 
-MANIFEST, EVENTS, BLOCKS = "manifest.json", "events.jsonl", "blocks"
+MANIFEST, EVENTS, BLOCKS, CHECKPOINTS = "manifest.json", "events.jsonl", "blocks", "checkpoints"
 
 
 def write_atomically(path: pathlib.Path, content: bytes):
     """Writes a file so that readers see the old content or the new, never a part."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
     try:
         with open(aside, "wb") as file:
             file.write(content)
@@ -82,13 +83,18 @@ def append_event(run: pathlib.Path, event: dict, name: str = EVENTS):
         os.fsync(file.fileno())
 
 
-def write_block(run: pathlib.Path, number: int, arrays: dict[str, np.ndarray], event: dict):
-    """Stores a block's results, then says so in the events."""
+def write_block(run: pathlib.Path, number: int, arrays: dict[str, np.ndarray], event: dict, events: str = EVENTS):
+    """Stores a block's results, then says so in the events; a checkpoint of the block is dropped."""
+    content = _npz(arrays)
+    write_atomically(block_path(run, number), content)
+    append_event(run, {"block": number, "sha256": hashlib.sha256(content).hexdigest(), **event}, events)
+    checkpoint_path(run, number).unlink(missing_ok=True)
+
+
+def _npz(arrays: dict[str, np.ndarray]) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    content = buffer.getvalue()
-    write_atomically(block_path(run, number), content)
-    append_event(run, {"block": number, "sha256": hashlib.sha256(content).hexdigest(), **event})
+    return buffer.getvalue()
 
 
 def block_path(run: pathlib.Path, number: int) -> pathlib.Path:
@@ -111,3 +117,24 @@ def read_block(run: pathlib.Path, number: int) -> dict[str, Any]:
     """A block's arrays."""
     with np.load(block_path(run, number), allow_pickle=False) as file:
         return dict(file)
+
+
+def checkpoint_path(run: pathlib.Path, number: int) -> pathlib.Path:
+    """Where the state of a running block is kept."""
+    return run / CHECKPOINTS / f"{number:04d}.npz"
+
+
+def write_checkpoint(run: pathlib.Path, number: int, arrays: dict[str, np.ndarray]):
+    """Keeps the state of a running block."""
+    (run / CHECKPOINTS).mkdir(exist_ok=True)
+    write_atomically(checkpoint_path(run, number), _npz(arrays))
+
+
+def read_checkpoint(run: pathlib.Path, number: int) -> dict[str, Any] | None:
+    """The state of a block that was running; None where there is none that can be read."""
+    try:
+        content = io.BytesIO(checkpoint_path(run, number).read_bytes())
+        with np.load(content, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, zipfile.BadZipFile, KeyError):
+        return None

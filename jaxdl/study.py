@@ -1,22 +1,30 @@
 """Study: the face of the library."""
 
 import datetime
+import functools
 import pathlib
+import sys
 import time
+import warnings
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxdl import engine, store
+from jaxdl import compiler, engine, shards, store
 from jaxdl import manifest as manifests
 from jaxdl import plan as planning
 from jaxdl.checks import one_of, positive_int
+from jaxdl.program import Program, concrete_recipe
 from jaxdl.progress import progress as show_progress
 from jaxdl.result import Result, collect, load, match
-from jaxdl.spec import declare
-from jaxdl.train import Lane, Recipe
+from jaxdl.sampling import seed_key
+from jaxdl.spec import declare, seed_list
+from jaxdl.train import Recipe
+
+CHECKPOINT_SECONDS = 15.0  # between two checkpoints of a running block, at least
 
 
 class Study:
@@ -52,49 +60,108 @@ class Study:
         self._shapes = one_of("shapes", shapes, ("auto", "pad", "bucket"))
         self._lane_size = None if lane_size is None else positive_int("lane_size", lane_size)
         self._plan: planning.Plan | None = None
+        self._ready: dict[str, Future] = {}
+        self._last: tuple[dict, Result] | None = None  # manifest and result of the last run
 
-    def plan(self) -> planning.Plan:
-        """What is traced, what is static and why, and the programs that follow; nothing is run."""
+    def plan(self, measure: bool = False) -> planning.Plan:
+        """What is traced, padded and static and why, and the programs that follow.
+
+        Args:
+          measure: also compiles the programs and times a burst of each, for the memory and the time that they take
+            here; else these are estimated from the abstract evaluation and not shown.
+        """
         if self._plan is None:
-            self._plan = planning.make_plan(self.spec, self._lane_size)
+            compiler.prepare_devices()
+            compiler.use_cache()
+            self._plan = planning.make_plan(self.spec, self._lane_size, self._shapes)
+        if measure and not self._plan.measured:
+            ready = self._compiled(dict(enumerate(self._plan.programs)))
+            self._plan = self._plan._replace(
+                measured=tuple(
+                    planning.Measured(ready[number].result().bytes, engine.calibrate(self.spec, program, ready[number].result()))
+                    for number, program in enumerate(self._plan.programs)
+                )
+            )
         return self._plan
 
-    def run(self, path=None, progress: bool = False) -> Result:
+    def run(self, path=None, progress: bool = False, shard=None) -> Result:
         """Trains every lane that is not stored yet.
 
         Args:
           path: run folder, made where it is not there; the same call continues it. None keeps all in memory.
           progress: shows progress on stderr.
+          shard: ``"i/n"`` or (i, n) to train only every n-th block; found in the environment of SLURM, Open MPI
+            or `jax.distributed` where None.
+
+        Returns:
+          The study's lanes that are stored when it ends.
 
         Raises:
-          ValueError: the folder holds another study.
+          ValueError: the folder holds another study, or the shard is out of range.
+          KeyboardInterrupt: after Ctrl-C, once the running block is saved; in a notebook the partial result is returned.
         """
-        devices = engine.prepare_devices()
-        engine.use_cache()
         run = None if path is None else pathlib.Path(path)
+        mine = shards.find(shard)
+        if run is None and mine.processes > 1:
+            raise ValueError(
+                f"path must be a run folder that the processes share where there are {mine.processes} shards, got None"
+            )
+        compiler.prepare_devices()
+        compiler.use_cache()
         manifest = self._open(run)
-        wanted = {manifests.config_key(config) for config in self.spec.configs}
-        mine = {number for number, config in enumerate(manifest["configs"]) if manifests.config_key(config) in wanted}
+        try:
+            blocks = self._train(manifest, run, mine, progress)
+        except KeyboardInterrupt:
+            if run is None or "ipykernel" not in sys.modules:
+                raise
+            blocks = self._stored(manifest, run)
+        result = collect(manifest, blocks, run, self.spec.configs, set(self.spec.seeds))
+        self._last = (manifest, result)
+        return result
+
+    def _wanted(self, manifest: dict) -> dict[int, tuple[int, list]]:
+        """The blocks that hold lanes of this study: number -> (program number, lanes)."""
+        keys = {manifests.config_key(config) for config in self.spec.configs}
+        configs = {number for number, config in enumerate(manifest["configs"]) if manifests.config_key(config) in keys}
         seeds = set(self.spec.seeds)
-        blocks = {
-            number: block
-            for number, block in enumerate(manifests.blocks_of(manifest))
-            if any(config in mine and seed in seeds for config, seed in block[1])
-        }
-        done = {} if run is None else {n: store.read_block(run, n) for n in store.finished_blocks(run) if n in blocks}
-        missing = {number: block for number, block in blocks.items() if number not in done}
-        for number, arrays, seconds in self._compute(manifest, missing, devices, progress):
-            done[number] = arrays
-            if run is not None:
-                now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-                event = {
-                    "program": blocks[number][0],
-                    "lanes": len(blocks[number][1]),
-                    "seconds": round(seconds, 3),
-                    "finished": now,
-                }
-                store.write_block(run, number, arrays, event)
-        return collect(manifest, done, run, self.spec.configs, seeds)
+        blocks = enumerate(manifests.blocks_of(manifest))
+        return {n: block for n, block in blocks if any(config in configs and seed in seeds for config, seed in block[1])}
+
+    def _stored(self, manifest: dict, run: pathlib.Path | None) -> dict[int, dict]:
+        """The blocks of this study that are whole on disk: number -> arrays."""
+        if run is None:
+            return {}
+        wanted = self._wanted(manifest)
+        return {number: store.read_block(run, number) for number in store.finished_blocks(run) if number in wanted}
+
+    def _train(self, manifest: dict, run: pathlib.Path | None, shard: shards.Shard, progress: bool) -> dict[int, dict]:
+        """Trains the missing blocks of this shard; returns all that are there at the end."""
+        done = self._stored(manifest, run)
+        while True:
+            missing = {n: block for n, block in self._wanted(manifest).items() if n not in done and shard.takes(n)}
+            try:
+                for number, arrays in self._compute(manifest, missing, run, shard, progress):
+                    done[number] = arrays
+                return {**self._stored(manifest, run), **done}
+            except jax.errors.JaxRuntimeError as error:
+                if "RESOURCE_EXHAUSTED" not in str(error):
+                    raise
+                manifest = self._halved(manifest, run, done, progress, error)
+
+    def _halved(self, manifest: dict, run, done: dict, progress: bool, error: Exception) -> dict:
+        """The manifest with half the lane_size, after running out of memory before the first block was stored."""
+        sizes = [program["lane_size"] for program in manifest["programs"]]
+        if done or max(sizes) == 1:
+            why = "blocks are stored that were trained with it" if done else "it is 1 already"
+            raise MemoryError(f"out of memory with lane_size {sizes}, which cannot be halved: {why}") from error
+        halved = [{**program, "lane_size": max(1, program["lane_size"] // 2)} for program in manifest["programs"]]
+        with show_progress(progress, 1) as shown:
+            shown.say(f"out of memory: lane_size {sizes} becomes {[program['lane_size'] for program in halved]}")
+        manifest = {**manifest, "programs": halved}
+        if run is not None:
+            store.write_manifest(run, manifest)
+        self._plan = None
+        return manifest
 
     def _open(self, run: pathlib.Path | None) -> dict:
         """The manifest of the run with this study's lanes in it, on disk where there is a folder."""
@@ -111,33 +178,50 @@ class Study:
         return manifest
 
     def _planned(self, spec) -> planning.Plan:
-        return self.plan() if spec.configs == self.spec.configs else planning.make_plan(spec, self._lane_size)
+        return self.plan() if spec.configs == self.spec.configs else planning.make_plan(spec, self._lane_size, self._shapes)
 
-    def _compute(self, manifest: dict, missing: dict, devices, progress: bool):
-        """Trains the missing blocks: yields (number, arrays, seconds)."""
+    def _compiled(self, programs: dict[int, Program]) -> dict[int, Future]:
+        """The programs, compiling or compiled; each is compiled once in the life of a study."""
+        fresh = {n: program for n, program in programs.items() if repr(program) not in self._ready}
+        futures = compiler.compile_programs(self.spec, fresh, jax.local_devices()) if fresh else {}
+        self._ready.update({repr(fresh[number]): future for number, future in futures.items()})
+        return {number: self._ready[repr(program)] for number, program in programs.items()}
+
+    def _compute(self, manifest: dict, missing: dict, run, shard: shards.Shard, progress: bool):
+        """Trains blocks: yields (number, arrays), stored already where there is a folder."""
         if not missing:
             return
         programs = {
             number: manifests.program_of(manifest, number) for number in sorted({number for number, _ in missing.values()})
         }
-        total = sum(len(lanes) * programs[program].schedule.steps * programs[program].work for program, lanes in missing.values())
-        with show_progress(progress, total) as shown:
-            compiled = engine.compile_programs(self.spec, programs, devices)
+        seconds = {number: manifest["programs"][number]["lane_seconds"] for number in programs}
+        total = sum(len(lanes) * seconds[program] for program, lanes in missing.values())
+        with show_progress(progress, total) as shown, engine.deferred_interrupt() as asked:
+            compiled = self._compiled(programs)
             for number, (program_number, lanes) in missing.items():
                 program, future = programs[program_number], compiled[program_number]
                 if not future.done():
                     shown.say(f"compiling program {program_number + 1} of {len(manifest['programs'])}")
                 ready = future.result()
                 shown.say(f"training block {number + 1} of {max(missing) + 1}")
+                weight = seconds[program_number] / program.schedule.steps
+                hooks = _hooks(run, number, asked, functools.partial(_advance, shown, weight))
+                saved = None if run is None else store.read_checkpoint(run, number)
                 begin = time.perf_counter()
                 named = [(manifest["configs"][config], seed) for config, seed in lanes]
-                advance = lambda steps, work=program.work: shown.advance(steps * work)  # noqa: E731
-                chunks = list(engine.run_lanes(self.spec, program, ready, named, advance))
-                yield number, _block_arrays(chunks, lanes), time.perf_counter() - begin
+                results = engine.run_block(self.spec, program, ready, named, hooks, saved)
+                arrays = {
+                    "config": np.array([config for config, _ in lanes], np.int32),
+                    "seed": np.array([seed for _, seed in lanes], np.uint32),
+                    **results,
+                }
+                if run is not None:
+                    store.write_block(run, number, arrays, _event(program_number, lanes, begin), shard.events)
+                yield number, arrays
 
     def recipe(self, config: dict) -> Recipe:
         """What a config trains with: its task, model and optimizer, made with concrete values."""
-        return planning.concrete_recipe(self.spec, self._one(config))
+        return concrete_recipe(self.spec, self._one(config))
 
     def _one(self, config: dict) -> dict:
         """The study's config that has these values."""
@@ -146,35 +230,96 @@ class Study:
             raise ValueError(f"config must name one of the study's configs, got {config}, which fits {len(chosen)}")
         return chosen[0]
 
-    def replay(self, config: dict, seed: int) -> tuple[Any, Any, dict]:
+    def replay(self, config: dict, seed: int, progress: bool = False) -> tuple[Any, Any, dict]:
         """Trains one lane alone, in a full chunk of the program that the study trains it with.
 
         Args:
           config: values of swept names; enough of them to name one config.
           seed: its seed.
+          progress: says on stderr how it compares with the lane that the last `run` of this study stored. A
+            difference is a warning in any case.
 
         Returns:
-          (params, state, history): trained weights, the model's state, and name -> (evaluations,).
+          (params, state, history): trained weights (of a padded lane: those of its own sizes), the model's state,
+          and name -> (evaluations,).
         """
-        devices = engine.prepare_devices()
-        engine.use_cache()
         chosen = self._one(config)
-        program = next(program for program in self.plan().programs if chosen in program.configs)
-        compiled = engine.compile_programs(self.spec, {0: program}, devices)[0].result()
-        (lane,) = engine.run_lanes(self.spec, program, compiled, [(chosen, int(seed))], lambda steps: None)
-        lane = jax.tree.map(lambda leaf: leaf[0], lane)
-        return lane.params, lane.state, lane.history
+        program = self._program(chosen)
+        lane = engine.run_lane(self.spec, program, self._compiled({0: program})[0].result(), chosen, seed_list([seed])[0])
+        shapes = jax.eval_shape(concrete_recipe(self.spec, chosen).model.init, seed_key(0))
+        params, state = jax.tree.map(_trimmed, (lane.params, lane.state), shapes)
+        self._compare(chosen, seed, lane.history, progress)
+        return params, state, lane.history
+
+    def _program(self, config: dict) -> Program:
+        """The program that trains a config: the stored one where there has been a run."""
+        if self._last is None:
+            return next(program for program in self.plan().programs if config in program.configs)
+        manifest, _ = self._last
+        programs = (manifests.program_of(manifest, number) for number in range(len(manifest["programs"])))
+        return next(program for program in programs if config in program.configs)
+
+    def _compare(self, config: dict, seed: int, history: dict, progress: bool):
+        """Reports how a replayed lane differs from the stored one, if there is one."""
+        if self._last is None:
+            return
+        _, result = self._last
+        rows = [row for row, lane in enumerate(result.lanes) if lane["seed"] == seed and match([lane], config)]
+        if not rows:
+            return
+        gaps = {name: largest_gap(values, result.history[name][rows[0]]) for name, values in history.items()}
+        worst = max(gaps, key=lambda name: gaps[name])
+        if gaps[worst]:
+            warnings.warn(
+                f"the replay of seed {seed} at {config} differs by up to {gaps[worst]:.1g} in {worst} from the stored lane",
+                stacklevel=3,
+            )
+        elif progress:
+            with show_progress(True, 1) as shown:
+                shown.say(f"the replay of seed {seed} at {config} is bit-equal to the stored lane")
 
 
-def _block_arrays(chunks: list[Lane], lanes) -> dict[str, np.ndarray]:
-    """A block's results as arrays with a leading axis of lanes."""
-    history = {name: np.concatenate([chunk.history[name] for chunk in chunks]) for name in chunks[0].history}
-    return {
-        "config": np.array([config for config, _ in lanes], np.int32),
-        "seed": np.array([seed for _, seed in lanes], np.uint32),
-        "diverged_at": np.concatenate([chunk.diverged_at for chunk in chunks]),
-        **{f"history/{name}": values for name, values in history.items()},
-    }
+def largest_gap(a, b) -> float:
+    """The largest absolute difference of two curves, 0 only if their bits agree; of the shorter length."""
+    a, b = np.asarray(a), np.asarray(b)[: len(a)]
+    if a.tobytes() == b.tobytes():
+        return 0.0
+    return float(max(np.nanmax(np.abs(a - b), initial=0.0), np.finfo(np.float32).tiny))
+
+
+def _trimmed(values, wanted):
+    """The live part of a padded array."""
+    return values[tuple(slice(0, size) for size in wanted.shape)] if values.shape != wanted.shape else values
+
+
+def _advance(shown, weight: float, lane_steps: float):
+    shown.advance(weight * lane_steps)
+
+
+def _event(program: int, lanes: list, begin: float) -> dict:
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {"program": program, "lanes": len(lanes), "seconds": round(time.perf_counter() - begin, 3), "finished": now}
+
+
+def _hooks(run, number: int, asked: Callable[[], bool], advance: Callable) -> engine.Hooks:
+    """What happens between the segments of a block: progress, a checkpoint now and then, and one at Ctrl-C."""
+    wait, last = CHECKPOINT_SECONDS, time.perf_counter()
+
+    def due() -> bool:
+        if asked() and run is None:
+            raise KeyboardInterrupt("interrupted: nothing was kept, as there is no run folder")
+        return run is not None and (asked() or time.perf_counter() - last >= wait)
+
+    def save(arrays: dict):
+        nonlocal wait, last
+        begin = time.perf_counter()
+        store.write_checkpoint(run, number, arrays)
+        last = time.perf_counter()
+        wait = max(CHECKPOINT_SECONDS, 50 * (last - begin))  # at most 2 % of the time
+        if asked():
+            raise KeyboardInterrupt(f"interrupted: saved, the same call continues {run}")
+
+    return engine.Hooks(advance, due, save)
 
 
 __all__ = ["Result", "Study", "load"]

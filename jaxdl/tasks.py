@@ -175,17 +175,20 @@ def from_arrays(
 
 def _user_array(name: str, values) -> np.ndarray:
     """The values as float32 or int32, or a ValueError that names what is wrong with them."""
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:  # rows of different lengths
+        raise ValueError(f"{name} must hold rows of one shape, got rows that differ in shape") from None
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{name} must hold numbers, got dtype {array.dtype}")
     if array.ndim < 1 or array.size == 0:
         raise ValueError(f"{name} must hold at least one sample, got shape {array.shape}")
-    if array.dtype.kind == "f":
-        bad = int((~np.isfinite(array)).sum())
-        if bad:
-            raise ValueError(f"{name} must be finite, got {bad} NaN or infinite values")
-        return array.astype(np.float32)
-    return array.astype(np.int32 if name == "y" else np.float32)
+    dtype = np.int32 if name == "y" and array.dtype.kind != "f" else np.float32
+    limits: np.iinfo | np.finfo = np.iinfo(np.int32) if dtype is np.int32 else np.finfo(np.float32)
+    bad = int((~((array >= limits.min) & (array <= limits.max))).sum())
+    if bad:
+        raise ValueError(f"{name} must be finite and fit {np.dtype(dtype)}, got {bad} values that do not")
+    return array.astype(dtype)
 
 
 def _check_lengths(x, targets):

@@ -281,7 +281,7 @@ def make_train(
     >>> history["test_accuracy"].shape
     (3, 2)
     """
-    schedule = Schedule(positive_int("steps", steps), positive_int("eval_every", eval_every or steps))
+    schedule = Schedule(positive_int("steps", steps), positive_int("eval_every", steps if eval_every is None else eval_every))
     one_of("reduction", reduction, REDUCTIONS)
     one_of("sampling", sampling, SAMPLINGS)
 

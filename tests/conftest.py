@@ -15,7 +15,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
 if "JAX_NUM_CPU_DEVICES" not in os.environ:
     with contextlib.suppress(RuntimeError):  # a backend that has started keeps its devices
-        jax.config.update("jax_num_cpu_devices", 4)
+        jax.config.update("jax_num_cpu_devices", 2)
 jax.local_devices()  # starts the backend: from here on nothing changes the number of devices
 
 hypothesis.settings.register_profile("jaxdl", derandomize=True, deadline=None, max_examples=25, database=None)

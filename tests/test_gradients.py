@@ -1,5 +1,7 @@
 """The gradients that a step hands to the optimizer, against finite differences in float64 and against backpropagation by hand."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,16 +19,21 @@ EVERYTHING, SHORT = np.ones(12), np.arange(12) < 5  # weights of a whole batch a
 LAYERS = [(RNG.normal(size=(out, into)), RNG.normal(size=out)) for out, into in ((6, 3), (5, 6), (4, 5))]
 
 
-def step_gradients(layers, activation, reduction, weight):
-    """The gradients of one step of `train.step`, caught by an optimizer that keeps them as its state."""
+@functools.cache
+def step_gradients(activation, reduction):
+    """The gradients of one step of `train.step`, caught by an optimizer that keeps them as its state: (weight) -> gradients."""
     catch = optax.GradientTransformation(lambda params: params, lambda grads, state, params: (params, grads))
-    task = Task(None, lambda *_: (jnp.float32(X), jnp.int32(Y), jnp.float32(weight)), losses.cross_entropy, {})
-    params = tuple(Dense(jnp.float32(matrix), jnp.float32(bias)) for matrix, bias in layers)
+    params = tuple(Dense(np.float32(matrix), np.float32(bias)) for matrix, bias in LAYERS)
     model = models.mlp(3, (6, 5), 4, activation=activation)._replace(init=lambda key: (params, ()))
-    recipe = train.Recipe(task, model, catch, len(Y), reduction)
-    dataset, key = Dataset(X, Y, X, Y), jax.random.key(0)
-    lane = train.init(recipe, key, dataset, train.Schedule(1, 1))
-    return jax.jit(lambda lane: train.step(recipe, lane, dataset, train.streams(key), 0).opt_state)(lane)
+
+    @jax.jit
+    def gradients(weight):
+        task = Task(None, lambda *_: (jnp.float32(X), jnp.int32(Y), weight), losses.cross_entropy, {})
+        recipe, dataset, key = train.Recipe(task, model, catch, len(Y), reduction), Dataset(X, Y, X, Y), jax.random.key(0)
+        lane = train.init(recipe, key, dataset, train.Schedule(1, 1))
+        return train.step(recipe, lane, dataset, train.streams(key), 0).opt_state
+
+    return gradients
 
 
 def softmax(logits):
@@ -61,7 +68,7 @@ def finite_differences(function, array, width=1e-6):
 @pytest.mark.parametrize("reduction", train.REDUCTIONS)
 @pytest.mark.parametrize("activation", NUMPY)
 def test_gradients_are_those_of_finite_differences(activation, reduction, weight):
-    found = step_gradients(LAYERS, activation, reduction, weight)
+    found = step_gradients(activation, reduction)(np.float32(weight))
     layers = [(matrix.copy(), bias.copy()) for matrix, bias in LAYERS]
     for layer, gradient in zip(layers, found, strict=True):
         for array, of_array in zip(layer, gradient, strict=True):
@@ -85,7 +92,7 @@ def test_gradients_are_those_of_backpropagation_by_hand(reduction):
         delta = (
             (LAYERS[number][0].T @ delta) * (pre[number - 1] > 0) if number else delta
         )  # dx = W' delta, ReLU passes where z > 0
-    for found, (matrix, bias) in zip(step_gradients(LAYERS, "relu", reduction, EVERYTHING), reversed(expected), strict=True):
+    for found, (matrix, bias) in zip(step_gradients("relu", reduction)(np.float32(EVERYTHING)), reversed(expected), strict=True):
         np.testing.assert_allclose(found.weight, matrix, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(found.bias, bias, rtol=1e-4, atol=1e-5)
 

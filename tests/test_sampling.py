@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -21,14 +21,13 @@ def keys(count=KEYS):
     return jax.vmap(jax.random.fold_in, (None, 0))(seed_key(7), jnp.arange(count))
 
 
-@settings(max_examples=10)  # each is compiled
-@given(n=st.integers(1, 60))
-@example(n=1)
-@example(n=2)
-@example(n=800)
-def test_permute_is_a_permutation(n):
-    drawn = jax.vmap(lambda key: permute(key, n, jnp.arange(n)))(keys(50))
-    np.testing.assert_array_equal(np.sort(drawn, axis=1), np.tile(np.arange(n), (50, 1)))
+def test_permute_is_a_permutation_of_every_size():
+    sizes = np.array([*range(1, 61), 255, 256, 799, 800])
+    places = np.minimum(np.arange(800), sizes[:, None] - 1)  # beyond a size its last place is repeated
+    traced = jax.jit(jax.vmap(jax.vmap(permute.__wrapped__, (None, 0, 0)), (0, None, None)))  # the size traced: compiled once
+    drawn = np.asarray(traced(keys(30), sizes, places))
+    for size, of_size in zip(sizes, np.moveaxis(drawn, 1, 0), strict=True):
+        np.testing.assert_array_equal(np.sort(of_size[:, :size], axis=1), np.tile(np.arange(size), (30, 1)))
 
 
 @pytest.mark.parametrize("count", [1, 32])
@@ -67,7 +66,9 @@ def test_permute_is_uniform(n, positions):
 
 
 def test_permute_at_neighbouring_steps_is_independent():
-    two_steps = lambda key: jnp.stack([permute(jax.random.fold_in(key, step), 5, jnp.arange(1))[0] for step in (0, 1)])
+    def two_steps(key):
+        return jnp.stack([permute(jax.random.fold_in(key, step), 5, jnp.arange(1))[0] for step in (0, 1)])
+
     drawn = np.asarray(jax.jit(jax.vmap(two_steps))(keys()))
     assert stats.chisquare(np.bincount(drawn @ [5, 1], minlength=25)).pvalue > 1e-3
 
@@ -102,14 +103,23 @@ def test_an_epoch_visits_every_row_once_a_pass(n, batch_size):
 
 @pytest.mark.parametrize("sampling", tasks.SAMPLINGS)
 def test_a_padded_batch_has_the_rows_of_the_plain_one(sampling):
-    padded = jax.jit(jax.vmap(lambda step, size: batch_rows(seed_key(2), step, 10, Padded(size, 10), sampling), (0, None)))
-    for size in (1, 4, 10):
-        plain, plain_weight = batches(12, 10, size, sampling)
-        drawn, weight = map(np.asarray, padded(jnp.arange(12), size))
+    def draw(step, size):
+        return batch_rows(seed_key(2), step, 10, size, sampling)
+
+    sizes = (1, 4, 10)
+
+    @jax.jit
+    @jax.vmap
+    def drawn(step, sizes_traced):
+        return [(draw(step, Padded(traced, 10)), draw(step, size)) for traced, size in zip(sizes_traced, sizes, strict=True)]
+
+    twelve = jnp.arange(12)
+    for size, pair in zip(sizes, drawn(twelve, [jnp.full(12, size) for size in sizes]), strict=True):
+        (found, weight), (plain, plain_weight) = jax.tree.map(np.asarray, pair)
         np.testing.assert_array_equal(weight[:, :size], plain_weight)
-        np.testing.assert_array_equal(drawn[weight == 1], plain[plain_weight == 1])
+        np.testing.assert_array_equal(found[weight == 1], plain[plain_weight == 1])
         assert not weight[:, size:].any()
-        assert set(drawn.flat) <= set(range(10))
+        assert set(found.flat) <= set(range(10))
 
 
 def test_streams_differ_from_each_other_and_between_seeds():

@@ -163,5 +163,5 @@ def test_compare_pairs_by_seed():
 
 
 def test_first_reached_by_hand():
-    curves = np.float32([[0.5, 0.9, 0.95], [0.1, 0.2, 0.3], [0.9, 0.1, 0.9], [NAN, NAN, 0.91]])
+    curves = np.float32([[0.5, 0.9, 0.95], [0.1, 0.2, 0.3], [0.9, 0.1, 0.9], [NAN, NAN, 0.91]]).astype(float)
     assert stats.first_reached(curves, [0, 50, 100], 0.9).tolist() == [50, INF, 0, 100]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import jax
 
-from jaxdl.checks import one_of, positive_int
+from jaxdl.checks import fraction, one_of, positive_int
 from jaxdl.layers import ACTIVATIONS, INITS, dense, dropout, init_dense, keep
 from jaxdl.types import Model, Padded, Size
 
@@ -37,6 +37,10 @@ def mlp(
     >>> [layer.weight.shape for layer in params]
     [(3, 2), (2, 3)]
     """
+    if isinstance(hidden, (int, Padded)):
+        raise ValueError(f"hidden must be a sequence of widths, got {hidden!r}: write hidden=({hidden!r},)")
+    if isinstance(dropout_rate, (int, float)):
+        fraction("dropout_rate", dropout_rate)
     sizes = (inputs, *hidden, outputs)
     for name, size in zip(("inputs", *("hidden" for _ in hidden), "outputs"), sizes, strict=True):
         if not isinstance(size, Padded):

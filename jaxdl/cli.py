@@ -1,0 +1,170 @@
+"""``jaxdl``: what a run folder holds, shown or exported as CSV."""
+
+import argparse
+import csv
+import io
+import math
+import pathlib
+import sys
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line and exit code 2."""
+
+    def error(self, message: str):
+        """Says what is wrong and ends."""
+        sys.exit(fail(f"{self.prog}: {message}"))
+
+
+def fail(message: str) -> int:
+    """Prints an error as one line on stderr; returns the exit code of bad input."""
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    return 2
+
+
+def parser() -> Parser:
+    """The command line."""
+    made = Parser(prog="jaxdl", description="Reads the run folders that studies write.")
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    shown = commands.add_parser("show", help="what a run holds", description="Prints what a run folder holds, and one metric.")
+    shown.add_argument("run", type=pathlib.Path, metavar="RUN", help="run folder")
+    shown.add_argument(
+        "--metric",
+        metavar="NAME",
+        help="the metric of the table (default: the last one of the test split, the loss only if there is no other)",
+    )
+    exported = commands.add_parser(
+        "export",
+        help="lanes and curves as CSV",
+        description="Writes lanes.csv (a row a lane) and history.csv (a row an evaluation).",
+    )
+    exported.add_argument("run", type=pathlib.Path, metavar="RUN", help="run folder")
+    exported.add_argument("--out", type=pathlib.Path, metavar="DIR", help="where to (default: the run folder)")
+    return made
+
+
+def main(arguments=None) -> int:
+    """Runs the command; returns its exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        print(show(options.run, options.metric) if options.command == "show" else export(options.run, options.out or options.run))
+    except (ValueError, KeyError, OSError) as error:
+        return fail(str(error))
+    return 0
+
+
+def show(run: pathlib.Path, metric: str | None = None) -> str:
+    """What a run folder holds, as text.
+
+    Args:
+      run: its folder.
+      metric: whose last values are summed up; the last one of the test split by default, test_loss if there is no other.
+
+    Raises:
+      ValueError: no run, or no such metric.
+    """
+    from jaxdl import store
+    from jaxdl.result import load
+
+    result, manifest = load(run), store.read_manifest(run)
+    text = "\n".join(about(run, manifest, result))
+    if not result.lanes:
+        return text
+    names = sorted((name for name in result.history if name.startswith("test_")), key=lambda name: name != "test_loss")
+    chosen = metric or names[-1]
+    return f"{text}\n\n{result.table(chosen)}"
+
+
+def about(run: pathlib.Path, manifest, result) -> list[str]:
+    """The lines on a run's settings, programs and progress."""
+    from jaxdl import store
+    from jaxdl.manifest import blocks_of
+
+    blocks, identity = blocks_of(manifest), manifest["identity"]
+    planned, diverged = sum(len(lanes) for _, lanes in blocks), int(result.diverged.sum())
+    seeds = {seed for _, lanes in blocks for _, seed in lanes}
+    lines = [
+        str(run),
+        "study     " + _pairs(manifest["study"]),
+        *(f"axis      {name}: {', '.join(map(str, _values(manifest, name)))}" for name in manifest["axes"]),
+        f"seeds     {len(seeds)}",
+        f"lanes     {len(result.lanes)} of {planned} trained: {len(result.lanes) - diverged} finished, {diverged} diverged",
+        f"blocks    {len(store.finished_blocks(run))} of {len(blocks)}",
+        "versions  " + _pairs({name: identity[name] for name in identity if name not in ("program", "data")}),
+    ]
+    return lines + [f"program {number} {_program(program)}" for number, program in enumerate(manifest["programs"])]
+
+
+def _pairs(values: dict) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items())
+
+
+def _values(manifest: dict, name: str) -> list:
+    return list(dict.fromkeys(config[name] for config in manifest["configs"]))
+
+
+def _program(program: dict) -> str:
+    axes = ", ".join(f"{name} {axis[0]}" for name, axis in program["axes"].items()) or "no axes"
+    configs = len(program["configs"])
+    many = "s" * (configs != 1)
+    return f"{configs} config{many}, lane_size {program['lane_size']}, {program['steps']} steps; {axes}"
+
+
+def export(run: pathlib.Path, out: pathlib.Path) -> str:
+    """Writes lanes.csv and history.csv; each appears whole or not at all.
+
+    lanes.csv has a row a lane: its row number, what was swept, seed, status, diverged_at, and the last value of every
+    metric. history.csv has a row for every evaluation of a lane: its row number, step, and every metric. What was not
+    measured is empty.
+
+    Args:
+      run: the run folder.
+      out: where to; made where it is not there.
+
+    Returns:
+      A line that says what was written.
+
+    Raises:
+      ValueError: no run.
+    """
+    from jaxdl.result import load
+    from jaxdl.store import write_atomically
+
+    result = load(run)
+    out.mkdir(parents=True, exist_ok=True)
+    tables = {"lanes.csv": lane_rows(result), "history.csv": history_rows(result)}
+    for name, rows in tables.items():
+        write_atomically(out / name, to_csv(rows).encode())
+    return ", ".join(f"{out / name}: {len(rows) - 1} rows" for name, rows in tables.items())
+
+
+def lane_rows(result) -> list[list]:
+    """The header and the rows of lanes.csv."""
+    metrics = {name: result.final(name) for name in result.history}
+    names = [*result.axes, "seed", "status", "diverged_at"]
+    rows = [[row, *(lane[name] for name in names), *(values[row] for values in metrics.values())] for row, lane in enumerate(result.lanes)]  # fmt: skip
+    return [["lane", *names, *metrics], *rows]
+
+
+def history_rows(result) -> list[list]:
+    """The header and the rows of history.csv."""
+    rows: list[list] = [["lane", "step", *result.history]]
+    for lane in range(len(result.lanes)):
+        steps = result.steps if result.steps.ndim == 1 else result.steps[lane]
+        for column, step in enumerate(steps.tolist()):
+            if step >= 0:  # configs with shorter schedules have columns beyond their end
+                rows.append([lane, step, *(curves[lane, column] for curves in result.history.values())])
+    return rows
+
+
+def to_csv(rows: list[list]) -> str:
+    """Rows as CSV text; float32 values with the digits that bring them back."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows([[_cell(value) for value in row] for row in rows])
+    return buffer.getvalue()
+
+
+def _cell(value):
+    """A value as CSV holds it: empty for None and NaN."""
+    missing = value is None or (not isinstance(value, str) and math.isnan(value))
+    return "" if missing else str(value)

@@ -1,0 +1,125 @@
+"""Programs made ready for the local devices: one CPU device a core, a compilation cache, compiling in the background."""
+
+import contextlib
+import os
+import pathlib
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxdl.program import Program, hp_columns, lane_functions
+from jaxdl.spec import Spec
+
+ACROSS = PartitionSpec("lanes")
+EVERYWHERE = PartitionSpec()
+
+
+class Compiled(NamedTuple):
+    """A program ready to run, a chunk of lanes at a time."""
+
+    init: Callable  # (seeds, hp, shared) -> (Lane, Dataset or None), leading axis `lanes`
+    segment: Callable  # (lane, dataset, seeds, hp, start, stop) -> Lane; donates lane
+    shared: Any
+    lanes: int  # of a chunk: lane_size times devices
+    bytes: int  # of memory at its peak, all devices together: arguments + outputs + temporaries - aliased
+
+
+def prepare_devices() -> list:
+    """The local devices, with one CPU device a core (at least two: a lane's bits differ between one and several).
+
+    Leaves the choice of an environment that has made one, and a backend that has started, as they are.
+    """
+    chosen = "JAX_NUM_CPU_DEVICES" in os.environ or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if not chosen:
+        with contextlib.suppress(RuntimeError):  # the backend has started: the devices at hand are used
+            jax.config.update("jax_num_cpu_devices", max(2, os.cpu_count() or 1))
+    return jax.local_devices()
+
+
+def use_cache():
+    """Keeps compiled programs in a private folder of the user, unless JAX was given one already."""
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
+        folder = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "jaxdl" / "xla"
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError:  # a home that cannot be written: compile every time
+            return
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def compile_programs(spec: Spec, programs, devices) -> dict[int, Future]:
+    """Starts compiling all programs in the background, in order; texts that are equal are compiled once.
+
+    Returns:
+      program number -> future of its `Compiled`.
+    """
+    mesh = Mesh(np.array(devices), ("lanes",))
+    once = _once()
+    pool = ThreadPoolExecutor(max_workers=2)
+    futures = {number: pool.submit(_compile, spec, program, mesh, once) for number, program in programs.items()}
+    pool.shutdown(wait=False)
+    return futures
+
+
+def _once() -> Callable:
+    """A function that compiles a lowered program, or waits for the thread that compiles the same text already."""
+    done: dict[tuple, Future] = {}
+    lock = threading.Lock()
+
+    def compile_once(lowered):
+        text = (
+            lowered.as_text(),
+            lowered.in_tree,
+            lowered.out_tree,
+        )  # unused arguments and empty states leave no trace in the text
+        with lock:
+            first = text not in done
+            future = done.setdefault(text, Future())
+        if first:
+            try:
+                future.set_result(lowered.compile())
+            except BaseException as error:
+                future.set_exception(error)
+        return future.result()
+
+    return compile_once
+
+
+def _compile(spec: Spec, program: Program, mesh: Mesh, once: Callable) -> Compiled:
+    functions = lane_functions(spec, program)
+    lanes = program.lane_size * mesh.size
+    shared = functions.shared
+    if shared is not None:
+        shared = jax.device_put(shared, NamedSharding(mesh, EVERYWHERE))
+    seeds, hp = np.zeros(lanes, np.uint32), hp_columns(spec, program, [program.configs[0]] * lanes)
+    init = _over_lanes(functions.init, mesh, (0, 0, None))
+    lane, dataset = jax.eval_shape(init, seeds, hp, shared)
+    segment = _over_lanes(functions.segment, mesh, (0, None if dataset is None else 0, 0, 0, None, None), donate=0)
+    data = shared if dataset is None else dataset
+    ready = once(segment.lower(lane, data, seeds, hp, np.int32(0), np.int32(1)))
+    start = once(init.lower(seeds, hp, shared))
+    return Compiled(start, ready, shared, lanes, mesh.size * max(_bytes(start), _bytes(ready)))
+
+
+def _bytes(compiled) -> int:
+    """The memory that a compiled function needs on each device; 0 where the backend does not say."""
+    try:
+        found = compiled.memory_analysis()
+        return found.argument_size_in_bytes + found.output_size_in_bytes + found.temp_size_in_bytes - found.alias_size_in_bytes
+    except Exception:  # not every backend has an analysis
+        return 0
+
+
+def _over_lanes(function: Callable, mesh: Mesh, in_axes: tuple, donate: int | None = None):
+    """`function` over a chunk: vmapped, and split over the devices."""
+    specs = tuple(EVERYWHERE if axis is None else ACROSS for axis in in_axes)
+    mapped = jax.vmap(function, in_axes=in_axes)
+    split = jax.shard_map(mapped, mesh=mesh, in_specs=specs, out_specs=ACROSS, check_vma=False)
+    return jax.jit(split, donate_argnums=() if donate is None else donate)

@@ -1,0 +1,150 @@
+"""What a program costs: the work of its steps, read off the abstract evaluation, in seconds by measured constants."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+# Measured with jax 0.10 on 2 CPU cores (2.1 GHz, AVX-512, 2 MB of L2 a core); see benchmarks/lane_rate.py and shapes.py.
+BYTES_PER_SECOND = 55e9  # of arrays computed in a step, fusion included: MLP 2-20-2 at batch 1, 32, 128 and 800
+FLOPS_PER_SECOND = 150e9
+COMPILE_SECONDS = 0.35  # a program more: tracing, lowering, its first calls
+COMPILE_SECONDS_PER_EQUATION = 0.6e-3  # two programs compile at a time
+CHUNK_SECONDS = 0.004  # a chunk more: its calls and transfers
+CACHE_BYTES = 300_000  # that one step's widest array may fill, over the lanes of a chunk: measured best with 2 MB of L2
+DEVICES = 2  # assumed for the cost of chunks that are not full; blocks may not depend on the devices at hand
+
+
+class Work(NamedTuple):
+    """The work of one lane, from its jaxpr."""
+
+    step_bytes: float = 1.0  # of the arrays that a step computes
+    step_flops: float = 0.0  # of its matrix products
+    evaluation_bytes: float = 1.0
+    evaluation_flops: float = 0.0
+    widest: float = 1.0  # bytes of a step's largest array
+    equations: int = 1
+
+    def seconds(self, steps: int, evaluations: int) -> float:
+        """The time of one lane among many."""
+        step = self.step_bytes / BYTES_PER_SECOND + self.step_flops / FLOPS_PER_SECOND
+        evaluation = self.evaluation_bytes / BYTES_PER_SECOND + self.evaluation_flops / FLOPS_PER_SECOND
+        return steps * step + evaluations * evaluation
+
+    def lane_size(self) -> int:
+        """Lanes to vmap together, a power of two in 1..128, so that a step's widest array stays in a core's cache."""
+        return 2 ** min(7, max(0, int(math.log2(max(1.0, CACHE_BYTES / self.widest)))))
+
+    def compile_seconds(self) -> float:
+        """The time that one program more takes before it runs."""
+        return COMPILE_SECONDS + COMPILE_SECONDS_PER_EQUATION * self.equations
+
+
+class _Tally:
+    """Sums over the equations of a jaxpr; `depth` 2 is the loop over steps, 1 the loop over evaluations."""
+
+    def __init__(self):
+        self.bytes, self.flops, self.widest, self.equations = [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], 1.0, 0
+
+    def add(self, jaxpr, depth: int, times: float):
+        """Adds a jaxpr that runs `times` times."""
+        for equation in jaxpr.eqns:
+            name = equation.primitive.name
+            inner = [value for part in equation.params.values() for value in _jaxprs(part)]
+            if not inner:
+                self._count(equation, depth, times)
+            deeper = min(2, depth + (name == "while"))
+            repeats = times * (equation.params.get("length", 1) if name == "scan" else 1)
+            for part in inner:
+                self.add(part, deeper, repeats)
+
+    def _count(self, equation, depth: int, times: float):
+        self.equations += 1
+        if equation.primitive.name in ("broadcast_in_dim", "reshape", "squeeze"):
+            return
+        size = float(sum(v.aval.size * v.aval.dtype.itemsize for v in equation.outvars if hasattr(v.aval, "dtype")))
+        self.bytes[depth] += times * size
+        self.flops[depth] += times * _product_flops(equation)
+        if depth == 2:
+            self.widest = max(self.widest, size)
+
+
+def _jaxprs(part) -> list:
+    found = part if isinstance(part, (tuple, list)) else (part,)
+    return [getattr(value, "jaxpr", value) for value in found if hasattr(value, "jaxpr") or hasattr(value, "eqns")]
+
+
+def _product_flops(equation) -> float:
+    if equation.primitive.name != "dot_general":
+        return 0.0
+    contracted = equation.params["dimension_numbers"][0][0]
+    depth = math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
+    return 2.0 * depth * equation.outvars[0].aval.size
+
+
+def work_of(jaxpr) -> Work:
+    """The work of one lane whose whole training a jaxpr describes."""
+    tally = _Tally()
+    tally.add(jaxpr, 0, 1.0)
+    return Work(1 + tally.bytes[2], tally.flops[2], 1 + tally.bytes[1], tally.flops[1], tally.widest, tally.equations)
+
+
+class Scaling(NamedTuple):
+    """How work grows along one axis: Work at three sizes, interpolated by the parabola through them."""
+
+    sizes: tuple[int, int, int]
+    works: tuple[Work, Work, Work]
+
+    def at(self, size: int) -> list[float]:
+        """Work at a size, relative to the largest."""
+        return [_parabola(self.sizes, values, size) / max(values[-1], 1e-9) for values in zip(*self.works, strict=True)]
+
+
+def _parabola(places: Sequence[int], values: Sequence[float], place: int) -> float:
+    total = 0.0
+    for i, (x, y) in enumerate(dict(zip(places, values, strict=True)).items()):
+        others = [other for j, other in enumerate(dict.fromkeys(places)) if j != i]
+        total += y * math.prod((place - other) / (x - other) for other in others)
+    return max(total, 0.0)
+
+
+def scaled(work: Work, scalings: dict[str, Scaling], sizes: dict[str, int]) -> Work:
+    """The work at other sizes of the padded axes, as a product over the axes."""
+    values = list(work)
+    for name, size in sizes.items():
+        values = [value * factor for value, factor in zip(values, scalings[name].at(size), strict=True)]
+    return Work._make([*(max(1.0, value) for value in values[:-1]), work.equations])
+
+
+def program_seconds(work: Work, lanes: int, steps: int, evaluations: int) -> float:
+    """The time that a program with this many lanes takes, compilation included; chunks are always full."""
+    chunk = work.lane_size() * DEVICES
+    chunks = -(-lanes // chunk)
+    return work.compile_seconds() + chunks * (CHUNK_SECONDS + chunk * work.seconds(steps, evaluations))
+
+
+def cheapest_partition(
+    members: list[dict], axes: list[str], cost: Callable[[list[dict]], float]
+) -> tuple[float, list[list[dict]]]:
+    """The cheapest grouping of configs into boxes of contiguous sizes along every axis.
+
+    Args:
+      members: dicts with the size of each axis (and whatever else).
+      axes: the padded axes, in the order in which they are cut.
+      cost: of a group that becomes one program.
+
+    Returns:
+      (cost, groups).
+    """
+    if not axes:
+        return cost(members), [members]
+    axis, rest = axes[0], axes[1:]
+    sizes = sorted({member[axis] for member in members})
+    best: list[tuple[float, list[list[dict]]]] = [(0.0, [])]  # of the first so many sizes
+    for end in range(1, len(sizes) + 1):
+        options = []
+        for begin in range(end):
+            group = [member for member in members if sizes[begin] <= member[axis] <= sizes[end - 1]]
+            price, parts = cheapest_partition(group, rest, cost)
+            options.append((best[begin][0] + price, best[begin][1] + parts))
+        best.append(min(options, key=lambda option: option[0]))
+    return best[-1]

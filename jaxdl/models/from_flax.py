@@ -1,0 +1,193 @@
+"""Models written in Flax: a Linen module or an NNX class as a pair of pure functions."""
+
+import functools
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdl.types import Model
+
+SWITCHES = {"train": True, "training": True, "deterministic": False}  # arguments of __call__, and what they are in training
+
+
+def from_flax(module, sample_x) -> Model:
+    """A Flax module as a `Model`.
+
+    Inside the module arrays are batch-first, as it was written; outside, x and outputs are batch-last, as everywhere here.
+    What is not trained (running means of batch norm) is the model's state, and changes only where ``train=True``.
+    Dropout draws from `key`; nothing is random where ``train=False``. Where ``__call__`` has an argument ``train``,
+    ``training`` or ``deterministic``, it is told; an NNX model is put into ``train()`` or ``eval()`` as well.
+
+    Args:
+      module: a Linen instance; or an NNX class, a `functools.partial` of one or a function, called with ``rngs=`` alone.
+      sample_x: an example batch, (n_samples, features...); only its shape and type are looked at.
+
+    Returns:
+      A `Model`; params are a nested dict of arrays, state is one as well, or () where there is none.
+
+    Raises:
+      ValueError: `module` is none of these, or `sample_x` has no batch axis.
+
+    >>> from flax import linen
+    >>> model = from_flax(linen.Dense(3), jnp.zeros((10, 2)))
+    >>> params, state = model.init(jax.random.key(0))
+    >>> outputs, state = model.apply(params, state, jnp.zeros((2, 10)))
+    >>> outputs.shape, state
+    ((3, 10), ())
+    """
+    from flax import linen
+
+    example = _one_example(sample_x)
+    if isinstance(module, linen.Module):
+        return _linen(module, example)
+    return _nnx(_nnx_maker(module))
+
+
+def _one_example(sample_x) -> jax.ShapeDtypeStruct:
+    """The shape and type of a batch of one."""
+    array = sample_x if hasattr(sample_x, "shape") and hasattr(sample_x, "dtype") else np.asarray(sample_x)
+    if len(array.shape) < 2:
+        raise ValueError(f"sample_x must be an example batch, (n_samples, features...), got shape {tuple(array.shape)}")
+    whole = np.issubdtype(array.dtype, np.integer)
+    return jax.ShapeDtypeStruct((1, *array.shape[1:]), jnp.int32 if whole else jnp.float32)
+
+
+def _batch_first(x):
+    return jnp.moveaxis(x, -1, 0)
+
+
+def _batch_last(outputs):
+    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), outputs)
+
+
+def _switches(kind: type, train: bool) -> dict:
+    """What ``__call__`` of a module class is told about training."""
+    known = inspect.signature(kind.__call__).parameters
+    return {name: train if in_training else not train for name, in_training in SWITCHES.items() if name in known}
+
+
+def _linen(module, example) -> Model:
+    """The model of a Linen instance; its state is every collection but params."""
+    switches = functools.partial(_switches, type(module))
+
+    def init(key):
+        variables = dict(module.init(key, jnp.zeros(example.shape, example.dtype), **switches(False)))
+        return variables.pop("params", {}), variables or ()
+
+    def apply(params, state, x, *, key=None, train=False):
+        variables = {"params": params, **(state or {})}
+        rngs = {"dropout": key} if train and key is not None else None
+        mutable = list(state) if train and state else False
+        found = module.apply(variables, _batch_first(x), rngs=rngs, mutable=mutable, **switches(train))
+        outputs, state = (found[0], dict(found[1])) if mutable else (found, state)
+        return _batch_last(outputs), state
+
+    return Model(init, apply)
+
+
+def _nnx_maker(module):
+    """`module` if it is an NNX class or another callable that takes rngs, else an error in one line."""
+    from flax import linen, nnx
+
+    if isinstance(module, nnx.Module):
+        name = type(module).__name__
+        raise ValueError(f"module must be an NNX class, which is called with rngs= for every seed, got an instance of {name}")
+    if isinstance(module, type) and issubclass(module, linen.Module):
+        raise ValueError(f"module must be a Linen instance, got the class {module.__name__}")
+    allowed = "module must be a Linen instance, or an NNX class or function called with rngs= alone"
+    if not callable(module) or (isinstance(module, type) and not issubclass(module, nnx.Module)):
+        raise ValueError(f"{allowed}, got {module!r}")
+    try:
+        inspect.signature(_constructor(module)).bind(rngs=None)
+    except TypeError as error:
+        raise ValueError(f"{allowed}, got {module!r}: {error} (functools.partial sets the other arguments)") from error
+    return module
+
+
+def _constructor(module):
+    """`module` with the signature it was written with: that of an NNX class itself says nothing."""
+    part = module if isinstance(module, functools.partial) else functools.partial(module)
+    if isinstance(part.func, type):
+        return functools.partial(part.func.__init__, None, *part.args, **part.keywords)  # type: ignore[misc]
+    return part
+
+
+def _made(maker, key):
+    """A new NNX module."""
+    from flax import nnx
+
+    made = maker(rngs=nnx.Rngs(key))
+    if not isinstance(made, nnx.Module):
+        raise ValueError(f"module must make an NNX module when called with rngs=, got one that makes {type(made).__name__}")
+    return made
+
+
+def _nnx(maker) -> Model:
+    """The model of an NNX class; its state is every variable that is neither a Param nor of a random stream."""
+    from flax import nnx
+
+    made = nnx.eval_shape(lambda: _made(maker, jax.random.key(0)))
+    graph, *found = nnx.split(made, nnx.Param, nnx.RngState, ...)
+    random, switches = nnx.to_pure_dict(found[1]), functools.partial(_switches, type(made))
+
+    def init(key):
+        _, *found = nnx.split(_made(maker, key), nnx.Param, nnx.RngState, ...)
+        params, _, state = found
+        return nnx.to_pure_dict(params), nnx.to_pure_dict(state) or ()
+
+    def apply(params, state, x, *, key=None, train=False):
+        draws = train and key is not None
+        model = nnx.merge(graph, params, _fresh(random, key if draws else jax.random.key(0)), state or {})
+        if not draws:
+            _close_streams(model)
+        (model.train if train else model.eval)()
+        outputs = model(_batch_first(x), **switches(train))
+        if train and state:
+            after = nnx.to_pure_dict(nnx.split(model, nnx.Param, nnx.RngState, nnx.Intermediate, ...)[-1])
+            state = jax.tree.map(lambda _, new: new, state, after)
+        return _batch_last(outputs), state
+
+    return Model(init, apply)
+
+
+def _fresh(random, key):
+    """The state of a model's random streams, every one with its own key from `key` and none of it used.
+
+    Flax's own `reseed` gives equal keys to all streams of a name: two dropout layers would drop the same places.
+    """
+    leaves, structure = jax.tree.flatten(random)
+    return jax.tree.unflatten(structure, [_stream(key, place, leaf) for place, leaf in enumerate(leaves)])
+
+
+def _stream(key, place: int, leaf):
+    """A key for a leaf that holds one (or an array of them), zero for a count."""
+    if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jnp.zeros(leaf.shape, leaf.dtype)
+    own = jax.random.fold_in(key, place)
+    return jax.random.split(own, leaf.shape) if leaf.shape else own
+
+
+def _close_streams(model):
+    """Makes every random stream of an NNX model refuse to be drawn from."""
+    from flax import nnx
+
+    for _, node in nnx.iter_graph(model):
+        if isinstance(node, nnx.RngStream):
+            object.__setattr__(node, "__class__", _closed())
+
+
+@functools.cache
+def _closed() -> type:
+    """A stream without randomness; made once, and only where Flax is in use."""
+    from flax import nnx
+
+    class ClosedStream(nnx.RngStream):
+        """A random stream that nobody may draw from."""
+
+        def __call__(self):
+            """Raises: there is no key to draw with."""
+            raise ValueError("the NNX model draws random numbers, which needs train=True and a key")
+
+    return ClosedStream

@@ -1,0 +1,59 @@
+"""What the checks say where something is not as it should be: always an AssertionError of one line."""
+
+import contextlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+TOLERANCE = 1e-4  # between programs that compute the same: relative where values are large, absolute where they are small
+
+
+@contextlib.contextmanager
+def named(caller: str, check: str):
+    """Turns whatever a check raises into an AssertionError of one line that names it."""
+    try:
+        with jax.debug_key_reuse(False):
+            yield
+    except Exception as error:
+        kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+        line = next(iter(str(error).strip().splitlines()), "")
+        raise AssertionError(f"{caller}: {check}, but {kind}{line}") from error
+
+
+def same(found, expected, what: str, tolerance: float = TOLERANCE):
+    """Raises where two trees differ in structure, shapes or values."""
+    same_structure(found, expected, what)
+    for left, right in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        a, b = np.asarray(left), np.asarray(right)
+        if a.shape != b.shape:
+            raise AssertionError(f"{what} have shape {a.shape} instead of {b.shape}")
+        if not np.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True):
+            raise AssertionError(f"{what} differ by up to {np.nanmax(np.abs(a * 1.0 - b)):.3g}")
+
+
+def same_structure(found, expected, what: str):
+    """Raises where two trees have their leaves in different places."""
+    left: Any = jax.tree.structure(found)
+    if left != jax.tree.structure(expected):
+        raise AssertionError(f"{what} have another structure")
+
+
+def finite(tree, what: str):
+    """Raises where a tree holds NaN or infinity."""
+    for leaf in jax.tree.leaves(tree):
+        if not np.isfinite(np.asarray(leaf)).all():
+            raise AssertionError(f"{what} hold NaN or infinity")
+
+
+def float32(tree, what: str):
+    """Raises where a tree holds floats of another precision."""
+    for leaf in jax.tree.leaves(tree):
+        if jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.dtype != jnp.float32:
+            raise AssertionError(f"{what} are {leaf.dtype}")
+
+
+def corner(shape) -> tuple[slice, ...]:
+    """The index of what is live in an array that is padded beyond `shape`."""
+    return tuple(slice(0, size) for size in shape)

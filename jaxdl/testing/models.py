@@ -1,0 +1,181 @@
+"""`check_model`: the checks that every model passes."""
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdl.sampling import seed_key
+from jaxdl.testing.compare import corner, finite, float32, named, same, same_structure
+from jaxdl.types import Model, Padded
+
+PADDING_TOLERANCE = 1e-5
+
+
+def check_model(model_of, sample_x, *, padded: tuple[int, int] | None = None) -> None:
+    """Checks that a model is what a study needs.
+
+    jit and vmap change no value; keys are used once and decide alone; examples do not mix where ``train=False``;
+    gradients are finite; float32 stays float32; the state keeps its structure; a padded size computes what the size does.
+
+    Args:
+      model_of: a `Model`; with `padded` a function ``(size) -> Model``, whose size may be a `Padded`.
+      sample_x: inputs as ``apply`` takes them, batch axis last, at least two examples.
+      padded: (size, max). What is live stands first along every axis, and the rest of the params is exactly zero.
+
+    Raises:
+      AssertionError: a line that names the check and what it found.
+
+    >>> from jaxdl import models
+    >>> x = jnp.linspace(-1.0, 1.0, 10).reshape(2, 5)
+    >>> check_model(models.mlp(2, (3,)), x)
+    >>> check_model(lambda width: models.mlp(2, (width,)), x, padded=(3, 4))
+    """
+    with named("check_model", "model_of is a Model, or with padded a function of a size"):
+        model, x = model_of if padded is None else model_of(padded[0]), jnp.asarray(sample_x)
+        if not isinstance(model, Model):
+            raise AssertionError(f"it gives {type(model).__name__}")
+    for name, check in CHECKS.items():
+        with named("check_model", name):
+            check(model, x)
+    if padded is not None:
+        with named("check_model", "a padded size computes what the size does"):
+            _padding(model_of, x, *padded)
+
+
+def _lane(model: Model, x, key) -> dict:
+    """All that a model computes from a key."""
+    init_key, train_key = jax.random.split(key)
+    params, state = model.init(init_key)
+    trained, after = model.apply(params, state, x, key=train_key, train=True)
+    outputs, _ = model.apply(params, state, x, key=None, train=False)
+    return {"params": params, "state": state, "outputs in training": trained, "state after training": after, "outputs": outputs}
+
+
+def _same_lane(found: dict, expected: dict, where: str, tolerance: float):
+    for name, values in expected.items():
+        same(found[name], values, f"{where} {name}", tolerance)
+
+
+def _evaluated(model: Model):
+    """Outputs as a function of x alone."""
+    params, state = model.init(seed_key(0))
+    return lambda x: model.apply(params, state, x)[0]
+
+
+def _gradient(model: Model, x, key, live=None):
+    """The gradient of half the sum of squares of the outputs, or of their corner of shape `live`."""
+    init_key, train_key = jax.random.split(key)
+    params, state = model.init(init_key)
+
+    def loss(params):
+        outputs, _ = model.apply(params, state, x, key=train_key, train=True)
+        outputs = outputs if live is None else outputs[corner(live)]
+        return sum(jnp.sum(leaf**2) / 2 for leaf in jax.tree.leaves(outputs))
+
+    return jax.grad(loss)(params), params
+
+
+def _batch_last(model: Model, x):
+    lane = _lane(model, x, seed_key(0))
+    for leaf in jax.tree.leaves((lane["outputs"], lane["outputs in training"])):
+        if leaf.ndim == 0 or leaf.shape[-1] != x.shape[-1]:
+            raise AssertionError(f"the shape is {leaf.shape} for a batch of {x.shape[-1]}")
+
+
+def _float32(model: Model, x):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        lane = jax.eval_shape(lambda x: _lane(model, x, seed_key(0)), x)
+        lane["gradients"] = jax.eval_shape(lambda x: _gradient(model, x, seed_key(0))[0], x)
+    for name, values in lane.items():
+        float32(values, name)
+    asked = [str(warning.message) for warning in caught if "float64" in str(warning.message)]
+    if asked:  # with 64 bits switched off jax gives float32 and a warning
+        raise AssertionError(asked[0].strip())
+
+
+def _keys(model: Model, x):
+    with jax.debug_key_reuse(True):
+        jax.jit(lambda key: _lane(model, x, key))(seed_key(0))
+
+
+def _same_key(model: Model, x):
+    first, again = (_lane(model, x, seed_key(0)) for _ in range(2))
+    _same_lane(again, first, "the second time", tolerance=0.0)
+
+
+def _jit(model: Model, x):
+    jitted = jax.jit(lambda key: _lane(model, x, key))(seed_key(0))
+    _same_lane(jitted, _lane(model, x, seed_key(0)), "under jit", tolerance=1e-4)
+
+
+def _vmap(model: Model, x):
+    seeds = (0, 1, 2)
+    lanes = jax.jit(jax.vmap(lambda seed: _lane(model, x, seed_key(seed))))(jnp.array(seeds, jnp.uint32))
+    for place, seed in enumerate(seeds):
+        lane = jax.tree.map(lambda leaf, place=place: leaf[place], lanes)
+        _same_lane(lane, _lane(model, x, seed_key(seed)), "under vmap", tolerance=1e-4)
+
+
+def _order(model: Model, x):
+    evaluate, order = _evaluated(model), np.random.default_rng(0).permutation(x.shape[-1])
+    expected = jax.tree.map(lambda leaf: leaf[..., order], evaluate(x))
+    same(evaluate(x[..., order]), expected, "outputs of a permuted batch")
+
+
+def _single(model: Model, x):
+    evaluate = _evaluated(model)
+    for place in (0, x.shape[-1] - 1):
+        expected = jax.tree.map(lambda leaf, place=place: leaf[..., place : place + 1], evaluate(x))
+        same(evaluate(x[..., place : place + 1]), expected, "outputs of an example alone")
+
+
+def _gradients(model: Model, x):
+    grads, params = _gradient(model, x, seed_key(0))
+    same_structure(grads, params, "gradients")
+    finite(grads, "gradients")
+
+
+def _state(model: Model, x):
+    params, state = model.init(seed_key(0))
+    _, after = model.apply(params, state, x, key=seed_key(1), train=True)
+    same_structure(after, state, "states after a step in training")
+    before, behind = ([(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)] for tree in (state, after))
+    if before != behind:
+        raise AssertionError(f"states after a step in training have shapes {behind} instead of {before}")
+    same(model.apply(params, state, x)[1], state, "where train=False, states", tolerance=0.0)
+
+
+def _padding(model_of, x, size: int, most: int):
+    plain = _lane(model_of(size), x, seed_key(0))
+    shape = None if not hasattr(plain["outputs"], "shape") else plain["outputs"].shape
+    plain["gradients"] = _gradient(model_of(size), x, seed_key(0))[0]
+
+    def padded_lane(live):
+        model = model_of(Padded(live, most))
+        return {**_lane(model, x, seed_key(0)), "gradients": _gradient(model, x, seed_key(0), shape)[0]}
+
+    wide = jax.jit(padded_lane)(jnp.int32(size))
+    for name, expected in plain.items():
+        same_structure(wide[name], expected, name)
+        live = jax.tree.map(lambda leaf, to: leaf[corner(to.shape)], wide[name], expected)
+        same(live, expected, f"live {name}", PADDING_TOLERANCE)
+        if name in ("params", "gradients"):
+            beyond = jax.tree.map(lambda leaf, to: leaf.at[corner(to.shape)].set(0), wide[name], expected)
+            same(beyond, jax.tree.map(jnp.zeros_like, beyond), f"{name} beyond the size must be zero:", tolerance=0.0)
+
+
+CHECKS = {
+    "float32 stays float32": _float32,
+    "outputs have the batch axis last": _batch_last,
+    "the same key gives the same result": _same_key,
+    "keys are used once": _keys,
+    "jit changes no value": _jit,
+    "vmapped over keys a lane is what it is alone": _vmap,
+    "the order of the batch does not matter": _order,
+    "a single example gives what it gives in a batch": _single,
+    "gradients are finite and of the params' structure": _gradients,
+    "the state keeps its structure and changes in training only": _state,
+}

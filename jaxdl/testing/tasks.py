@@ -1,0 +1,164 @@
+"""`check_task`: the checks that every task passes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdl.sampling import seed_key, stream
+from jaxdl.testing.compare import finite, float32, named, same
+from jaxdl.train import splits
+from jaxdl.types import Dataset, Padded, Task
+
+EXAMPLES = 32  # of the training data that losses and metrics are checked on
+
+
+def check_task(task: Task, *, outputs: int | tuple[int, ...] | None = None, padded: bool = True) -> None:
+    """Checks that a task is what a study needs.
+
+    Data are finite, of one shape for all keys, batch-last and decided by the key alone; batches have the size asked for;
+    loss and metrics give one finite value per example, whatever the other examples are; jit changes no value.
+
+    Args:
+      task: the task.
+      outputs: rows (or leading shape) of a model's outputs; by default the number of classes of integer targets, and
+        the leading shape of float targets.
+      padded: False for a task whose batches cannot have a `Padded` size; studies then compile one program per size.
+
+    Raises:
+      AssertionError: a line that names the check and what it found.
+
+    >>> from jaxdl import tasks
+    >>> check_task(tasks.moons(50))
+    """
+    for name, check in {**DATA_CHECKS, **BATCH_CHECKS, **(PADDED_CHECKS if padded else {})}.items():
+        with named("check_task", name):
+            check(task)
+    with named("check_task", "outputs can be drawn"):
+        answers = _answers(_data(task), outputs)
+    for label, function in {"loss": task.loss, **task.metrics}.items():
+        for name, value_check in VALUE_CHECKS.items():
+            with named("check_task", f"{label} {name}"):
+                value_check(function, *answers)
+    with named("check_task", "the gradient of the loss is finite"):
+        finite(jax.grad(lambda outputs: jnp.sum(task.loss(outputs, answers[1])))(answers[0]), "gradients")
+
+
+def _data(task: Task, seed: int = 0) -> Dataset:
+    return task.data(stream(seed_key(seed), "data")) if callable(task.data) else task.data
+
+
+def _answers(dataset: Dataset, outputs) -> tuple:
+    """Outputs, as a model might give them, and targets of some training examples."""
+    targets = jnp.asarray(dataset.train_targets)[..., :EXAMPLES]
+    if isinstance(outputs, int):
+        outputs = (outputs,)
+    elif outputs is None and jnp.issubdtype(targets.dtype, jnp.integer):
+        outputs = (max(2, *(int(np.max(split)) + 1 for _, split in splits(dataset).values())),)
+    elif outputs is None:
+        outputs = targets.shape[:-1] or (1,)
+    return jax.random.normal(seed_key(0), (*outputs, targets.shape[-1])), targets
+
+
+def _data_splits(task: Task):
+    found = splits(_data(task))
+    first_x, first_targets = found["train"]
+    for name, (x, targets) in found.items():
+        if x.shape[-1] != targets.shape[-1]:
+            raise AssertionError(f"{name} x have shape {x.shape} and targets {targets.shape}")
+        if x.shape[:-1] != first_x.shape[:-1] or targets.shape[:-1] != first_targets.shape[:-1]:
+            raise AssertionError(f"{name} x and targets have shapes {x.shape}, {targets.shape}, unlike the training data")
+        finite((x, targets), f"{name} data")
+        float32((x, targets), f"{name} data")
+
+
+def _data_keys(task: Task):
+    first, again, other = (_data(task, seed) for seed in (0, 0, 1))
+    same(again, first, "data of the same key", tolerance=0.0)
+    shapes = [jax.tree.map(jnp.shape, dataset) for dataset in (first, other)]
+    if shapes[0] != shapes[1]:
+        raise AssertionError(f"training data of two keys have shapes {shapes[0].train_x} and {shapes[1].train_x}")
+    if callable(task.data) and all(map(np.array_equal, jax.tree.leaves(first), jax.tree.leaves(other))):
+        raise AssertionError("two keys give the same data")
+
+
+def _data_jit(task: Task):
+    if callable(task.data):
+        same(jax.jit(lambda seed: task.data(stream(seed_key(seed), "data")))(0), _data(task), "data")
+
+
+def _sizes(task: Task) -> list[int]:
+    """1, all rows, and something between."""
+    n = _data(task).train_targets.shape[-1]
+    return sorted({1, max(1, n // 3), n})
+
+
+def _batch(task: Task, size, step=0):
+    return task.batch(_data(task), stream(seed_key(0), "shuffle"), step, size)
+
+
+def _batches(task: Task):
+    dataset = _data(task)
+    for size in _sizes(task):
+        batch = _batch(task, size)
+        expected = ((*dataset.train_x.shape[:-1], size), (*dataset.train_targets.shape[:-1], size), (size,))
+        if (shapes := tuple(array.shape for array in batch)) != expected:
+            raise AssertionError(f"a batch of {size} has shapes {shapes} instead of {expected}")
+        finite(batch, f"x, targets or weight of a batch of {size}")
+        float32(batch, f"x, targets or weight of a batch of {size}")
+        weight = batch[2]
+        if weight.min() < 0 or weight.sum() == 0:
+            raise AssertionError(f"a batch of {size} has weights from {weight.min()} to {weight.max()}")
+
+
+def _batch_jit(task: Task):
+    size = _sizes(task)[len(_sizes(task)) // 2]
+    same(jax.jit(lambda step: _batch(task, size, step))(1), _batch(task, size, 1), f"batches of {size}")
+
+
+def _padded_batches(task: Task):
+    most = _sizes(task)[-1]
+    padded = jax.jit(lambda live: _batch(task, Padded(live, most)))
+    for size in _sizes(task):
+        batch = padded(jnp.int32(size))
+        live = tuple(array[..., :size] for array in batch)
+        same(live, tuple(map(jnp.asarray, _batch(task, size))), f"x, targets or weight of a batch of {size} padded to {most}")
+        if (batch[2][size:] != 0).any():
+            raise AssertionError(f"a batch of {size} padded to {most} has weight beyond its size")
+
+
+def _per_example(function, outputs, targets):
+    values, batch = function(outputs, targets), targets.shape[-1]
+    if jnp.shape(values) != (batch,):
+        raise AssertionError(f"its shape is {jnp.shape(values)} for a batch of {batch}")
+    finite(values, "values")
+
+
+def _order(function, outputs, targets):
+    order = np.random.default_rng(0).permutation(targets.shape[-1])
+    same(function(outputs[..., order], targets[..., order]), function(outputs, targets)[order], "values of a permuted batch")
+
+
+def _alone(function, outputs, targets):
+    same(function(outputs[..., :1], targets[..., :1]), function(outputs, targets)[:1], "values of an example alone")
+
+
+def _jit(function, outputs, targets):
+    same(jax.jit(function)(outputs, targets), function(outputs, targets), "values")
+
+
+DATA_CHECKS = {
+    "data are finite and batch-last in all splits": _data_splits,
+    "the key decides the data": _data_keys,
+    "jit changes no data": _data_jit,
+}
+BATCH_CHECKS = {
+    "batches have the size asked for": _batches,
+    "jit changes no batch": _batch_jit,
+}
+PADDED_CHECKS = {"a padded batch is the plain one, with weight 0 beyond": _padded_batches}
+VALUE_CHECKS = {
+    "is one finite value per example": _per_example,
+    "does not depend on the order of the batch": _order,
+    "of an example does not depend on the others": _alone,
+    "is the same under jit": _jit,
+}

@@ -1,0 +1,209 @@
+"""The planner: what is traced, padded and static is found out rightly, traps included; groups of sizes are cheapest."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+
+from jaxdl import Study, cost, models, tasks
+from jaxdl.types import Model
+
+
+def kinds(optimizer=None, model=None, task=None, **options):
+    study = Study(
+        task=task or tasks.moons(60, 0.1),
+        model=model or models.mlp(2, (3,), 2),
+        optimizer=optimizer or optax.sgd(0.1),
+        seeds=2,
+        **{"steps": 20, "batch_size": 10, **options},
+    )
+    return {name: axis.kind for program in study.plan().programs for name, axis in program.axes.items()}
+
+
+OPTIMIZERS = {
+    "sgd learning rate": (lambda hp: optax.sgd(hp.v), [0.1, 0.2], "traced"),
+    "sgd momentum": (lambda hp: optax.sgd(0.1, momentum=hp.v), [0.5, 0.9], "traced"),
+    "sgd momentum with zero": (lambda hp: optax.sgd(0.1, momentum=hp.v), [0, 0.9], "traced"),
+    "nesterov": (lambda hp: optax.sgd(0.1, momentum=0.9, nesterov=hp.v), [False, True], "static"),
+    "adam b1": (lambda hp: optax.adam(0.01, b1=hp.v), [0.5, 0.9], "traced"),
+    "adam b2": (lambda hp: optax.adam(0.01, b2=hp.v), [0.9, 0.99], "traced"),
+    "adam eps": (lambda hp: optax.adam(0.01, eps=hp.v), [1e-8, 1e-3], "traced"),
+    "adamw weight decay": (lambda hp: optax.adamw(0.01, weight_decay=hp.v), [1e-4, 0.1], "traced"),
+    "lamb weight decay": (lambda hp: optax.lamb(0.01, weight_decay=hp.v), [1e-4, 0.1], "traced"),
+    "rmsprop decay": (lambda hp: optax.rmsprop(0.01, decay=hp.v), [0.9, 0.99], "traced"),
+    "rmsprop centered": (lambda hp: optax.rmsprop(0.01, centered=hp.v), [False, True], "static"),
+    "clip by global norm": (lambda hp: optax.chain(optax.clip_by_global_norm(hp.v), optax.sgd(0.1)), [0.1, 1.0], "traced"),
+    "clip by value": (lambda hp: optax.chain(optax.clip(hp.v), optax.sgd(0.1)), [0.1, 1.0], "traced"),
+    "cosine init_value": (lambda hp: optax.sgd(optax.cosine_decay_schedule(hp.v, 20)), [0.1, 0.2], "traced"),
+    "cosine decay_steps": (lambda hp: optax.sgd(optax.cosine_decay_schedule(0.1, hp.v)), [10, 20], "static"),
+    "exponential decay rate": (lambda hp: optax.sgd(optax.exponential_decay(0.1, 10, hp.v)), [0.5, 0.9], "static"),
+    "polynomial transition steps": (lambda hp: optax.sgd(optax.polynomial_schedule(0.1, 0.0, 2, hp.v)), [5, 10], "static"),
+    "warm-up steps": (lambda hp: optax.sgd(optax.warmup_cosine_decay_schedule(0.0, 0.1, hp.v, 20)), [2, 4], "static"),
+    "choice by name": (lambda hp: {"sgd": optax.sgd, "adam": optax.adam}[hp.v](0.01), ["sgd", "adam"], "static"),
+    "a branch on the value": (lambda hp: optax.sgd(0.1 if hp.v > 0.15 else 0.2), [0.1, 0.2], "static"),
+    "a value as a key": (lambda hp: optax.sgd({0.1: 0.5, 0.2: 0.7}[hp.v]), [0.1, 0.2], "static"),
+    "trap: isinstance float": (lambda hp: optax.sgd(hp.v if isinstance(hp.v, float) else 0.5), [0.1, 0.2], "static"),
+    "trap: isinstance int": (lambda hp: optax.sgd(0.1 * hp.v if isinstance(hp.v, int) else 0.5), [1, 2], "static"),
+    "trap: str": (lambda hp: optax.sgd(len(str(hp.v)) / 10), [0.1, 0.25], "static"),
+    "trap: is": (lambda hp: optax.sgd(0.1 if hp.v is True else 0.01), [True, False], "static"),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_schedules_and_traps(name):
+    optimizer, values, kind = OPTIMIZERS[name]
+    assert kinds(optimizer, sweep={"v": values}) == {"v": kind}
+
+
+def test_momentum_none_gets_its_own_program():
+    study = Study(
+        tasks.moons(60),
+        models.mlp(2),
+        lambda hp: optax.sgd(0.1, momentum=hp.v),
+        sweep={"v": [None, 0.5, 0.9]},
+        steps=4,
+        batch_size=10,
+    )
+    assert [(len(program.configs), program.axes["v"].kind) for program in study.plan().programs] == [(1, "static"), (2, "traced")]
+
+
+def test_width_and_batch_size_are_padded_and_depth_is_static():
+    def model(hp):
+        return models.mlp(2, (hp.width,) * hp.depth, 2)
+
+    found = kinds(model=model, sweep={"width": [2, 3, 5], "batch_size": [4, 8], "depth": [1, 2]}, batch_size=None, shapes="pad")
+    assert found == {"width": "padded", "batch_size": "padded", "depth": "static"}
+
+
+def noisy(grads):
+    """Draws that a wider layer does not share: the key runs along the units."""
+    return grads + jax.random.normal(jax.random.key(0), grads.shape[::-1]).T
+
+
+PADDING_BREAKERS = {
+    "adam without eps": lambda hp: optax.adam(0.01, eps=0.0, eps_root=0.0),
+    "gradient noise": lambda hp: optax.chain(optax.stateless(lambda g, p: jax.tree.map(noisy, g)), optax.sgd(0.1)),
+    "adafactor": lambda hp: optax.adafactor(0.1, min_dim_size_to_factor=2),
+    "a norm that counts units": lambda hp: optax.chain(
+        optax.stateless(lambda g, p: jax.tree.map(lambda leaf: leaf / leaf.size, g)), optax.sgd(0.1)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PADDING_BREAKERS)
+def test_optimizers_that_see_the_padding_are_noticed(name):
+    found = kinds(PADDING_BREAKERS[name], lambda hp: models.mlp(2, (hp.width,), 2), sweep={"width": [2, 7]}, shapes="pad")
+    assert found == {"width": "static"}
+
+
+def test_a_model_without_a_mask_is_noticed():
+    """A sigmoid makes dead units 0.5; without a mask they reach the next layer."""
+
+    def model(hp):
+        inner = models.mlp(2, (hp.width,), 2, activation="sigmoid")
+
+        def apply(params, state, x, *, key=None, train=False):
+            hidden = jax.nn.sigmoid(params[0].weight @ x + params[0].bias[:, None])
+            return params[1].weight @ hidden + jnp.sum(hidden, axis=0, keepdims=True), state
+
+        return Model(inner.init, apply)
+
+    assert kinds(model=model, sweep={"width": [2, 7]}, shapes="pad") == {"width": "static"}
+
+
+def test_batch_size_is_not_padded_for_a_model_with_state():
+    def apply(params, state, x, *, key=None, train=False):
+        mean = jnp.mean(x, axis=1) if train else state
+        return params @ (x - mean[:, None]), mean
+
+    model = Model(lambda key: (jax.random.normal(key, (2, 2)), jnp.zeros(2)), apply)
+    assert kinds(model=model, sweep={"batch_size": [4, 8]}, batch_size=None, shapes="pad") == {"batch_size": "static"}
+
+
+def test_an_axis_spoilt_by_another_is_classified_beside_it():
+    """The width is traced with SGD and would be with any optimizer, but the optimizer's branch needs its value."""
+
+    def optimizer(hp):
+        return optax.sgd(0.1 if hp.width > 2 else 0.2) if hp.careful else optax.sgd(0.1)
+
+    study = Study(
+        tasks.moons(60), lambda hp: models.mlp(2, (hp.width,), 2), optimizer, shapes="pad",
+        sweep={"careful": [False, True], "width": [2, 3]}, steps=4, batch_size=10,
+    )  # fmt: skip
+    found = [(program.configs[0]["careful"], program.axes["width"].kind) for program in study.plan().programs]
+    assert found == [(False, "padded"), (True, "static"), (True, "static")]
+
+
+def test_a_study_that_does_not_trace_raises_the_users_exception_with_a_note():
+    def model(hp):
+        raise RuntimeError("no such model")
+
+    with pytest.raises(RuntimeError, match="no such model") as caught:
+        kinds(model=model, sweep={"learning_rate": [0.1]})
+    assert any("learning_rate" in note for note in caught.value.__notes__)
+
+
+def test_shapes_pad_and_bucket_are_the_two_ends():
+    def plan(shapes):
+        return Study(
+            tasks.moons(60), lambda hp: models.mlp(2, (hp.width,), 2), optax.sgd(0.1), sweep={"width": [2, 3, 5]}, steps=4,
+            batch_size=10, shapes=shapes,
+        ).plan()  # fmt: skip
+
+    assert [len(plan(shapes).programs) for shapes in ("pad", "bucket", "auto")] == [1, 3, 1]
+    assert plan("pad").useful[0] < 1
+    assert plan("bucket").useful == (1.0, 1.0, 1.0)
+    assert "padding" in str(plan("pad"))
+
+
+def test_the_measured_plan_shows_memory_and_time():
+    study = Study(tasks.moons(60), models.mlp(2), optax.sgd(0.1), steps=4, batch_size=10, lane_size=2, seeds=3)
+    assert "memory" not in str(study.plan()).splitlines()[2]
+    plan = study.plan(measure=True)
+    assert "memory, MB" in str(plan)
+    datasets = 4 * 60 * 3 * 2 * len(jax.local_devices())  # bytes of the lanes' data alone
+    assert plan.bytes > datasets
+    assert plan.seconds > 0
+
+
+def test_the_partition_is_the_cheapest_of_all_contiguous_ones():
+    sizes = [1, 2, 3, 8, 9, 30]
+    members = [{"width": size} for size in sizes]
+
+    def price(group):
+        return 10.0 + len(group) * max(member["width"] for member in group)
+
+    best, groups = cost.cheapest_partition(members, ["width"], price)
+    every = []
+    for cuts in itertools.product([False, True], repeat=len(sizes) - 1):
+        parts, part = [], [members[0]]
+        for cut, member in zip(cuts, members[1:], strict=True):
+            if cut:
+                parts.append(part)
+                part = []
+            part.append(member)
+        every.append(sum(price(group) for group in [*parts, part]))
+    assert best == min(every)
+    assert [member for group in groups for member in group] == members
+
+
+def test_a_parabola_through_three_sizes_is_exact_for_quadratic_work():
+    work = lambda size: cost.Work(3.0 * size**2 + size, 7.0 * size, 1.0, 1.0, 2.0 * size, 10)
+    scaling = cost.Scaling((2, 8, 32), (work(2), work(8), work(32)))
+    found = cost.scaled(work(32), {"width": scaling}, {"width": 16})
+    assert found.step_bytes == pytest.approx(work(16).step_bytes)
+    assert found.step_flops == pytest.approx(work(16).step_flops)
+
+
+def test_work_counts_products_and_the_arrays_of_a_step():
+    def train(weight, stop):
+        def one_step(i, weight):
+            return weight @ jnp.ones((4, 4))
+
+        return jax.lax.fori_loop(0, stop, lambda i, w: jax.lax.fori_loop(0, stop, one_step, w), weight)
+
+    work = cost.work_of(jax.make_jaxpr(train)(jnp.ones((3, 4)), 5).jaxpr)
+    assert work.step_flops == 2 * 3 * 4 * 4
+    assert work.widest == 3 * 4 * 4

@@ -1,0 +1,201 @@
+"""Nothing is lost: kills, Ctrl-C, broken files, full memory, shards."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from jaxdl import Study, engine, load, models, shards, store, study, tasks
+
+sys.path.insert(0, os.path.dirname(__file__))
+import kill_study
+
+
+def small(**changes):
+    declared = {
+        "task": tasks.moons(60, 0.1), "model": models.mlp(2, (8,), 2), "optimizer": optax.adam(0.01), "sweep": {"batch_size": [5, 40]},
+        "seeds": 40, "steps": 30, "eval_every": 10, "lane_size": 1, "shapes": "bucket",
+    }  # fmt: skip
+    return Study(**{**declared, **changes})
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    small().run(folder)
+    return kill_study.blocks(folder)
+
+
+def test_twenty_kills_at_random_moments_change_no_byte(capfd):
+    assert kill_study.main(kills=20) == 0
+    assert "bytes equal" in capfd.readouterr().out
+
+
+def test_ctrl_c_saves_and_the_same_call_continues(tmp_path, whole, monkeypatch):
+    monkeypatch.setattr(engine, "next_length", lambda *args: 3)
+    blocks, original = [], engine.run_block
+
+    def interrupted(*args):
+        blocks.append(1)
+        if len(blocks) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(*args)
+
+    monkeypatch.setattr(engine, "run_block", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="interrupted: saved, the same call continues"):
+        small().run(tmp_path / "run")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert len(store.finished_blocks(tmp_path / "run")) == 2
+    saved = store.read_checkpoint(tmp_path / "run", 2)
+    assert 0 < int(saved["step"]) < 30
+    steps = []
+    monkeypatch.setattr(engine, "run_block", original)
+    monkeypatch.setattr(study, "_advance", lambda shown, weight, lane_steps: steps.append(lane_steps))
+    small().run(tmp_path / "run")
+    assert kill_study.blocks(tmp_path / "run") == whole
+    assert sum(steps) == (80 - 2 * 16) * 30 - int(saved["step"]) * len(jax.local_devices())
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_in_a_notebook_ctrl_c_returns_what_there_is(tmp_path, monkeypatch):
+    original = engine.run_block
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    monkeypatch.setattr(engine, "run_block", lambda *args: (original(*args), os.kill(os.getpid(), signal.SIGINT))[0])
+    partial = small().run(tmp_path / "run")
+    assert 0 < len(partial.lanes) < 80
+
+
+def test_a_command_that_is_interrupted_exits_130(tmp_path):
+    arguments = [
+        sys.executable,
+        "-m",
+        "experiments",
+        "batch_size",
+        "--steps",
+        "200000",
+        "--seeds",
+        "4",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    process = subprocess.Popen(
+        [*arguments, "--sweep", "batch_size=50", "--sweep", "learning_rate=0.1", "--sweep", "reduction=mean"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=os.path.dirname(os.path.dirname(__file__)),
+    )  # fmt: skip
+    while not (tmp_path / "run" / "manifest.json").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert out == ""
+    assert "interrupted" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("harm", ["truncated", "missing", "corrupt event", "checkpoint"])
+def test_only_what_is_broken_is_computed_again(harm, tmp_path, whole):
+    run = tmp_path / "run"
+    small().run(run)
+    block, events = store.block_path(run, 3), run / store.EVENTS
+    before = {path.name: path.stat().st_mtime_ns for path in (run / "blocks").iterdir()}
+    if harm == "truncated":
+        block.write_bytes(block.read_bytes()[:-100])
+    elif harm == "missing":
+        block.unlink()
+    else:
+        lines = events.read_text().splitlines()
+        kept = [line for line in lines if json.loads(line)["block"] != 3]
+        (line,) = [line for line in lines if json.loads(line)["block"] == 3]
+        events.write_text("\n".join([*kept, line[:40]]))
+        if harm == "checkpoint":
+            store.write_checkpoint(run, 3, {"step": np.array(1)})
+            path = store.checkpoint_path(run, 3)
+            path.write_bytes(path.read_bytes()[:-30])
+    assert len(load(run).lanes) < 80
+    small().run(run)
+    assert kill_study.blocks(run) == whole
+    changed = [path.name for path in (run / "blocks").iterdir() if path.stat().st_mtime_ns != before[path.name]]
+    assert changed == ["0003.npz"]
+    assert len(load(run).lanes) == 80
+
+
+def test_running_out_of_memory_halves_the_lane_size_until_a_block_is_stored(tmp_path, monkeypatch, capsys):
+    original, limit = engine.run_block, [2]
+
+    def scarce(spec, program, *args):
+        if program.lane_size > limit[0]:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 byte")
+        return original(spec, program, *args)
+
+    monkeypatch.setattr(engine, "run_block", scarce)
+    result = small(lane_size=8).run(tmp_path / "run", progress=True)
+    assert len(result.lanes) == 80
+    assert "out of memory: lane_size [8, 8] becomes [4, 4]" in capsys.readouterr().err
+    assert [program["lane_size"] for program in store.read_manifest(tmp_path / "run")["programs"]] == [2, 2]
+    limit[0] = 1
+    with pytest.raises(MemoryError, match="cannot be halved: blocks are stored"):
+        small(lane_size=None, seeds=50).run(tmp_path / "run")
+
+
+def test_a_folder_that_cannot_be_written_is_named():
+    with pytest.raises(OSError, match="/proc/jaxdl"):
+        small().run("/proc/jaxdl/run")
+
+
+def shard_process(folder, shard, environment=()):
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import test_resume; test_resume.small().run(sys.argv[2], shard=sys.argv[3] or None)"
+    arguments = [sys.executable, "-c", code, os.path.dirname(__file__), str(folder), shard]
+    return subprocess.Popen(arguments, env={**os.environ, "JAX_NUM_CPU_DEVICES": "2", **dict(environment)})
+
+
+def test_two_processes_give_the_bytes_of_one_and_a_lost_one_is_made_up_for(tmp_path, whole):
+    both = [
+        shard_process(tmp_path / "both", "0/2"),
+        shard_process(tmp_path / "both", "", {"SLURM_PROCID": "1", "SLURM_NTASKS": "2"}),
+    ]
+    assert [process.wait(timeout=300) for process in both] == [0, 0]
+    assert kill_study.blocks(tmp_path / "both") == whole
+    assert sorted(path.name for path in (tmp_path / "both").glob("events*")) == ["events-0-of-2.jsonl", "events-1-of-2.jsonl"]
+    first, lost = shard_process(tmp_path / "lost", "0/2"), shard_process(tmp_path / "lost", "1/2")
+    while not (tmp_path / "lost" / "manifest.json").exists():
+        time.sleep(0.01)
+    lost.kill()
+    lost.wait()
+    assert first.wait(timeout=300) == 0
+    assert {1, 3, 5} > set(store.finished_blocks(tmp_path / "lost")) - {0, 2, 4}
+    assert shard_process(tmp_path / "lost", "1/2").wait(timeout=300) == 0
+    assert kill_study.blocks(tmp_path / "lost") == whole
+
+
+def test_shards_are_found_in_the_environment_and_checked():
+    assert shards.find(None, {}) == (0, 1)
+    assert shards.find("2/3", {"SLURM_PROCID": "0", "SLURM_NTASKS": "9"}) == (2, 3)
+    assert shards.find(None, {"SLURM_PROCID": "3", "SLURM_NTASKS": "4"}) == (3, 4)
+    assert shards.find(None, {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY_TASK_MIN": "5"}) == (2, 4)
+    assert shards.find(None, {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"}) == (1, 2)
+    for wrong in ("4/4", "-1/2", (3, 2)):
+        with pytest.raises(ValueError, match="shard index must be from 0 to"):
+            shards.find(wrong)
+    with pytest.raises(ValueError, match="shard must look like i/n, got 'first'"):
+        shards.find("first")
+    with pytest.raises(ValueError, match="path must be a run folder"):
+        small().run(shard="0/2")
+
+
+def test_replay_says_whether_it_is_the_stored_lane(tmp_path, capsys, monkeypatch):
+    made = small()
+    made.run(tmp_path / "run")
+    made.replay({"batch_size": 5}, 2, progress=True)
+    assert "bit-equal to the stored lane" in capsys.readouterr().err
+    made._last[1].history["test_loss"][:] += 0.25
+    with pytest.warns(UserWarning, match=r"differs by up to 0.\d in test_loss"):
+        made.replay({"batch_size": 5}, 2)

@@ -81,6 +81,7 @@ def make_plan(spec: Spec, lane_size: int | None = None, shapes: str = "auto") ->
       Exception: the user's own, from tracing the study, with a note that says at which config.
     """
     read: set[str] = set()
+    check_values(spec)
     groups: dict[tuple, list[dict]] = {}
     for config in spec.configs:
         key = tuple(_frozen(value) for value in _always_static(spec, config, read).values())
@@ -93,6 +94,17 @@ def make_plan(spec: Spec, lane_size: int | None = None, shapes: str = "auto") ->
     shaped = [found for program in sorted_ for found in shape(spec, program, shapes)]
     programs = tuple(p._replace(lane_size=lane_size or work.lane_size()) for p, work, _ in shaped)
     return Plan(programs, tuple(work for _, work, _ in shaped), tuple(useful for *_, useful in shaped), len(spec.seeds))
+
+
+def check_values(spec: Spec):
+    """Makes task, model and optimizer once with every swept value as given, for the checks that need concrete values."""
+    for name in spec.axes:
+        for config in {_frozen(config[name]): config for config in reversed(spec.configs)}.values():
+            try:
+                concrete_recipe(spec, config)
+            except Exception as failure:
+                failure.add_note(f"with {name}={config[name]!r}")
+                raise
 
 
 def check_targets(spec: Spec, programs: list[Program]):

@@ -7,6 +7,7 @@ import tempfile
 
 import hypothesis
 import jax
+import pytest
 
 CACHE = tempfile.mkdtemp(prefix="jaxdl-tests-")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE  # for the processes that tests start
@@ -17,6 +18,18 @@ if "JAX_NUM_CPU_DEVICES" not in os.environ:
     with contextlib.suppress(RuntimeError):  # a backend that has started keeps its devices
         jax.config.update("jax_num_cpu_devices", 2)
 jax.local_devices()  # starts the backend: from here on nothing changes the number of devices
+
+QUICK = ("test_plan", "test_study", "test_from_flax", "test_cli", "test_palindromes", "test_rnn")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_compiles(request):
+    """Compiles with few optimisations where values are looked at and neither bits nor speed: most of these tests' time."""
+    quick = request.module.__name__ in QUICK
+    jax.config.update("jax_disable_most_optimizations", quick)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
 
 hypothesis.settings.register_profile("jaxdl", derandomize=True, deadline=None, max_examples=25, database=None)
 hypothesis.settings.load_profile("jaxdl")

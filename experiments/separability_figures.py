@@ -15,7 +15,8 @@ DRAWN = 30  # lines of further seeds in a group's panel
 
 def sweeps_figure(result: Result, rows: list[dict]):
     """Convergence share and test accuracy against distance and against variance."""
-    rows = [row for row in rows if row["study"] == "sweeps"]
+    extra = _others(result)
+    rows = [row for row in rows if row["study"] == "sweeps" and all(row[name] == value for name, value in extra.items())]
     made, axes = plots.figure(2, 2, sharey="row")
     for column, (name, fixed, value) in enumerate((("distance", "variance", 0.5), ("variance", "distance", 6.0))):
         for rule in dict.fromkeys(row["rule"] for row in rows):
@@ -39,6 +40,11 @@ def sweeps_figure(result: Result, rows: list[dict]):
         f"{_finding(rows)}, n={rows[0]['n']} data sets a point", fontsize=plots.FONT + 1
     )  # fmt: skip
     return made
+
+
+def _others(result: Result) -> dict:
+    """The first values of further swept names: what a figure is drawn for."""
+    return {name: value for name, value in result.configs[0].items() if name not in ("rule", "distance", "variance", "group")}
 
 
 def _finding(rows: list[dict]) -> str:
@@ -76,7 +82,7 @@ def _accuracies(panel, result: Result, rows: list[dict], name: str, rule: str):
 
 def _ceiling(panel, rows: list[dict], name: str):
     low, high = float(rows[0][name]), float(rows[-1][name])
-    fine = np.linspace(low, high, 200) if name == "distance" else np.geomspace(low, high, 200)
+    fine = np.linspace(low, high, 200) if name == "distance" else np.geomspace(max(low, 1e-3 * high, 1e-6), max(high, 1e-6), 200)
     best = bayes_accuracy(fine, 0.5) if name == "distance" else bayes_accuracy(6.0, fine)
     panel.plot(fine, best, ":", color="black", linewidth=2, label="Bayes accuracy")
 
@@ -84,15 +90,16 @@ def _ceiling(panel, rows: list[dict], name: str):
 def groups_figure(study: Study, result: Result, rows: list[dict], names):
     """The points of one seed in every group, its two separating lines, and those of other seeds."""
     made, axes = plots.figure(1, len(names), width=4.2, height=4.3)
+    extra = _others(result)
     rules = list(dict.fromkeys(config["rule"] for config in result.configs))
     for number, (panel, group) in enumerate(zip(axes[0], names, strict=True)):
-        lanes = result.rows({"rule": rules[0], "group": number})
+        lanes = result.rows({"rule": rules[0], "group": number, **extra})
         final = stats.ranked(result.final("test_accuracy")[lanes], result.diverged[lanes], True)
         seed = result.lanes[lanes[np.argsort(final, kind="stable")[len(lanes) // 2]]]["seed"]
-        _points(panel, study, {"rule": rules[0], "group": number}, seed)
-        _other_lines(panel, result, {"rule": rules[-1], "group": number})
+        _points(panel, study, {"rule": rules[0], "group": number, **extra}, seed)
+        _other_lines(panel, result, {"rule": rules[-1], "group": number, **extra})
         for rule in rules:
-            params, _, _ = study.replay({"rule": rule, "group": number}, seed)
+            params, _, _ = study.replay({"rule": rule, "group": number, **extra}, seed)
             _line(
                 panel,
                 np.ravel(params.weight),

@@ -4,12 +4,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxdl import models, tasks
+    from jaxdl import models, tasks, testing
     from jaxdl.result import Result, load
     from jaxdl.study import Study
     from jaxdl.train import make_train
 
-__all__ = ["Result", "Study", "load", "make_train", "models", "tasks"]
+__all__ = ["Result", "Study", "load", "make_train", "models", "tasks", "testing"]
 
 HOMES = {"Result": "result", "Study": "study", "load": "result", "make_train": "train"}
 

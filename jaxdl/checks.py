@@ -5,8 +5,6 @@ import math
 import numbers
 from collections.abc import Iterable
 
-import numpy as np
-
 
 class UnknownName(ValueError, AttributeError):
     """A name that is not there; the message ends with the nearest one that is."""
@@ -44,8 +42,8 @@ def fraction(name: str, value) -> float:
 
 
 def signed(name: str, values):
-    """Raises a ValueError if some of the values are neither +1 nor -1."""
-    odd = [value for value in np.unique(np.asarray(values)).tolist() if value not in (1, -1)]
+    """Raises a ValueError if some values of an array are neither +1 nor -1."""
+    odd = sorted(set(values.reshape(-1).tolist()) - {1, -1})
     if odd:
         raise ValueError(f"{name} must be +1 or -1, got {odd[0]!r}")
 

@@ -12,18 +12,18 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxdl import cost, losses, train
+from jaxdl import losses, train
+from jaxdl.abstract import difference, trial
 from jaxdl.checks import integer
-from jaxdl.cost import Scaling, Work, program_seconds, work_of
-from jaxdl.program import ENCODED, Axis, Program, concrete_recipe, first_hp, lane_functions, maxima, value_of, whole
+from jaxdl.cost import Work, program_seconds
+from jaxdl.program import ENCODED, REASONS, Axis, Program, concrete_recipe, value_of
 from jaxdl.sampling import seed_key
+from jaxdl.shapes import shape
 from jaxdl.spec import SETTINGS, Spec, check_read, settings_of
 from jaxdl.tables import plan_text
 
 SCHEDULES = ("steps", "eval_every", "sampling")
-CHECK_STEPS = 3
 CHECK_TOLERANCE = 1e-4
-REASONS = {"traced": "the study traces with it abstract", "padded": "the study traces with a padded size"}
 
 
 class Measured(NamedTuple):
@@ -81,6 +81,7 @@ def make_plan(spec: Spec, lane_size: int | None = None, shapes: str = "auto") ->
       Exception: the user's own, from tracing the study, with a note that says at which config.
     """
     read: set[str] = set()
+    check_values(spec)
     groups: dict[tuple, list[dict]] = {}
     for config in spec.configs:
         key = tuple(_frozen(value) for value in _always_static(spec, config, read).values())
@@ -90,9 +91,20 @@ def make_plan(spec: Spec, lane_size: int | None = None, shapes: str = "auto") ->
     ]
     check_read(spec, read)
     check_targets(spec, sorted_)
-    shaped = [found for program in sorted_ for found in _shape(spec, program, shapes)]
+    shaped = [found for program in sorted_ for found in shape(spec, program, shapes)]
     programs = tuple(p._replace(lane_size=lane_size or work.lane_size()) for p, work, _ in shaped)
     return Plan(programs, tuple(work for _, work, _ in shaped), tuple(useful for *_, useful in shaped), len(spec.seeds))
+
+
+def check_values(spec: Spec):
+    """Makes task, model and optimizer once with every swept value as given, for the checks that need concrete values."""
+    for name in spec.axes:
+        for config in {_frozen(config[name]): config for config in reversed(spec.configs)}.values():
+            try:
+                concrete_recipe(spec, config)
+            except Exception as failure:
+                failure.add_note(f"with {name}={config[name]!r}")
+                raise
 
 
 def check_targets(spec: Spec, programs: list[Program]):
@@ -137,9 +149,9 @@ def _classify(spec: Spec, configs, candidates, accepted: dict[str, Axis], read: 
     All candidates are tried as traced together first: where that succeeds, one trace is enough.
     """
     together = _program(spec, configs, {**accepted, **dict.fromkeys(candidates, Axis("traced", REASONS["traced"]))})
-    if not isinstance(_trial(spec, together, read), Exception):
+    if not isinstance(trial(spec, together, read), Exception):
         return _agreed(spec, together)
-    alone = _trial(spec, _program(spec, configs, accepted), read)
+    alone = trial(spec, _program(spec, configs, accepted), read)
     if isinstance(alone, Exception):
         raise alone
     for position, name in enumerate(candidates):
@@ -159,7 +171,7 @@ def _kind(spec: Spec, configs, accepted: dict[str, Axis], name: str) -> Axis:
     reason = ""
     for kind in kinds:
         axis = Axis(kind, REASONS[kind])
-        found = _trial(spec, _program(spec, configs, {**accepted, name: axis}), set())
+        found = trial(spec, _program(spec, configs, {**accepted, name: axis}), set())
         if not isinstance(found, Exception):
             return axis
         reason = _reason(found)
@@ -188,18 +200,6 @@ def _reason(failure: Exception) -> str:
     return f"{type(failure).__name__}: {first[0][:100] if first else ''}"
 
 
-def _trial(spec: Spec, program: Program, read: set) -> Work | Exception:
-    """The work of a lane of the program, or the exception that tracing it raises."""
-    try:
-        functions = lane_functions(spec, program, read)
-        jaxpr = jax.make_jaxpr(whole(functions, 2))(np.uint32(0), first_hp(spec, program), functions.shared)
-    except Exception as failure:  # whatever user code raises under a trace is an answer
-        abstract = ", ".join(program.names("traced", "padded")) or "nothing"
-        failure.add_note(f"while tracing the study at {program.configs[0]} with {abstract} abstract")
-        return failure
-    return work_of(jaxpr.jaxpr)
-
-
 def _agreed(spec: Spec, program: Program) -> list[Program]:
     """The program if a few of its steps give the losses of plain runs; else with the axes that spoil them static."""
     abstract = program.names("traced", "padded")
@@ -223,99 +223,3 @@ def _others_apart(spec: Spec, program: Program, name: str) -> list[list[dict]]:
         key = tuple(_frozen(value_of(spec, config, other)) for other in program.names("traced", "padded") if other != name)
         groups.setdefault(key, []).append(config)
     return [max(groups.values(), key=len)]
-
-
-def difference(spec: Spec, program: Program) -> float:
-    """How far the losses of a few steps are from those of plain runs, relative, over the configs that tell most."""
-    short = program._replace(schedule=train.Schedule(CHECK_STEPS, 1))
-    return max(_difference(spec, short, config) for config in _probes(spec, program))
-
-
-def _probes(spec: Spec, program: Program) -> list[dict]:
-    """One config for every combination of number types, with sizes as small as they come."""
-    padded, traced = program.names("padded"), program.names("traced")
-    found: dict[tuple, dict] = {}
-    for config in sorted(program.configs, key=lambda config: [value_of(spec, config, name) for name in padded], reverse=True):
-        found[tuple(type(value_of(spec, config, name)) for name in traced)] = config
-    return list(found.values())[:4]
-
-
-def _difference(spec: Spec, program: Program, config: dict) -> float:
-    plain = program._replace(configs=(config,), axes=dict.fromkeys(program.axes, Axis("static", "")))
-    planned, alone = lane_functions(spec, program), lane_functions(spec, plain)
-
-    def both(seed, hp, shared):
-        return whole(planned, CHECK_STEPS + 1)(seed, hp, shared).history, whole(alone, CHECK_STEPS + 1)(seed, {}, shared).history
-
-    lowered = jax.jit(both).lower(np.uint32(0), first_hp(spec, program, config), planned.shared)
-    quick: dict[str, str | bool] = {"xla_backend_optimization_level": "0"}  # it runs three steps: compiling is all its time
-    compiled = lowered.compile(compiler_options=quick if jax.default_backend() == "cpu" else None)
-    ours, theirs = jax.device_get(compiled(np.uint32(0), first_hp(spec, program, config), planned.shared))
-    return max(_relative(ours[name], theirs[name]) for name in ours if name.endswith("loss") or name == "batch_loss_mean")
-
-
-def _relative(ours, theirs) -> float:
-    """The largest difference relative to the larger of the value and 1e-3; infinite where only one is finite."""
-    if not np.array_equal(np.isfinite(ours), np.isfinite(theirs)):
-        return np.inf
-    finite = np.isfinite(ours)
-    gaps = np.abs(ours[finite] - theirs[finite]) / np.maximum(np.abs(theirs[finite]), 1e-3)
-    return float(gaps.max(initial=0.0))
-
-
-def _shape(spec: Spec, program: Program, shapes: str) -> list[tuple[Program, Work, float]]:
-    """The programs that a program with padded axes becomes, each with its work and the share that is not padding."""
-    padded = program.names("padded")
-    if not padded:
-        return [(program, _work(spec, program), 1.0)]
-    members: list[dict] = [
-        {"config": config, **{name: value_of(spec, config, name) for name in padded}} for config in program.configs
-    ]
-    full = _work(spec, program)
-    scalings = {name: _scaling(spec, program, full, name) for name in padded}
-    whole_sizes = maxima(spec, program)
-    lanes_each, due = len(spec.seeds), len(program.schedule.due())
-
-    def estimate(group) -> Work:
-        sizes = {name: max(member[name] for member in group) for name in padded}
-        return cost.scaled(full, scalings, {name: size for name, size in sizes.items() if size != whole_sizes[name]})
-
-    def price(group: list[dict]) -> float:
-        if shapes != "auto":
-            return 0.0 if shapes == "pad" and len(group) == len(members) else float(len(group) ** 2)
-        return program_seconds(estimate(group), len(group) * lanes_each, program.schedule.steps, due)
-
-    _, groups = cost.cheapest_partition(members, padded, price)
-    return [_grouped(spec, program, group, estimate) for group in groups]
-
-
-def _grouped(spec: Spec, program: Program, group: list[dict], estimate) -> tuple[Program, Work, float]:
-    """One group of sizes as a program; an axis with a single size in it needs no padding."""
-    axes = dict(program.axes)
-    for name in program.names("padded"):
-        if len({member[name] for member in group}) == 1:
-            axes[name] = Axis("static", f"{REASONS['padded']}; here it is alone in its group")
-    made = program._replace(configs=tuple(member["config"] for member in group), axes=axes)
-    work = _work(spec, made)
-    needed = [estimate([member]).seconds(1, 0) for member in group]
-    return made, work, min(1.0, float(np.mean(needed)) / max(needed))
-
-
-def _work(spec: Spec, program: Program) -> Work:
-    found = _trial(spec, program, set())
-    if isinstance(found, Exception):
-        raise found
-    return found
-
-
-def _scaling(spec: Spec, program: Program, full: Work, name: str) -> Scaling:
-    """Work at the smallest, a middle and the largest size of one padded axis, the others at their largest."""
-    sizes = sorted({value_of(spec, config, name) for config in program.configs})
-    chosen = (sizes[0], sizes[len(sizes) // 2], sizes[-1])
-    works = [full if size == sizes[-1] else _work_at(spec, program, name, size) for size in chosen]
-    return Scaling(chosen, (works[0], works[1], works[2]))
-
-
-def _work_at(spec: Spec, program: Program, name: str, size: int) -> Work:
-    fitting = [config for config in program.configs if value_of(spec, config, name) <= size]
-    return _work(spec, program._replace(configs=tuple(fitting)))

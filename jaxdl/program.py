@@ -15,6 +15,8 @@ from jaxdl.types import Dataset, Model, Padded, Task
 
 ENCODED = {"reduction": ("mean", "sum")}  # settings that lanes may carry as the number of their value
 
+REASONS = {"traced": "the study traces with it abstract", "padded": "the study traces with a padded size"}
+
 
 class Axis(NamedTuple):
     """How a hyper-parameter enters a program."""

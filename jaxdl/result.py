@@ -26,6 +26,9 @@ class Result:
 
     def __init__(self, lanes: list[dict], history: dict[str, np.ndarray], steps: np.ndarray, axes, path=None):
         self.lanes, self.history, self.steps, self.axes, self.path = lanes, history, steps, tuple(axes), path
+        self._rows: dict[tuple, list[int]] = {}  # of each config, by seed
+        for row in sorted(range(len(lanes)), key=lambda row: lanes[row]["seed"]):
+            self._rows.setdefault(config_key(lanes[row], self.axes), []).append(row)
 
     def __repr__(self) -> str:
         return f"Result({len(self.lanes)} lanes, {len(self.configs)} configs, {len(self.history)} metrics)"
@@ -33,7 +36,8 @@ class Result:
     @property
     def configs(self) -> list[dict]:
         """The configs, in order."""
-        return list({config_key(lane, self.axes): {name: lane[name] for name in self.axes} for lane in self.lanes}.values())
+        first = sorted(rows[0] for rows in self._rows.values())
+        return [{name: self.lanes[row][name] for name in self.axes} for row in first]
 
     @property
     def diverged(self) -> np.ndarray:
@@ -46,9 +50,10 @@ class Result:
         Raises:
           ValueError: an unknown name, or no such lane.
         """
-        chosen = [row for row, lane in enumerate(self.lanes) if match([lane], config)]
-        if not chosen:
+        fitting = match(self.configs, config)
+        if not fitting:
             raise ValueError(f"config must fit some lane, got {config}; configs are {self.configs[:5]}")
+        chosen = [row for each in fitting for row in self._rows[config_key(each, self.axes)]]
         return np.array(sorted(chosen, key=lambda row: self.lanes[row]["seed"]))
 
     def metric(self, name: str) -> np.ndarray:

@@ -1,10 +1,7 @@
 """Study: the face of the library."""
 
-import datetime
-import functools
 import pathlib
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -13,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxdl import compiler, engine, shards, store
+from jaxdl import blocks, compiler, engine, shards, store
 from jaxdl import manifest as manifests
 from jaxdl import plan as planning
 from jaxdl.checks import one_of, positive_int
@@ -23,8 +20,6 @@ from jaxdl.result import Result, collect, load, match
 from jaxdl.sampling import seed_key
 from jaxdl.spec import declare, seed_list
 from jaxdl.train import Recipe
-
-CHECKPOINT_SECONDS = 15.0  # between two checkpoints of a running block, at least
 
 
 class Study:
@@ -110,58 +105,15 @@ class Study:
         compiler.use_cache()
         manifest = self._open(run)
         try:
-            blocks = self._train(manifest, run, mine, progress)
+            there = blocks.Run(self.spec, run, mine, self._compiled, progress)
+            manifest, found = blocks.train_blocks(there, manifest)
         except KeyboardInterrupt:
             if run is None or "ipykernel" not in sys.modules:
                 raise
-            blocks = self._stored(manifest, run)
-        result = collect(manifest, blocks, run, self.spec.configs, set(self.spec.seeds))
+            found = blocks.stored(self.spec, manifest, run)
+        result = collect(manifest, found, run, self.spec.configs, set(self.spec.seeds))
         self._last = (manifest, result)
         return result
-
-    def _wanted(self, manifest: dict) -> dict[int, tuple[int, list]]:
-        """The blocks that hold lanes of this study: number -> (program number, lanes)."""
-        keys = {manifests.config_key(config) for config in self.spec.configs}
-        configs = {number for number, config in enumerate(manifest["configs"]) if manifests.config_key(config) in keys}
-        seeds = set(self.spec.seeds)
-        blocks = enumerate(manifests.blocks_of(manifest))
-        return {n: block for n, block in blocks if any(config in configs and seed in seeds for config, seed in block[1])}
-
-    def _stored(self, manifest: dict, run: pathlib.Path | None) -> dict[int, dict]:
-        """The blocks of this study that are whole on disk: number -> arrays."""
-        if run is None:
-            return {}
-        wanted = self._wanted(manifest)
-        return {number: store.read_block(run, number) for number in store.finished_blocks(run) if number in wanted}
-
-    def _train(self, manifest: dict, run: pathlib.Path | None, shard: shards.Shard, progress: bool) -> dict[int, dict]:
-        """Trains the missing blocks of this shard; returns all that are there at the end."""
-        done = self._stored(manifest, run)
-        while True:
-            missing = {n: block for n, block in self._wanted(manifest).items() if n not in done and shard.takes(n)}
-            try:
-                for number, arrays in self._compute(manifest, missing, run, shard, progress):
-                    done[number] = arrays
-                return {**self._stored(manifest, run), **done}
-            except jax.errors.JaxRuntimeError as error:
-                if "RESOURCE_EXHAUSTED" not in str(error):
-                    raise
-                manifest = self._halved(manifest, run, done, progress, error)
-
-    def _halved(self, manifest: dict, run, done: dict, progress: bool, error: Exception) -> dict:
-        """The manifest with half the lane_size, after running out of memory before the first block was stored."""
-        sizes = [program["lane_size"] for program in manifest["programs"]]
-        if done or max(sizes) == 1:
-            why = "blocks are stored that were trained with it" if done else "it is 1 already"
-            raise MemoryError(f"out of memory with lane_size {sizes}, which cannot be halved: {why}") from error
-        halved = [{**program, "lane_size": max(1, program["lane_size"] // 2)} for program in manifest["programs"]]
-        with show_progress(progress, 1) as shown:
-            shown.say(f"out of memory: lane_size {sizes} becomes {[program['lane_size'] for program in halved]}")
-        manifest = {**manifest, "programs": halved}
-        if run is not None:
-            store.write_manifest(run, manifest)
-        self._plan = None
-        return manifest
 
     def _open(self, run: pathlib.Path | None) -> dict:
         """The manifest of the run with this study's lanes in it, on disk where there is a folder."""
@@ -186,38 +138,6 @@ class Study:
         futures = compiler.compile_programs(self.spec, fresh, jax.local_devices()) if fresh else {}
         self._ready.update({repr(fresh[number]): future for number, future in futures.items()})
         return {number: self._ready[repr(program)] for number, program in programs.items()}
-
-    def _compute(self, manifest: dict, missing: dict, run, shard: shards.Shard, progress: bool):
-        """Trains blocks: yields (number, arrays), stored already where there is a folder."""
-        if not missing:
-            return
-        programs = {
-            number: manifests.program_of(manifest, number) for number in sorted({number for number, _ in missing.values()})
-        }
-        seconds = {number: manifest["programs"][number]["lane_seconds"] for number in programs}
-        total = sum(len(lanes) * seconds[program] for program, lanes in missing.values())
-        with show_progress(progress, total) as shown, engine.deferred_interrupt() as asked:
-            compiled = self._compiled(programs)
-            for number, (program_number, lanes) in missing.items():
-                program, future = programs[program_number], compiled[program_number]
-                if not future.done():
-                    shown.say(f"compiling program {program_number + 1} of {len(manifest['programs'])}")
-                ready = future.result()
-                shown.say(f"training block {number + 1} of {max(missing) + 1}")
-                weight = seconds[program_number] / program.schedule.steps
-                hooks = _hooks(run, number, asked, functools.partial(_advance, shown, weight))
-                saved = None if run is None else store.read_checkpoint(run, number)
-                begin = time.perf_counter()
-                named = [(manifest["configs"][config], seed) for config, seed in lanes]
-                results = engine.run_block(self.spec, program, ready, named, hooks, saved)
-                arrays = {
-                    "config": np.array([config for config, _ in lanes], np.int32),
-                    "seed": np.array([seed for _, seed in lanes], np.uint32),
-                    **results,
-                }
-                if run is not None:
-                    store.write_block(run, number, arrays, _event(program_number, lanes, begin), shard.events)
-                yield number, arrays
 
     def recipe(self, config: dict) -> Recipe:
         """What a config trains with: its task, model and optimizer, made with concrete values."""
@@ -290,36 +210,6 @@ def largest_gap(a, b) -> float:
 def _trimmed(values, wanted):
     """The live part of a padded array."""
     return values[tuple(slice(0, size) for size in wanted.shape)] if values.shape != wanted.shape else values
-
-
-def _advance(shown, weight: float, lane_steps: float):
-    shown.advance(weight * lane_steps)
-
-
-def _event(program: int, lanes: list, begin: float) -> dict:
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return {"program": program, "lanes": len(lanes), "seconds": round(time.perf_counter() - begin, 3), "finished": now}
-
-
-def _hooks(run, number: int, asked: Callable[[], bool], advance: Callable) -> engine.Hooks:
-    """What happens between the segments of a block: progress, a checkpoint now and then, and one at Ctrl-C."""
-    wait, last = CHECKPOINT_SECONDS, time.perf_counter()
-
-    def due() -> bool:
-        if asked() and run is None:
-            raise KeyboardInterrupt("interrupted: nothing was kept, as there is no run folder")
-        return run is not None and (asked() or time.perf_counter() - last >= wait)
-
-    def save(arrays: dict):
-        nonlocal wait, last
-        begin = time.perf_counter()
-        store.write_checkpoint(run, number, arrays)
-        last = time.perf_counter()
-        wait = max(CHECKPOINT_SECONDS, 50 * (last - begin))  # at most 2 % of the time
-        if asked():
-            raise KeyboardInterrupt(f"interrupted: saved, the same call continues {run}")
-
-    return engine.Hooks(advance, due, save)
 
 
 __all__ = ["Result", "Study", "load"]

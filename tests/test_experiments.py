@@ -86,7 +86,7 @@ def test_the_readme_names_files_that_exist():
     listed = re.findall(r"^\s+([a-z_]+/[a-z_]*|[a-z_]+\.py)\s{2,}\S", text, re.MULTILINE)
     assert len(listed) > 15
     names = {path.name for path in ROOT.rglob("*.py") if ".venv" not in path.parts}
-    folders = {"jaxdl/", "experiments/", "benchmarks/", "tests/", "data/", "models/"}
+    folders = {"jaxdl/", "experiments/", "benchmarks/", "tests/", "data/", "models/", "testing/"}
     assert not [name for name in listed if name not in names and name not in folders]
     for command_line in re.findall(r"python -m (experiments|benchmarks) ([a-z_]+)", text):
         assert (ROOT / command_line[0] / f"{command_line[1]}.py").exists()

@@ -12,7 +12,8 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdl import Study, engine, load, models, shards, store, study, tasks
+from jaxdl import Study, engine, load, models, shards, store, tasks
+from jaxdl import blocks as running
 
 sys.path.insert(0, os.path.dirname(__file__))
 import kill_study
@@ -57,7 +58,7 @@ def test_ctrl_c_saves_and_the_same_call_continues(tmp_path, whole, monkeypatch):
     assert 0 < int(saved["step"]) < 30
     steps = []
     monkeypatch.setattr(engine, "run_block", original)
-    monkeypatch.setattr(study, "_advance", lambda shown, weight, lane_steps: steps.append(lane_steps))
+    monkeypatch.setattr(running, "_advance", lambda shown, weight, lane_steps: steps.append(lane_steps))
     small().run(tmp_path / "run")
     assert kill_study.blocks(tmp_path / "run") == whole
     assert sum(steps) == (80 - 2 * 16) * 30 - int(saved["step"]) * len(jax.local_devices())

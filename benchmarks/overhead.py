@@ -1,0 +1,73 @@
+"""What checkpoints and progress cost, and whether the planned memory is the memory used.
+
+Cost: the same study with a run folder and progress on stderr, and in memory without either, taking turns.
+Memory: the growth of the process's peak resident size over a run of large lanes, against the plan's figure.
+
+Command: python -m benchmarks overhead [--rounds N] [--seconds S]
+"""
+
+import argparse
+import contextlib
+import os
+import resource
+import tempfile
+import time
+
+import numpy as np
+import optax
+
+from benchmarks.timing import spread
+from jaxdl import Study, models, tasks
+from jaxdl.tables import Table
+
+
+def study(steps: int) -> Study:
+    """The batch-size study's network at batch 128."""
+    return Study(
+        tasks.moons(1000, 0.1),
+        models.mlp(2, (20,), 2),
+        optax.sgd(0.1),
+        batch_size=128,
+        seeds=512,
+        steps=steps,
+        eval_every=max(1, steps // 100),
+    )
+
+
+def cost(rounds: int, seconds: float) -> tuple:
+    """The ratio of the time with checkpoints and progress to that without."""
+    first = study(1000)
+    lane_seconds = first.plan(measure=True).seconds / 512
+    ready = study(max(100, int(1000 * seconds / (512 * lane_seconds))))
+    ready.plan(measure=True)
+    ratios = []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as box, open(os.devnull, "w") as silent, contextlib.redirect_stderr(silent):
+            begin = time.perf_counter()
+            ready.run(os.path.join(box, "run"), progress=True)
+            middle = time.perf_counter()
+            ready.run()
+            ratios.append((middle - begin) / (time.perf_counter() - middle))
+    return ("time with / without, median [min, max]", spread(ratios))
+
+
+def memory() -> tuple:
+    """Peak resident memory beyond what the process held before, in MB, and the plan's figure."""
+    wide = Study(
+        tasks.moons(1000, 0.1), models.mlp(2, (1500, 1500), 2), optax.adam(0.01), batch_size=512, seeds=8, steps=3, lane_size=4
+    )  # fmt: skip
+    study(10).run()  # what any program takes: the compiler, the pools
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    planned = wide.plan(measure=True).bytes or 0
+    wide.run()
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3 - before
+    return ("peak memory, MB: used, planned, ratio", f"{used:.0f}, {planned / 1e6:.0f}, {used / (planned / 1e6):.2f}")
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks overhead", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=60.0, help="of one run")
+    options = parser.parse_args(arguments)
+    rows = (memory(), cost(options.rounds, options.seconds))
+    print(Table(f"Overhead on {os.cpu_count()} cores, {np.datetime64('today')}", ("what", "figure"), rows))

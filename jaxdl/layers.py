@@ -92,6 +92,55 @@ def dense(params: Dense, x):
     return outputs if params.bias is None else outputs + params.bias[:, None]
 
 
+class Conv1d(NamedTuple):
+    """Parameters of a 1-D convolution."""
+
+    weight: Any  # (out, in, kernel)
+    bias: Any  # (out,), or None
+
+
+def init_conv1d(key, outputs: int, inputs: int, kernel: int, scheme, bias: bool = True) -> Conv1d:
+    """Draws a 1-D convolution; its fan-in is ``inputs * kernel``.
+
+    Args:
+      key: consumed.
+      outputs, inputs: channels.
+      kernel: length of the window.
+      scheme, bias: see `init_dense`.
+    """
+    weight, offset = init_dense(key, outputs, inputs * kernel, scheme, bias)
+    return Conv1d(weight.reshape(outputs, inputs, kernel), offset)
+
+
+def conv1d(params: Conv1d, x):
+    """y[t] = sum over k of W[:, :, k] x[t + k], plus b: as `torch.nn.Conv1d`, without padding.
+
+    The windows are shifted slices put side by side, so that one matrix product does it all.
+
+    Args:
+      params: weight (out, in, kernel), bias (out,) or None.
+      x: (time, in, batch), with time >= kernel.
+
+    Returns:
+      (time - kernel + 1, out, batch).
+
+    Raises:
+      ValueError: the sequence is shorter than the kernel.
+
+    >>> x = jnp.array([1.0, 2.0, 4.0]).reshape(3, 1, 1)
+    >>> conv1d(Conv1d(jnp.array([[[10.0, 1.0]]]), None), x)[:, 0, 0].tolist()
+    [12.0, 24.0]
+    """
+    outputs, inputs, kernel = params.weight.shape
+    length = x.shape[0] - kernel + 1
+    if length < 1:
+        raise ValueError(f"kernel must be at most the sequence's length {x.shape[0]}, got {kernel}")
+    windows = jnp.concatenate([x[place : place + length] for place in range(kernel)], axis=1)  # (length, kernel * in, batch)
+    weight = jnp.moveaxis(params.weight, 2, 1).reshape(outputs, kernel * inputs)
+    found = jnp.matmul(weight[None], windows)
+    return found if params.bias is None else found + params.bias[None, :, None]
+
+
 def keep(x, size: Size, axis: int = 0):
     """`x` with everything beyond a padded size along `axis` set to zero; `x` itself for an int."""
     alive = mask(size)

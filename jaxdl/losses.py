@@ -25,6 +25,22 @@ def cross_entropy(outputs, targets):
     return -jnp.sum(one_hot(targets, outputs.shape[0]) * log_probabilities, axis=0)
 
 
+def binary_cross_entropy(outputs, targets):
+    """Cross-entropy of one logit z: log(1 + exp(-z)) for class 1, log(1 + exp(z)) for class 0.
+
+    Written as softplus(z) - z y, which overflows nowhere: softplus(z) = max(z, 0) + log1p(exp(-|z|)).
+
+    Args:
+      outputs: z, (1, batch).
+      targets: 0 or 1, (batch,).
+
+    >>> binary_cross_entropy(jnp.array([[1e4, -1e4]]), jnp.array([1, 1])).tolist()
+    [0.0, 10000.0]
+    """
+    logit = outputs[0]
+    return jax.nn.softplus(logit) - logit * targets
+
+
 def squared_error(outputs, targets):
     """Squared error, summed over the outputs.
 
@@ -43,6 +59,30 @@ def accuracy(outputs, targets):
       targets: class numbers (batch,), int.
     """
     return (jnp.argmax(outputs, axis=0) == targets).astype(jnp.float32)
+
+
+def binary_accuracy(outputs, targets):
+    """1 where a logit is above 0 for class 1 and not above it for class 0, else 0.
+
+    Args:
+      outputs: logit, (1, batch).
+      targets: 0 or 1, (batch,).
+
+    >>> binary_accuracy(jnp.array([[0.5, 0.0, -3.0]]), jnp.array([1, 1, 0])).tolist()
+    [1.0, 0.0, 1.0]
+    """
+    return ((outputs[0] > 0) == (targets > 0)).astype(jnp.float32)
+
+
+def rounded_accuracy(outputs, targets):
+    """1 where an output that regresses on 0 and 1 is on its target's side of 1/2, else 0; 1/2 counts as class 0.
+
+    Args as for `binary_accuracy`, the output in the targets' units.
+
+    >>> rounded_accuracy(jnp.array([[0.6, 0.5, 0.4]]), jnp.array([1, 1, 0])).tolist()
+    [1.0, 0.0, 1.0]
+    """
+    return binary_accuracy(outputs - 0.5, targets)
 
 
 def sign(outputs):

@@ -84,6 +84,48 @@ def moons(samples: int = 1000, noise=0.1, test_fraction: float = 0.2, valid_frac
     return classification(draw)
 
 
+def binary(data, loss=losses.binary_cross_entropy) -> Task:
+    """A task of two classes, 0 and 1, for a model with one output.
+
+    Args:
+      data: a `Dataset` or a function ``(key) -> Dataset``.
+      loss: `losses.binary_cross_entropy`, of a logit, or `losses.squared_error`, of an output that regresses on 0 and 1
+        and is cut at 1/2; or any ``(outputs, targets) -> (batch,)`` of a logit.
+    """
+    regresses = loss is losses.squared_error
+    return Task(data, draw_batch, loss, {"accuracy": losses.rounded_accuracy if regresses else losses.binary_accuracy})
+
+
+def xor(loss=losses.binary_cross_entropy) -> Task:
+    """Report R3's 21 points of exclusive or, the same for all lanes; they are training and test set at once.
+
+    Args:
+      loss: see `binary`.
+
+    >>> task = xor()
+    >>> task.data.train_x.shape, float(task.data.test_targets.mean().round(4))
+    ((2, 21), 0.4762)
+    """
+    x, targets = data.xor()
+    return binary(Dataset(x, targets, x, targets), loss)
+
+
+def linear(samples: int = 100, loss=losses.binary_cross_entropy) -> Task:
+    """Points uniform in the unit square, class 1 where x1 > x2, drawn anew for every seed; training and test set at once.
+
+    Args:
+      samples: number of points.
+      loss: see `binary`.
+    """
+    positive_int("samples", samples)
+
+    def draw(key):
+        x, targets = data.linear(stream(key, "data"), samples)
+        return Dataset(x, targets, x, targets)
+
+    return binary(draw, loss)
+
+
 def signed(data, loss=losses.perceptron) -> Task:
     """A task whose targets are +1 and -1, for a model with one output.
 
@@ -196,4 +238,6 @@ def _check_lengths(x, targets):
         raise ValueError(f"X and y must have the same length, got {len(x)} and {len(targets)}")
 
 
-__all__ = ["SAMPLINGS", "classification", "draw_batch", "from_arrays", "gaussians", "moons", "signed", "split"]
+__all__ = [
+    "SAMPLINGS", "binary", "classification", "draw_batch", "from_arrays", "gaussians", "linear", "moons", "signed", "split", "xor",
+]  # fmt: skip

@@ -90,7 +90,7 @@ def arguments(function) -> str:
     return str(inspect.Signature(plain))
 
 
-@pytest.mark.parametrize("model", [models.mlp(2)], ids=["mlp"])
+@pytest.mark.parametrize("model", [models.mlp(2), models.conv1d()], ids=["mlp", "conv1d"])
 def test_models_take_params_state_x(model):
     assert arguments(model.init) == "(key)"
     assert arguments(model.apply) == "(params, state, x, *, key, train)"
@@ -98,12 +98,22 @@ def test_models_take_params_state_x(model):
 
 def test_tasks_and_training_take_their_arguments_in_order():
     assert arguments(tasks.draw_batch).startswith("(dataset, key, step, batch_size")
-    assert arguments(tasks.moons(10).data) == "(key)"
+    assert arguments(tasks.moons(10).data) == arguments(tasks.linear(10).data) == "(key)"
     assert arguments(make_train(tasks.moons(10), models.mlp(2), None, steps=1)) == "(key, dataset)"
     assert arguments(make_train).startswith("(task, model, optimizer, *, ")
 
 
-@pytest.mark.parametrize("function", [losses.cross_entropy, losses.squared_error, losses.accuracy])
+@pytest.mark.parametrize(
+    "function",
+    [
+        losses.cross_entropy,
+        losses.binary_cross_entropy,
+        losses.squared_error,
+        losses.accuracy,
+        losses.binary_accuracy,
+        losses.rounded_accuracy,
+    ],
+)
 def test_losses_and_metrics_take_outputs_and_targets(function):
     assert arguments(function) == "(outputs, targets)"
 

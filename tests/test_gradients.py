@@ -121,3 +121,65 @@ def test_losses_and_accuracy_by_hand():
     assert losses.accuracy(logits, targets).tolist() == [1, 0, 0, 0]  # a tie goes to the lower class
     assert losses.squared_error(logits, jnp.ones((2, 4))).tolist() == [2, 4, 0, 499**2 + 501**2]
     assert losses.squared_error(logits[:1], jnp.array([1.0, 1.0, 1.0, 1.0])).tolist() == [1, 4, 0, 499**2]
+
+
+SIGNS, BITS, PLACES = 2 * RNG.integers(0, 2, 12) - 1, RNG.integers(0, 2, 12), np.arange(12)
+LOGITS, ROW = 2 * RNG.normal(size=(4, 12)), 2 * RNG.normal(size=(1, 12))
+LOSSES = {  # name -> (outputs, targets, the formula in float64)
+    "cross_entropy": (LOGITS, Y, lambda f, y: -np.log(softmax(f)[y, PLACES])),
+    "binary_cross_entropy": (ROW, BITS, lambda f, y: np.log1p(np.exp((1 - 2 * y) * f[0]))),
+    "squared_error": (ROW, BITS, lambda f, y: (f[0] - y) ** 2),
+    "perceptron": (ROW, SIGNS, lambda f, y: np.where(y * f[0] <= 0, -y * f[0], 0)),
+    "perceptron_mistakes": (ROW, SIGNS, lambda f, y: np.where(np.where(f[0] >= 0, 1, -1) != y, -y * f[0], 0)),
+    "perceptron_majority": (-np.abs(ROW) * SIGNS, SIGNS, lambda f, y: -y * f[0]),  # all wrong, so that all count
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_has_its_formula_and_the_gradient_of_finite_differences(name):
+    outputs, targets, formula = LOSSES[name]
+    outputs, pull = outputs.copy(), np.linspace(0.5, 2.0, 12)  # another weight a column, so that columns cannot be mixed up
+    function = getattr(losses, name)
+    np.testing.assert_allclose(
+        function(jnp.float32(outputs), jnp.int32(targets)), formula(outputs, targets), rtol=1e-5, atol=1e-6
+    )
+    found = jax.grad(lambda f: jnp.sum(function(f, jnp.int32(targets)) * jnp.float32(pull)))(jnp.float32(outputs))
+    expected = finite_differences(lambda: np.sum(formula(outputs, targets) * pull), outputs)
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_every_loss_is_tested():
+    metrics = {"accuracy", "binary_accuracy", "rounded_accuracy", "sign_accuracy", "one_hot", "sign"}
+    public = {name for name, thing in vars(losses).items() if callable(thing) and name[0] != "_"}
+    assert public - metrics == set(LOSSES)
+
+
+def gelu(z):
+    return 0.5 * z * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3)))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_activation_has_the_gradient_of_finite_differences(name):
+    formula = {**NUMPY, "gelu": gelu, "silu": lambda z: z / (1 + np.exp(-z))}[name]
+    z = np.linspace(-4, 4, 34)  # without 0, where ReLU has none
+    found = jax.vmap(jax.grad(ACTIVATIONS[name]))(jnp.float32(z))
+    expected = finite_differences(lambda: np.sum(formula(z)), z)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("logit", [-1e30, -200.0, 0.0, 200.0, 1e30])
+@pytest.mark.parametrize("target", [0, 1])
+def test_binary_cross_entropy_overflows_nowhere(logit, target):
+    value, slope = jax.value_and_grad(lambda z: losses.binary_cross_entropy(z[None, None], jnp.array([target]))[0])(
+        jnp.float32(logit)
+    )
+    away = -logit if target else logit
+    np.testing.assert_allclose(value, max(away, 0) if logit else np.log(2), rtol=1e-6)
+    np.testing.assert_allclose(slope, {0.0: 0.5, 1.0: 1.0, -1.0: 0.0}[np.sign(away)] * (1 - 2 * target), atol=1e-6)
+
+
+def test_one_logit_is_cut_at_zero_and_a_regression_at_a_half():
+    outputs, targets = jnp.array([[0.4, 0.6, 0.0, -1.0]]), jnp.array([1, 1, 0, 1])
+    assert losses.binary_accuracy(outputs, targets).tolist() == [1, 1, 1, 0]
+    assert losses.rounded_accuracy(outputs, targets).tolist() == [0, 1, 1, 0]

@@ -1,13 +1,19 @@
 """Initial schemes against their closed forms, affine maps and dropout against hand computation, padding."""
 
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
-from jaxdl import models
-from jaxdl.layers import ACTIVATIONS, INITS, Dense, dense, dropout, init_dense, keep, normal
+from jaxdl import make_train, models, tasks
+from jaxdl.layers import ACTIVATIONS, INITS, Conv1d, Dense, conv1d, dense, dropout, init_conv1d, init_dense, keep, normal
+from jaxdl.sampling import seed_key
 from jaxdl.types import Padded
 
 SCHEMES = {**INITS, "normal": normal(0.3)}
@@ -118,3 +124,89 @@ def test_dropout_of_an_mlp_is_on_in_training_only_and_differs_by_layer():
     dropped = np.asarray(jax.jit(lambda key: with_dropout.apply(params, state, x, key=key, train=True)[0])(jax.random.key(0)))
     assert set(np.unique(dropped)) == {0.0, 4.0}  # two independent masks of a half: a quarter is left, times 2 * 2
     assert np.mean(dropped == 4) == pytest.approx(0.25, abs=0.03)
+
+
+def batch_last(array):
+    """PyTorch's (batch, channels, time) as (time, channels, batch)."""
+    return jnp.asarray(np.transpose(array, (2, 1, 0)))
+
+
+def test_conv1d_and_its_gradients_are_those_of_pytorch():
+    with np.load(pathlib.Path(__file__).parent / "golden" / "conv1d.npz") as file:
+        golden = dict(file)
+    params, pull = Conv1d(jnp.asarray(golden["weight"]), jnp.asarray(golden["bias"])), batch_last(golden["pull"])
+    np.testing.assert_allclose(conv1d(params, batch_last(golden["x"])), batch_last(golden["outputs"]), rtol=1e-5, atol=1e-5)
+    found, to_x = jax.grad(lambda params, x: jnp.sum(conv1d(params, x) * pull), argnums=(0, 1))(params, batch_last(golden["x"]))
+    np.testing.assert_allclose(found.weight, golden["weight_grad"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.bias, golden["bias_grad"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(to_x, batch_last(golden["x_grad"]), rtol=1e-4, atol=1e-5)
+
+
+@given(
+    time=st.integers(1, 8), channels=st.integers(1, 4), outputs=st.integers(1, 3), kernel=st.integers(1, 8), bias=st.booleans()
+)
+def test_conv1d_is_that_of_lax(time, channels, outputs, kernel, bias):
+    weight_key, x_key = jax.random.split(jax.random.key(0))
+    params = init_conv1d(weight_key, outputs, channels, kernel, "torch", bias)
+    x = jax.random.normal(x_key, (time, channels, 3))
+    if kernel > time:
+        with pytest.raises(ValueError, match=rf"^kernel must be at most the sequence's length {time}, got {kernel}$"):
+            conv1d(params, x)
+        return
+    expected = jax.lax.conv_general_dilated(
+        x, params.weight, (1,), "VALID", dimension_numbers=("HCN", "OIH", "HCN"), precision="highest"
+    )
+    expected = expected if params.bias is None else expected + params.bias[None, :, None]
+    assert (params.bias is None) == (not bias)
+    np.testing.assert_allclose(conv1d(params, x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_conv1d_draws_with_the_fan_in_of_its_window():
+    params = init_conv1d(jax.random.key(0), 50, 10, 40, "torch")
+    assert params.weight.shape == (50, 10, 40)
+    assert 0.049 < np.abs(params.weight).max() <= 0.05  # 1 / sqrt(10 * 40)
+
+
+def test_the_convolutional_model_by_hand():
+    model = models.conv1d(2, hidden=3, channels=2, kernel=2, activation="identity", output_activation="tanh")
+    params = (
+        Dense(jnp.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), jnp.zeros(3)),
+        Conv1d(jnp.array([[[1.0, 1.0]], [[0.0, 2.0]]]), jnp.array([0.0, 0.5])),
+    )
+    outputs, _ = model.apply(params, (), jnp.array([[0.1], [0.2]]))  # hidden: 0.1, 0.2, 0.3
+    np.testing.assert_allclose(outputs[:, 0], np.tanh([0.3, 0.9, 0.5, 1.1]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["inputs", "hidden", "channels", "kernel"])
+def test_the_convolutional_model_names_what_is_wrong(name):
+    with pytest.raises(ValueError, match=rf"^{name} must be .*, got 0$"):
+        models.conv1d(**{name: 0})
+    with pytest.raises(ValueError, match=r"^kernel must be .* from 1 to 3, got 4$"):
+        models.conv1d(hidden=3, kernel=4)
+    with pytest.raises(ValueError, match=r"^output_activation must be one of"):
+        models.conv1d(output_activation="tan")
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_an_identity_network_collapses_to_one_linear_map(bias):
+    model = models.mlp(2, (7, 5), 1, activation="identity", init="torch", bias=bias)
+    params, state = model.init(jax.random.key(0))
+    (w1, b1), (w2, b2), (w3, b3) = ((np.float64(w), 0.0 if b is None else np.float64(b)) for w, b in params)
+    x = np.random.default_rng(0).normal(size=(2, 40))
+    expected = (w3 @ w2 @ w1) @ x + (w3 @ (w2 @ b1 + b2) + b3 if bias else 0.0)
+    np.testing.assert_allclose(model.apply(params, state, jnp.float32(x))[0], np.reshape(expected, (1, 40)), rtol=1e-4, atol=1e-5)
+
+
+def test_without_a_bias_a_network_trains_as_with_zero_biases_that_are_never_updated():
+    task = tasks.xor()
+    model = models.mlp(2, (4, 4), 1, activation="sigmoid", init=normal(1.0))
+
+    def frozen(params, state, x, *, key=None, train=False):
+        return model.apply(tuple(Dense(w, jax.lax.stop_gradient(b)) for w, b in params), state, x, key=key, train=train)
+
+    models_of = (model._replace(apply=frozen), models.mlp(2, (4, 4), 1, activation="sigmoid", init=normal(1.0), bias=False))
+    found = [jax.jit(make_train(task, m, optax.adam(0.1), steps=30))(seed_key(0)) for m in models_of]
+    assert not any(np.any(layer.bias) for layer in found[0][0])
+    for ours, theirs in zip(*(params for params, *_ in found), strict=True):
+        np.testing.assert_allclose(ours.weight, theirs.weight, rtol=1e-4, atol=1e-5)
+    assert found[0][2]["train_loss"][-1] < 0.99 * found[0][2]["train_loss"][0]

@@ -27,7 +27,7 @@ def mlp(
       outputs: number of outputs (logits).
       activation: a name of `layers.ACTIVATIONS` or a function with f(x) of x's shape.
       init: a name of `layers.INITS` or a scheme ``(key, outputs, inputs) -> Dense``, such as ``layers.normal(0.1)``.
-      bias: False leaves out every bias.
+      bias: False leaves out every bias, which equals biases that start at zero and are never updated.
       dropout_rate: after each hidden layer, in [0, 1); None for no dropout.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Loss trajectories of PyTorch, kept as the reference of tests/test_golden.py.
+"""Loss trajectories and a convolution of PyTorch, kept as the reference of tests/test_golden.py and tests/test_layers.py.
 
 Needs ``pip install torch==2.13.0``, which the tests do not. Run once, by hand, from the repository root:
 
@@ -18,6 +18,14 @@ CASES = {
     "tanh": {"hidden": (8, 8), "samples": 60, "batch_size": 60, "learning_rate": 0.005, "momentum": 0.0, "reduction": "sum"},
     "sigmoid": {"hidden": (16,), "samples": 100, "batch_size": 16, "learning_rate": 1.0, "momentum": 0.9, "reduction": "mean"},
 }
+USUAL = {"hidden": (12,), "samples": 100, "batch_size": 20, "momentum": 0.0, "reduction": "mean", "activation": "tanh"}
+OPTIMIZERS = {  # name -> (PyTorch's optimizer, its settings)
+    "nesterov": ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
+    "adam": ("Adam", {"lr": 0.02}),
+    "adamw": ("AdamW", {"lr": 0.02, "weight_decay": 0.1}),
+    "rmsprop": ("RMSprop", {"lr": 0.005}),
+    "weight_decay": ("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.02}),
+}
 ACTIVATIONS = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh, "sigmoid": torch.nn.Sigmoid}
 
 
@@ -29,8 +37,10 @@ def half_circles(rng, samples: int):
     return (x + 0.1 * rng.normal(size=x.shape)).astype(np.float32), targets
 
 
-def trajectory(activation: str, seed: int, hidden, samples, batch_size, learning_rate, momentum, reduction) -> dict:
-    """The arrays of one case."""
+def trajectory(
+    activation: str, seed: int, hidden, samples, batch_size, learning_rate, momentum, reduction, optimizer=None
+) -> dict:
+    """The arrays of one case; `optimizer` is a name of `OPTIMIZERS`, None for SGD."""
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     x, targets = half_circles(rng, samples)
@@ -40,24 +50,42 @@ def trajectory(activation: str, seed: int, hidden, samples, batch_size, learning
     model = torch.nn.Sequential(*between, linear[-1])
     start = {f"{name}_{number}": getattr(layer, name).detach().numpy().copy()
              for number, layer in enumerate(linear) for name in ("weight", "bias")}  # fmt: skip
-    optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=momentum)
+    kind, settings = OPTIMIZERS.get(optimizer, ("SGD", {"lr": learning_rate, "momentum": momentum}))
+    updater = getattr(torch.optim, kind)(model.parameters(), **settings)
     losses = []
     for batch in rows:
         loss = torch.nn.functional.cross_entropy(
             model(torch.from_numpy(x[:, batch].T)), torch.from_numpy(targets[batch]), reduction=reduction
         )
-        optimizer.zero_grad()
+        updater.zero_grad()
         loss.backward()
-        optimizer.step()
+        updater.step()
         losses.append(loss.item() / (batch_size if reduction == "sum" else 1))
-    settings = {"activation": activation, "learning_rate": learning_rate, "momentum": momentum, "reduction": reduction}
-    return {**settings, **start, "x": x, "targets": targets.astype(np.int8), "rows": rows.astype(np.uint8),
+    told = {"activation": activation, "learning_rate": learning_rate, "momentum": momentum, "reduction": reduction}
+    return {**told, **start, "x": x, "targets": targets.astype(np.int8), "rows": rows.astype(np.uint8),
             "loss": np.float32(losses)}  # fmt: skip
+
+
+def convolution() -> dict:
+    """A 1-D convolution in PyTorch's layout, and its gradients under the sum of outputs * pull."""
+    rng = np.random.default_rng(9)
+    shapes = {"x": (5, 3, 7), "weight": (4, 3, 3), "bias": (4,), "pull": (5, 4, 5)}
+    arrays = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    x, weight, bias, pull = map(torch.from_numpy, arrays.values())
+    for leaf in (x, weight, bias):
+        leaf.requires_grad_()
+    outputs = torch.nn.functional.conv1d(x, weight, bias)
+    (outputs * pull).sum().backward()
+    grads = {f"{name}_grad": leaf.grad.numpy() for name, leaf in (("x", x), ("weight", weight), ("bias", bias))}
+    return {**arrays, "outputs": outputs.detach().numpy(), **grads}
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    for seed, (name, case) in enumerate(CASES.items()):
-        arrays = trajectory(name, seed, **case)
+    cases = {name: {"activation": name, **case} for name, case in CASES.items()}
+    cases |= {name: {**USUAL, "optimizer": name, "learning_rate": case[1]["lr"]} for name, case in OPTIMIZERS.items()}
+    for seed, (name, case) in enumerate(cases.items()):
+        arrays = trajectory(seed=seed, **case)
         np.savez_compressed(pathlib.Path(__file__).with_name(f"{name}.npz"), **arrays)
         print(f"{name}: mean loss {arrays['loss'][0]:.4f} -> {arrays['loss'][-1]:.4f} in {STEPS} steps")
+    np.savez_compressed(pathlib.Path(__file__).with_name("conv1d.npz"), **convolution())

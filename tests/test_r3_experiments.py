@@ -1,0 +1,127 @@
+"""Report R3's experiments at a tiny size: its tables, JSON, figures, the claims and likelihoods by hand, bad input."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from experiments import r3, xor_claims
+from jaxdl import data
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "experiments", *arguments], capture_output=True, text=True, cwd=ROOT, timeout=300
+    )
+
+
+def report_of(*arguments):
+    done = command(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+
+
+def test_the_published_tables_are_those_of_the_report():
+    assert len(r3.PUBLISHED) == 300
+    assert r3.PUBLISHED["xor", "sigmoid", "sgd", 0.01, 8] == 18 / 21  # 85.71
+    assert r3.PUBLISHED["xor", "sigmoid", "adam", 0.00001, 4] == 10 / 21  # 47.62
+    assert r3.PUBLISHED["xor", "identity", "sgd", 0.00001, 8] == 14 / 21  # 66.67
+    assert r3.PUBLISHED["linear", "tanh", "sgd", 0.00001, 32] == 0.95
+    assert r3.PUBLISHED["linear", "sigmoid", "adam", 0.01, 32] == 0.99
+    for name, printed in r3.PRINTED.items():
+        percents = [percent for table in printed for row in table for percent in row]
+        right = [round(percent * r3.POINTS[name] / 100) for percent in percents]
+        np.testing.assert_allclose(percents, 100 * np.array(right) / r3.POINTS[name], atol=0.006)
+
+
+def test_no_line_has_more_than_sixteen_of_the_xor_points_right_and_a_line_has_all_linear_ones():
+    x, targets = data.xor()
+    best = round(21 * xor_claims.best_line(x, targets))
+    rng = np.random.default_rng(0)
+    weights, cuts = rng.normal(size=(20000, 2)), rng.normal(size=20000)
+    random = ((weights @ (x - 0.5) > cuts[:, None]) == targets).mean(axis=1)
+    assert round(21 * random.max()) <= best < 21
+    points = rng.random((2, 50))
+    assert xor_claims.best_line(points, points[0] > points[1], angles=2000) >= 0.98
+
+
+def test_a_cells_density_is_largest_where_the_seeds_agree_with_the_report():
+    cell = ("xor", "sigmoid", "sgd", 0.1, 4)  # published: 1
+    kernel = xor_claims.densities(cell, np.array([1.0, 20 / 21, 11 / 21]))
+    assert kernel[0] > kernel[1] > kernel[2] >= 0
+    weights = np.exp(-2 * np.arange(22.0) ** 2)  # sd 1/2, at the end of the range: one side alone
+    assert kernel[0] == pytest.approx(1 / weights.sum())
+
+
+def test_the_likeliest_protocol_comes_first_and_ties_with_itself():
+    cells = [("xor", "sigmoid", "sgd", 0.1, width) for width in (4, 8)]
+    good, bad = np.full((2, 5), 0.8), np.full((2, 5), 0.1)
+    first, second = xor_claims._ranked({("bce", True, "full"): bad, ("bce", False, "one"): good}, cells)
+    assert first.protocol == {"loss": "bce", "bias": False, "batch": "one"}
+    assert first.total == pytest.approx(2 * np.log((5 * 0.8 + 1 / 22) / 6))
+    assert (first.behind, first.behind_interval) == (0, (0, 0))
+    assert second.behind == pytest.approx(first.total - second.total)
+
+
+def test_four_units_are_judged_by_other_seeds_than_those_that_chose_the_rate():
+    chose, judged = np.array([1, 0, 1, 0], bool), np.array([0, 0, 0, 1], bool)
+    (claim,) = xor_claims.four_units({("xor", "tanh", "sgd", 0.1, 4): chose, ("xor", "tanh", "sgd", 0.01, 4): judged})
+    assert (claim.n, claim.value) == (2, 0.0)
+    assert "rate 0.1" in claim.where
+
+
+def test_xor_grid_prints_json_and_draws_its_figures(tmp_path):
+    sweep = ("--sweep", "learning_rate=0.1", "--sweep", "width=1,4", "--sweep", "batch=full", "--sweep", "optimizer=adam",
+             "--sweep", "activation=sigmoid")  # fmt: skip
+    report = report_of("xor_grid", "--quick", "--steps", "150", "--seeds", "4", *sweep, "--out", str(tmp_path))
+    rows = {(row["study"], *(row[name] for name in ("data", "width", "bias"))): row for row in report["rows"] if "study" in row}
+    assert set(rows) == {
+        *(("grid", name, width, True) for name in ("xor", "linear") for width in (1, 4)),
+        *(("variants", "xor", width, False) for width in (1, 4)),
+    }
+    row = rows["grid", "linear", 4, True]
+    assert set(row) >= {"data", "activation", "optimizer", "learning_rate", "width", "n", "survived", "test_accuracy", "solved"}
+    assert (row["n"], row["test_accuracy"]["published"]) == (4, 1.0)
+    assert 0 <= row["test_accuracy"]["published_percentile"] <= 100
+    assert row["test_accuracy"]["median"] > 0.6
+    assert rows["grid", "xor", 1, True]["solved"]["share"] == 0
+    assert {line["claim"].split(":")[0] for line in report["rows"] if "claim" in line} >= {"4 hidden units suffice"}
+    assert len([line for line in report["rows"] if "log_likelihood" in line]) == 2
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == ["base_run.png", "curves.png", "sigmoid_adam.png"]
+    manifest = json.loads((tmp_path / "grid" / "manifest.json").read_text())
+    assert len(manifest["programs"]) == 2  # one a data set: the widths share it
+
+
+def test_conv1d_linear_prints_json_and_draws_its_figure(tmp_path):
+    report = report_of("conv1d_linear", "--quick", "--seeds", "6", "--steps", "100", "--out", str(tmp_path))
+    assert [(row["init"], row["n"], row["test_accuracy"]["published"]) for row in report["rows"]] == [
+        ("normal", 6, 1),
+        ("torch", 6, 1),
+    ]
+    assert all(row["test_accuracy"]["median"] > 0.9 for row in report["rows"])
+    assert (tmp_path / "figures" / "accuracy.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["xor_grid", "--sweep", "optimizer=adm"], "optimizer must be one of"),
+        (["xor_grid", "--sweep", "batch=two"], "batch must be one of 'full', 'one', got 'two'"),
+        (["xor_grid", "--sweep", "width=0"], "width must be a positive integer, got 0"),
+        (["xor_grid", "--sweep", "bias=2"], "bias must be one of True, False, got 2"),
+        (["xor_grid", "--sweep", "data=xr"], "data must be one of"),
+        (["conv1d_linear", "--sweep", "init=norml"], "did you mean 'normal'"),
+        (["conv1d_linear", "--sweep", "samples=0"], "samples must be a positive integer, got 0"),
+    ],
+)
+def test_bad_input_is_one_line_on_stderr_and_exit_2(arguments, message, tmp_path):
+    done = command(*arguments, "--out", str(tmp_path / "run"))
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.strip().splitlines()
+    assert message in line
+    assert not (tmp_path / "run").exists()

@@ -88,7 +88,7 @@ def test_the_readme_names_files_that_exist():
     names = {path.name for path in ROOT.rglob("*.py") if ".venv" not in path.parts}
     folders = {"jaxdl/", "experiments/", "benchmarks/", "tests/", "data/", "models/", "testing/"}
     assert not [name for name in listed if name not in names and name not in folders]
-    for command_line in re.findall(r"python -m (experiments|benchmarks) ([a-z_]+)", text):
+    for command_line in re.findall(r"python -m (experiments|benchmarks) ([a-z0-9_]+)", text):
         assert (ROOT / command_line[0] / f"{command_line[1]}.py").exists()
     for figure in re.findall(r"!\[.*?\]\((.*?)\)", text):
         assert (ROOT / figure).exists()

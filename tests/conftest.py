@@ -19,7 +19,7 @@ if "JAX_NUM_CPU_DEVICES" not in os.environ:
         jax.config.update("jax_num_cpu_devices", 2)
 jax.local_devices()  # starts the backend: from here on nothing changes the number of devices
 
-QUICK = ("test_plan", "test_study", "test_from_flax", "test_cli", "test_palindromes", "test_rnn")
+QUICK = ("test_plan", "test_study")
 
 
 @pytest.fixture(autouse=True, scope="module")

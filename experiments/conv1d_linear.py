@@ -6,8 +6,8 @@ square drawn anew for every seed, class 1 where x1 > x2, training set = test set
 normal with zero biases as in its other networks, and PyTorch's default, are run; --sweep bias=True,False adds no biases.
 
 Command: python -m experiments conv1d_linear
-Time: TIME
-Expected: EXPECTED
+Time: 20 seconds on 2 CPU cores at the default 500 seeds
+Expected: 99.4 % [98.3, 99.8] of 500 seeds reach 100 % from normal weights, 99.8 % [98.9, 100] from PyTorch's.
 """
 
 import numpy as np
@@ -94,7 +94,8 @@ def figure(result: Result, rows: list[dict]):
             axes[0, 0], result.steps, result.metric("test_accuracy")[lanes], names[-1], colour, line, diverged=result.lost(lanes)
         )
         groups.append(np.sort(result.final("test_accuracy")[lanes]))
-        axes[0, 1].plot(groups[-1], (np.arange(len(lanes)) + 1) / len(lanes), color=colour, linestyle=line, label=names[-1])
+        shares = (np.arange(len(lanes)) + 1) / len(lanes)
+        axes[0, 1].plot(groups[-1], shares, color=colour, linestyle=line, drawstyle="steps-post", marker=".", label=names[-1])
     plots.style(axes[0, 0], "Accuracy: median, 50 and 90 % of seeds", "epoch", "accuracy (100 points)")
     plots.style(axes[0, 1], "Final accuracy: share of seeds up to it", "final accuracy", "share of seeds")
     axes[0, 0].legend(fontsize=plots.FONT - 2)

@@ -20,6 +20,7 @@ def table_figure(rows: list[dict], activation: str, optimizer: str):
     rates, widths = (list(dict.fromkeys(row[name] for row in rows)) for name in ("learning_rate", "width"))
     made, axes = plots.figure(len(names), 3, width=4.6, height=3.7)
     n, best = rows[0]["n"], {}
+    how = f"{'one example a step' if rows[0]['batch'] == 'one' else 'full batch'}, {'' if rows[0]['bias'] else 'no '}trained bias"
     for panels, name in zip(axes, names, strict=True):
         mine = {(row["learning_rate"], row["width"]): row for row in rows if row["data"] == name}
         best[name] = max(row["solved"]["share"] for row in mine.values())
@@ -31,7 +32,7 @@ def table_figure(rows: list[dict], activation: str, optimizer: str):
     number = f"Table {r3.PAIRS.index((activation, optimizer)) + 1}, " if (activation, optimizer) in r3.PAIRS else ""
     shares = ", ".join(f"{name} {share:.0%}" for name, share in best.items())
     made.suptitle(
-        f"{number}{activation}, {optimizer.upper()}: share of seeds at 100 % in the best cell: {shares} (n={n} seeds a cell)",
+        f"{number}{activation}, {optimizer.upper()}, {how}: seeds at 100 % in the best cell: {shares} (n={n} seeds a cell)",
         fontsize=plots.FONT + 1,
     )
     return made
@@ -73,6 +74,7 @@ def curves_figure(result: Result):
     names = list(dict.fromkeys(lane["data"] for lane in result.lanes))
     groups = r3.lanes_by_config(result)
     made, axes = plots.figure(2, len(names), sharex=True)
+    ends: list[str] = []
     for name, panels in zip(names, axes.T, strict=True):
         base = base_of(result, name)
         same = ("data", "learning_rate", "width", *r3.PROTOCOL)
@@ -88,9 +90,9 @@ def curves_figure(result: Result):
         plots.style(panels[0], where, "epoch", "accuracy")
         plots.style(panels[1], f"{name}: loss", "epoch", f"loss ({base['loss'].upper()})")
         panels[1].set_yscale("log")
-        panels[1].set_ylim(bottom=1e-3)
+        ends.append(f"{name} {max(np.median(result.final('test_accuracy')[lanes]) for _, lanes in shown):.0%}")
     axes[0, 0].legend(fontsize=plots.FONT - 2, loc="lower right")
-    made.suptitle("Learning curves: median, 50 and 90 % of seeds", fontsize=plots.FONT + 1)
+    made.suptitle(f"Learning curves: median, 50 and 90 % of seeds\nbest final median: {', '.join(ends)}", fontsize=plots.FONT + 1)
     return made
 
 
@@ -117,7 +119,7 @@ def base_figure(study: Study, result: Result):
         said.append(f"{name} {share:.0%}")
         _plane(left, truth(name), x, targets)
         shown = _plane(right, prediction(recipe.model, params, state, config), x, targets)
-        plots.style(left, f"{name}: the truth", "x1", "x2")
+        plots.style(left, f"{name}: the truth" + (" (nearest point's class)" if name == "xor" else ""), "x1", "x2")
         plots.style(
             right,
             f"{name}: predicted, {history['test_accuracy'][-1]:.1%} right\n(seed {seed}, the median of {len(lanes)})",

@@ -8,8 +8,9 @@ protocol its 300 numbers are likely. --sweep loss=bce,mse adds mean squared erro
 the slow variants. --steps and --eval-every count epochs.
 
 Command: python -m experiments xor_grid
-Time: TIME
-Expected: EXPECTED
+Time: 10 minutes of CPU time for the grid, 8 for the variants on XOR, about 30 (not measured) for those on the line
+Expected: R3's XOR tables are likeliest one example a step without trained biases, by 38 [25, 51] nats over trained ones and 92 [81, 110]
+over the full batch (n=20 seeds); under the full batch 4 units with tanh at rate 0.1 solve XOR for 92 of 100 seeds.
 """
 
 import numpy as np
@@ -18,7 +19,7 @@ from experiments import r3
 from experiments.options import merge_sweeps, run_folder, run_studies
 from experiments.perceptrons import place, wilson
 from experiments.report import Report, metric_entry
-from experiments.xor_claims import claims, claims_table, likelihood_table, likelihoods
+from experiments.xor_claims import Likelihood, claims, claims_table, likelihood_table, likelihoods
 from experiments.xor_figures import base_figure, curves_figure, table_figure
 from jaxdl import Study, tables
 from jaxdl.study import Result
@@ -61,7 +62,7 @@ def run(options) -> Report:
     rows = [{"study": name, **row} for name, found in results.items() for row in rows_of(found)]
     said, ranked = claims(results["grid"]), likelihoods(results)
     (folder / "figures").mkdir(exist_ok=True)
-    for name, figure in figures(studies["grid"], results["grid"], rows).items():
+    for name, figure in figures(studies["grid"], results["grid"], rows, ranked).items():
         figure.savefig(folder / "figures" / f"{name}.png")
     parts = [*grid_tables(rows), claims_table(said), *([likelihood_table(ranked)] if ranked else [])]
     text = "\n\n".join([*map(str, parts), f"Figures: {folder / 'figures'}"])
@@ -89,18 +90,25 @@ def rows_of(result: Result) -> list[dict]:
     return found
 
 
-def figures(study: Study, result: Result, rows: list[dict]) -> dict:
-    """Heat maps of every table, learning curves, and the base run's predictions."""
-    mine = [row for row in rows if row["study"] == "grid"]
-    pairs = list(dict.fromkeys((row["activation"], row["optimizer"]) for row in mine))
-    found = {f"{activation}_{optimizer}": table_figure(mine, activation, optimizer) for activation, optimizer in pairs}
+def figures(study: Study, result: Result, rows: list[dict], ranked: list[Likelihood]) -> dict:
+    """Heat maps of every table under the grid's protocol and under the likeliest, learning curves, the base run's predictions."""
+    found = maps([row for row in rows if row["study"] == "grid"])
+    likeliest = [row for row in rows if ranked and {**row, **ranked[0].protocol} == row and row["study"] != "grid"]
+    found |= {f"likeliest_{name}": figure for name, figure in maps(likeliest).items()}
     return {**found, "curves": curves_figure(result), "base_run": base_figure(study, result)}
+
+
+def maps(rows: list[dict]) -> dict:
+    """The heat maps of every table: name -> figure."""
+    pairs = dict.fromkeys((row["activation"], row["optimizer"]) for row in rows)
+    return {f"{activation}_{optimizer}": table_figure(rows, activation, optimizer) for activation, optimizer in pairs}
 
 
 def grid_tables(rows: list[dict]) -> list[tables.Table]:
     """One table for each of R3's, on either data set, under the grid's protocol."""
     mine = [row for row in rows if row["study"] == "grid"]
-    groups = list(dict.fromkeys((row["data"], row["activation"], row["optimizer"]) for row in mine))
+    groups = list(dict.fromkeys(r3.cell_of(row)[:3] for row in mine))
+    groups.sort(key=lambda group: r3.PAIRS.index(group[1:]) if group[1:] in r3.PAIRS else len(r3.PAIRS))
     return [grid_table([row for row in mine if r3.cell_of(row)[:3] == group], group) for group in groups]
 
 

@@ -7,7 +7,17 @@ import pathlib
 from jaxdl.cli import Parser
 
 FOLDER = pathlib.Path(__file__).parent
-INTERNAL = ("__init__", "__main__", "grid_figures", "options", "perceptrons", "report", "separability_figures")
+INTERNAL = (
+    "__init__",
+    "__main__",
+    "grid_figures",
+    "options",
+    "palindrome_figures",
+    "palindromes",
+    "perceptrons",
+    "report",
+    "separability_figures",
+)
 
 
 def experiments() -> dict[str, str]:

@@ -3,5 +3,6 @@
 from jaxdl.models.from_flax import from_flax
 from jaxdl.models.mlp import mlp
 from jaxdl.models.perceptron import perceptron
+from jaxdl.models.rnn import rnn
 
-__all__ = ["from_flax", "mlp", "perceptron"]
+__all__ = ["from_flax", "mlp", "perceptron", "rnn"]

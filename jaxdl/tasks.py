@@ -151,14 +151,11 @@ def palindromes(length: Size = 5, encoding: str = "number", test_samples: int = 
     """
     data.palindrome_steps(length)
     one_of("encoding", encoding, data.ENCODINGS)
-    sizes = positive_int("train_samples", train_samples), positive_int("test_samples", test_samples)
+    train, test = positive_int("train_samples", train_samples), positive_int("test_samples", test_samples)
 
     def draw(key):
-        keys = jax.random.split(stream(key, "data"))
-        (train_x, train_y), (test_x, test_y) = (
-            data.palindrome_examples(k, length, size, encoding) for k, size in zip(keys, sizes, strict=True)
-        )
-        return Dataset(train_x, train_y, test_x, test_y)
+        x, targets = data.palindrome_examples(stream(key, "data"), length, test + train, encoding)
+        return Dataset(x[..., test:], targets[test:], x[..., :test], targets[:test])
 
     def batch(dataset, key, step, batch_size):
         x, targets = data.palindrome_examples(jax.random.fold_in(key, step), length, capacity(batch_size), encoding)

@@ -7,7 +7,7 @@ import pathlib
 from jaxdl.cli import Parser
 
 FOLDER = pathlib.Path(__file__).parent
-INTERNAL = ("__init__", "__main__", "grid_figures", "options", "perceptrons", "r3", "report",
+INTERNAL = ("__init__", "__main__", "grid_figures", "options", "palindrome_figures", "palindromes", "perceptrons", "r3", "report",
             "separability_figures", "xor_claims", "xor_figures")  # fmt: skip
 
 

@@ -48,7 +48,15 @@ def xavier_uniform(key, outputs: Size, inputs: Size) -> Dense:
 
 def torch_default(key, outputs: Size, inputs: Size) -> Dense:
     """Initial scheme of `torch.nn.Linear`: weights and biases U(-a, a), a = 1 / sqrt(in)."""
-    bound = 1.0 / jnp.sqrt(fan(inputs))
+    return _uniform(key, outputs, inputs, 1.0 / jnp.sqrt(fan(inputs)))
+
+
+def torch_rnn(key, outputs: Size, inputs: Size) -> Dense:
+    """Initial scheme of `torch.nn.RNN`, GRU and LSTM, gate by gate: weights and biases U(-a, a), a = 1 / sqrt(out)."""
+    return _uniform(key, outputs, inputs, 1.0 / jnp.sqrt(fan(outputs)))
+
+
+def _uniform(key, outputs: Size, inputs: Size, bound) -> Dense:
     weight_key, bias_key = jax.random.split(key)
     bias = _symmetric(bias_key, outputs, 1)[:, 0]
     return Dense(bound * _symmetric(weight_key, outputs, inputs), bound * bias)
@@ -58,7 +66,7 @@ def _symmetric(key, outputs: Size, inputs: Size):
     return 2.0 * rows(key, jax.random.uniform, (capacity(outputs), capacity(inputs))) - 1.0
 
 
-INITS = {"he_normal": he_normal, "xavier_uniform": xavier_uniform, "torch": torch_default}
+INITS = {"he_normal": he_normal, "xavier_uniform": xavier_uniform, "torch": torch_default, "torch_rnn": torch_rnn}
 
 
 def init_dense(key, outputs: Size, inputs: Size, scheme, bias: bool = True) -> Dense:

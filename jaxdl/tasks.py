@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdl import data, losses
-from jaxdl.checks import fraction, integer, positive_int
+from jaxdl.checks import fraction, integer, one_of, positive_int
 from jaxdl.checks import signed as check_signed
 from jaxdl.sampling import batch_rows, permute, stream
-from jaxdl.types import Dataset, Task
+from jaxdl.types import Dataset, Size, Task, capacity, mask
 
 SAMPLINGS = ("step", "epoch")
 
@@ -177,6 +177,36 @@ def gaussians(
     return signed(draw, loss)
 
 
+def palindromes(length: Size = 5, encoding: str = "number", test_samples: int = 1024, train_samples: int = 128) -> Task:
+    """The last digit of a palindrome from the digits before it; every batch is of fresh sequences.
+
+    What is drawn per lane is the evaluation set, and a small set of the same kind that stands for the training rows:
+    batches do not come from it, but a batch has at most so many examples, and so many where nothing is said.
+
+    Args:
+      length: T, from 2 up; an int or `Padded`. A model reads `data.palindrome_steps(length)` digits.
+      encoding: ``"number"`` (one feature) or ``"one_hot"`` (ten).
+      test_samples, train_samples: sequences that are evaluated.
+
+    Raises:
+      ValueError: a length below 2 or beyond its padded maximum, an unknown encoding.
+    """
+    data.palindrome_steps(length)
+    one_of("encoding", encoding, data.ENCODINGS)
+    train, test = positive_int("train_samples", train_samples), positive_int("test_samples", test_samples)
+
+    def draw(key):
+        x, targets = data.palindrome_examples(stream(key, "data"), length, test + train, encoding)
+        return Dataset(x[..., test:], targets[test:], x[..., :test], targets[:test])
+
+    def batch(dataset, key, step, batch_size):
+        x, targets = data.palindrome_examples(jax.random.fold_in(key, step), length, capacity(batch_size), encoding)
+        alive = mask(batch_size)
+        return x, targets, jnp.ones(targets.shape) if alive is None else alive.astype(jnp.float32)
+
+    return classification(draw)._replace(batch=batch)
+
+
 def from_arrays(
     X, y, test_fraction: float = 0.2, valid_fraction: float = 0.0, *, loss=None, metrics=None, split_seed: int = 0
 ) -> Task:
@@ -239,5 +269,5 @@ def _check_lengths(x, targets):
 
 
 __all__ = [
-    "SAMPLINGS", "binary", "classification", "draw_batch", "from_arrays", "gaussians", "linear", "moons", "signed", "split", "xor",
+    "SAMPLINGS", "binary", "classification", "draw_batch", "from_arrays", "gaussians", "linear", "moons", "palindromes", "signed", "split", "xor",
 ]  # fmt: skip

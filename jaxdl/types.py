@@ -79,6 +79,18 @@ def capacity(size: Size) -> int:
     return size.max if isinstance(size, Padded) else size
 
 
+def check_padded(name: str, size: Padded, least: int = 1):
+    """Raises a ValueError for a padded size whose live part, where it is known, is not in least..max.
+
+    >>> check_padded("length", Padded(9, max=5))
+    Traceback (most recent call last):
+    ValueError: length must be an integer from 1 to its padded maximum 5, got 9
+    """
+    number = None if isinstance(size.size, jax.core.Tracer) else size.size
+    if size.max < least or (number is not None and not least <= number <= size.max):
+        raise ValueError(f"{name} must be an integer from {least} to its padded maximum {size.max}, got {number}")
+
+
 def mask(size: Size) -> jax.Array | None:
     """Which of the `capacity` places are live, shape (capacity,), bool; None where all of them are.
 

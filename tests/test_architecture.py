@@ -20,6 +20,7 @@ ORDER = (
     "hp",
     "sampling",
     "layers",
+    "cells",
     "losses",
     "data",
     "models",

@@ -3,6 +3,21 @@
 from jaxdl.data.gaussians import bayes_accuracy, class_sizes, gaussians
 from jaxdl.data.gaussians import check as check_gaussians
 from jaxdl.data.moons import moons
+from jaxdl.data.palindromes import DIGITS, ENCODINGS, encode_digits, palindrome_examples, palindrome_steps, palindromes
 from jaxdl.data.points import linear, xor
 
-__all__ = ["bayes_accuracy", "check_gaussians", "class_sizes", "gaussians", "linear", "moons", "xor"]
+__all__ = [
+    "DIGITS",
+    "ENCODINGS",
+    "bayes_accuracy",
+    "check_gaussians",
+    "class_sizes",
+    "encode_digits",
+    "gaussians",
+    "linear",
+    "moons",
+    "palindrome_examples",
+    "palindrome_steps",
+    "palindromes",
+    "xor",
+]

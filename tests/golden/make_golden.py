@@ -1,10 +1,11 @@
-"""Loss trajectories and a convolution of PyTorch, kept as the reference of tests/test_golden.py and tests/test_layers.py.
+"""Loss trajectories, a convolution and recurrent cells of PyTorch, kept as the reference of test_golden, test_layers and test_rnn.
 
 Needs ``pip install torch==2.13.0``, which the tests do not. Run once, by hand, from the repository root:
 
     python tests/golden/make_golden.py
 
-It writes one small .npz a case next to itself: settings, data, initial weights, the rows of every batch, the losses.
+It writes one small .npz a case next to itself: settings, data, initial weights, the rows of every batch, the losses;
+and cells.npz: weights, inputs, states after every step and gradients of each cell, and a run of RMSprop.
 """
 
 import pathlib
@@ -26,6 +27,7 @@ OPTIMIZERS = {  # name -> (PyTorch's optimizer, its settings)
     "rmsprop": ("RMSprop", {"lr": 0.005}),
     "weight_decay": ("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.02}),
 }
+CELLS = {"vanilla": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
 ACTIVATIONS = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh, "sigmoid": torch.nn.Sigmoid}
 
 
@@ -80,8 +82,38 @@ def convolution() -> dict:
     return {**arrays, "outputs": outputs.detach().numpy(), **grads}
 
 
+def cell_arrays(name: str, inputs: int = 3, hidden: int = 5, steps: int = 4, batch: int = 6) -> dict:
+    """Weights, inputs (batch-last), hidden states and gradients of one kind of cell."""
+    torch.manual_seed(0)
+    layer = CELLS[name](inputs, hidden)
+    x = torch.randn(steps, batch, inputs, requires_grad=True)
+    weight = torch.randn(steps, batch, hidden)
+    states, _ = layer(x)
+    (states * weight).sum().backward()
+    named = {kind: getattr(layer, f"{kind}_l0") for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+    arrays = {kind: value.detach() for kind, value in named.items()} | {f"grad_{kind}": v.grad for kind, v in named.items()}
+    arrays |= {"x": x.detach().mT, "grad_x": x.grad.mT, "weight": weight.mT, "states": states.detach().mT}
+    return {f"{name}_{key}": value.numpy() for key, value in arrays.items()}
+
+
+def rmsprop_arrays(steps: int = 20) -> dict:
+    """Parameters after every step of RMSprop with PyTorch's defaults, for given gradients (one of them always zero)."""
+    rng = np.random.default_rng(0)
+    grads = np.float32(rng.normal(size=(steps, 6)) * [1, 1e-3, 1e-8, 100, 1, 0])
+    params = torch.nn.Parameter(torch.ones(6))
+    optimizer, path = torch.optim.RMSprop([params], lr=0.01), []
+    for grad in grads:
+        params.grad = torch.from_numpy(grad)
+        optimizer.step()
+        path.append(params.detach().numpy().copy())
+    return {"rmsprop_grads": grads, "rmsprop_params": np.stack(path)}
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    parts = [*(cell_arrays(name) for name in CELLS), rmsprop_arrays()]
+    cells = {name: array for part in parts for name, array in part.items()}
+    np.savez_compressed(pathlib.Path(__file__).with_name("cells.npz"), **cells)
     cases = {name: {"activation": name, **case} for name, case in CASES.items()}
     cases |= {name: {**USUAL, "optimizer": name, "learning_rate": case[1]["lr"]} for name, case in OPTIMIZERS.items()}
     for seed, (name, case) in enumerate(cases.items()):

@@ -1,0 +1,122 @@
+"""How fast is a recurrent network: a lane-step of R5's against PyTorch's eager loop with both cores.
+
+R5's network: a vanilla cell of 128 units on digits as numbers, batch 128, RMSprop, gradients clipped at norm 10; a fresh
+batch is drawn at every step on both sides, nothing is evaluated. PyTorch runs the reports' loop (a `Linear` a map, a
+Python loop over time) and `torch.nn.RNN`, each with all cores. Contestants take turns; a second, identical copy of
+ours shows what the machine's noise alone does to a ratio. A step of T - 1 digits counts as 3 (T - 1) products of
+2 x 128 x 128 x 128 operations, on all sides: the first one, with a zero state, is skipped by ours and needed by nobody.
+
+Command: python -m benchmarks rnn_rate [--rounds N] [--json FILE]
+"""
+
+import argparse
+import json
+import os
+
+import jax
+import numpy as np
+import optax
+
+from benchmarks.timing import interleave, spread
+from jaxdl import Study, compiler, data, models, tasks
+from jaxdl.tables import Table
+
+LENGTHS = (5, 15)
+UNITS = BATCH = 128
+BURST_SECONDS = 0.4
+
+
+def ours(length: int, cell: str = "vanilla", lane_size: int = 1):
+    """A burst of lane-steps of the engine's own compiled program."""
+    study = Study(
+        task=tasks.palindromes(length),
+        model=models.rnn(1, UNITS, 10, cell=cell, length=data.palindrome_steps(length)),
+        optimizer=optax.chain(optax.clip_by_global_norm(10.0), optax.rmsprop(1e-3, decay=0.99, eps=1e-8, eps_in_sqrt=False)),
+        batch_size=BATCH,
+        steps=10**9,
+        eval_every=10**9,
+        lane_size=lane_size,
+    )
+    program = study.plan().programs[0]
+    compiled = compiler.compile_programs(study.spec, {0: program}, compiler.prepare_devices())[0].result()
+    seeds = np.arange(compiled.lanes, dtype=np.uint32)
+    lane, dataset = compiled.init(seeds, {}, None)
+    steps = max(1, int(BURST_SECONDS / (compiled.lanes * 1.2e-4 * (length - 1))))
+    held = [compiled.segment(lane, dataset, seeds, {}, np.int32(0), np.int32(1))]
+
+    def burst() -> float:
+        held[0] = jax.block_until_ready(compiled.segment(held[0], dataset, seeds, {}, np.int32(1), np.int32(1 + steps)))
+        return steps * compiled.lanes
+
+    return burst
+
+
+def pytorch(length: int, fused: bool):
+    """A burst of steps of an eager loop: over time in Python, or `torch.nn.RNN`."""
+    import torch
+
+    torch.set_num_threads(os.cpu_count() or 1)
+
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.hx, self.hh, self.out = torch.nn.Linear(1, UNITS), torch.nn.Linear(UNITS, UNITS), torch.nn.Linear(UNITS, 10)
+            self.rnn = torch.nn.RNN(1, UNITS) if fused else None
+
+        def forward(self, x):
+            if self.rnn is not None:
+                return self.out(self.rnn(x)[1][0])
+            h = torch.zeros(x.shape[1], UNITS)
+            for now in x:
+                h = torch.tanh(self.hx(now) + self.hh(h))
+            return self.out(h)
+
+    network = Network()
+    optimizer = torch.optim.RMSprop([p for name, p in network.named_parameters() if not (fused and name[0] == "h")], lr=1e-3)
+    steps = max(1, int(BURST_SECONDS / (5e-4 * (length - 1))))
+
+    def burst() -> float:
+        for _ in range(steps):
+            half = torch.randint(0, 10, ((length + 1) // 2, BATCH, 1))
+            x = torch.cat([half, half.flip(0)[length % 2 :]])[:-1].float()
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(network(x), half[0, :, 0]).backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
+            optimizer.step()
+        return steps
+
+    return burst
+
+
+def measure(length: int, rounds: int) -> dict:
+    """One length's rates, ratios and operations a second."""
+    contestants = {
+        "jaxdl": ours(length),
+        "twin": ours(length),
+        "loop": pytorch(length, False),
+        "torch.nn.RNN": pytorch(length, True),
+    }
+    rates = interleave(contestants, rounds)
+    operations = 3 * (length - 1) * 2 * UNITS * UNITS * BATCH
+    return {
+        "length": length,
+        **{f"{name}_ms": (1e3 / rate).tolist() for name, rate in rates.items()},
+        **{f"ratio_to_{name}": (rates["jaxdl"] / rates[name]).tolist() for name in rates if name != "jaxdl"},
+        "gflops": (rates["jaxdl"] * operations / 1e9).tolist(),
+    }
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks rnn_rate", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", metavar="FILE", help="also writes the figures, with the device's name")
+    options = parser.parse_args(arguments)
+    found = [measure(length, options.rounds) for length in LENGTHS]
+    keys = ("jaxdl_ms", "gflops", "loop_ms", "ratio_to_loop", "torch.nn.RNN_ms", "ratio_to_torch.nn.RNN", "ratio_to_twin")
+    columns = ("length", "jaxdl, ms", "GFLOP/s", "PyTorch loop, ms", "ratio", "torch.nn.RNN, ms", "ratio", "identical twin")
+    device = f"{len(jax.local_devices())} x {jax.local_devices()[0].device_kind}"
+    title = f"A lane-step of a recurrent network on {device}, {options.rounds} rounds in turns: median [min, max]"
+    print(Table(title, columns, tuple((row["length"], *(spread(row[key]) for key in keys)) for row in found)))
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump({"device": device, "jax": jax.__version__, "rows": found}, file, indent=1)

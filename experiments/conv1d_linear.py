@@ -99,6 +99,6 @@ def figure(result: Result, rows: list[dict]):
     plots.style(axes[0, 0], "Accuracy: median, 50 and 90 % of seeds", "epoch", "accuracy (100 points)")
     plots.style(axes[0, 1], "Final accuracy: share of seeds up to it", "final accuracy", "share of seeds")
     axes[0, 0].legend(fontsize=plots.FONT - 2)
-    shares = ", ".join(f"{row['init']} {row['solved']['share']:.0%}" for row in rows) if "init" in result.axes else ""
-    made.suptitle(f"R3's convolution: seeds at 100 % after training: {shares} (n={rows[0]['n']} each)", fontsize=plots.FONT + 1)
+    solved = ", ".join(f"{row['init']} {row['solved']['share']:.0%}" for row in rows) if "init" in result.axes else ""
+    made.suptitle(f"R3's convolution: seeds at 100 % after training: {solved} (n={rows[0]['n']} each)", fontsize=plots.FONT + 1)
     return made

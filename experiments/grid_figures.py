@@ -1,7 +1,6 @@
 """The figures of perceptron_grid: R2's table beside its variants as heat maps, R4's five tests as distributions."""
 
 import numpy as np
-from matplotlib.patches import Patch
 
 from jaxdl import plots
 from jaxdl.study import Result
@@ -72,6 +71,8 @@ def tests_figure(result: Result, tests):
         panel.set_xticks(numbers)
         panel.set_ylim(-0.02, 1.04)
         plots.style(panel, "with a bias" if bias else "without a bias (as R4)", "R4's test", "test accuracy (40 points)")
+    from matplotlib.patches import Patch
+
     handles = [*(Patch(facecolor=colour, alpha=0.6) for colour in palette), mark]
     axes[0, -1].legend(handles, [*(f"{rule} rule" for rule in rules), "R4 (1 seed)"], fontsize=plots.FONT - 2, loc="lower left")
     n = len(result.rows(configs[0]))

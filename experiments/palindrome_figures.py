@@ -6,6 +6,7 @@ from jaxdl import plots
 from jaxdl.study import Result
 
 CHANCE = 0.1
+LEARNED = 0.9  # accuracy from which on a run counts as having learned
 
 
 def protocols(configs: list[dict], axis: str) -> dict[tuple, list[dict]]:
@@ -39,11 +40,26 @@ def accuracy_figure(result: Result, published: dict[int, float]):
     panel.plot(list(shown), list(shown.values()), "D", color="black", markerfacecolor="white", markersize=7, label="R5, one run")
     panel.axhline(CHANCE, color="gray", linewidth=1, linestyle=":")
     panel.annotate("chance", (min(c["length"] for c in result.configs), CHANCE), (2, 3), textcoords="offset points", color="gray")
-    plots.style(panel, f"Test accuracy after {int(result.steps.max())} steps: median, 50 and 90 % of seeds, every seed a dot",
-                "length T of the palindrome", "test accuracy (1024 sequences)")  # fmt: skip
+    title = f"{learned(result)}\nafter {int(result.steps.max())} steps; median, 50 and 90 % of seeds, every seed a dot"
+    plots.style(panel, title, "length T of the palindrome", "test accuracy (1024 sequences)")
     panel.set_ylim(-0.02, 1.03)
     panel.legend(fontsize=plots.FONT - 2)
     return made
+
+
+def learned(result: Result) -> str:
+    """Up to which length every seed learns, and from which on none does, by cell."""
+    final, found = np.where(result.diverged, 0.0, result.final("test_accuracy")), []
+    for cell in dict.fromkeys(config["cell"] for config in result.configs):
+        lengths: dict[int, list] = {config["length"]: [] for config in result.configs if config["cell"] == cell}
+        for config in result.configs:
+            if config["cell"] == cell:
+                lengths[config["length"]] += list(final[result.rows(config)] >= LEARNED)
+        every = [length for length, reached in lengths.items() if all(reached)]
+        none = [length for length, reached in lengths.items() if not any(reached)]
+        to = f"every run learns {max(every)} digits" if every else "no length is learned by every run"
+        found.append(f"{cell}: {to}, {f'none {min(none)}' if none else 'and some run every length'}")
+    return "; ".join(found)
 
 
 def training_figure(result: Result, axis: str, clip: float | None):
@@ -66,7 +82,12 @@ def training_figure(result: Result, axis: str, clip: float | None):
             row[1].axhline(clip, color="black", linewidth=1, linestyle=":")
             row[1].annotate("clip", (0.0, clip), (2, 3), textcoords="offset points")
         row[0].legend(title=axis, fontsize=plots.FONT - 3, ncols=2)
-    made.suptitle(f"n={len(result.rows(result.configs[0]))} seeds a curve", fontsize=plots.FONT + 1)
+    reached = [c[axis] for c in result.configs if np.median(result.final("test_accuracy")[result.rows(c)]) >= LEARNED]
+    values = ", ".join(map(str, dict.fromkeys(reached))) or "none"
+    n = len(result.rows(result.configs[0]))
+    made.suptitle(
+        f"Median accuracy of {LEARNED:.0%} and more at the end: {axis} {values} (n={n} seeds a curve)", fontsize=plots.FONT + 1
+    )
     return made
 
 
@@ -84,7 +105,7 @@ def reach_figure(found: list[dict]):
         plots.style(panel, named(tuple(entry["config"].items())), "T - t, steps back in time", "spectral norm of d h_T / d s_t")
         panel.set_yscale("log")
     axes[0, 0].legend(fontsize=plots.FONT - 3)
-    made.suptitle(
-        "How much of the gradient reaches back: each line the median of 8 test sequences of a seed", fontsize=plots.FONT + 1
-    )
+    rate = float(np.median([norms[0] ** (1 / (len(norms) - 1)) for entry in found for norms in entry["before"]]))
+    title = f"Before training the gradient keeps {rate:.0%} of its norm a step back; where training succeeds it reaches the first digit"
+    made.suptitle(f"{title}\n(lines: seeds, each the median of 8 test sequences)", fontsize=plots.FONT)
     return made

@@ -2,21 +2,32 @@
 
 import contextlib
 import os
-import pathlib
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxdl import memo
 from jaxdl.program import Program, hp_columns, lane_functions
 from jaxdl.spec import Spec
 
 ACROSS = PartitionSpec("lanes")
 EVERYWHERE = PartitionSpec()
+LOAD_SECONDS = 0.4  # what loading a program from the cache takes at most, usually
+
+
+class Lowered(NamedTuple):
+    """A program that is traced, to be compiled."""
+
+    init: Any
+    segment: Any
+    shared: Any
+    lanes: int
+    devices: int
 
 
 class Compiled(NamedTuple):
@@ -44,7 +55,7 @@ def prepare_devices() -> list:
 def use_cache():
     """Keeps compiled programs in a private folder of the user, unless JAX was given one already."""
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
-        folder = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "jaxdl" / "xla"
+        folder = memo.folder() / "xla"
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError:  # a home that cannot be written: compile every time
@@ -62,9 +73,14 @@ def compile_programs(spec: Spec, programs, devices) -> dict[int, Future]:
     """
     mesh = Mesh(np.array(devices), ("lanes",))
     once = _once()
-    pool = ThreadPoolExecutor(max_workers=2)
-    futures = {number: pool.submit(_compile, spec, program, mesh, once) for number, program in programs.items()}
-    pool.shutdown(wait=False)
+    tracer, compilers = ThreadPoolExecutor(max_workers=1), ThreadPoolExecutor(max_workers=2)  # tracing holds Python's lock
+    futures: dict[int, Future] = {}
+    for number, program in programs.items():
+        futures[number] = compilers.submit(_compile, tracer.submit(_lower, spec, program, mesh), once)
+        if len(futures) == 1:  # it is waited for: where the cache has it, it loads undisturbed
+            tracer.submit(wait, [futures[number]], timeout=LOAD_SECONDS)
+    tracer.shutdown(wait=False)
+    compilers.shutdown(wait=False)
     return futures
 
 
@@ -92,7 +108,7 @@ def _once() -> Callable:
     return compile_once
 
 
-def _compile(spec: Spec, program: Program, mesh: Mesh, once: Callable) -> Compiled:
+def _lower(spec: Spec, program: Program, mesh: Mesh) -> Lowered:
     functions = lane_functions(spec, program)
     lanes = program.lane_size * mesh.size
     shared = functions.shared
@@ -103,9 +119,14 @@ def _compile(spec: Spec, program: Program, mesh: Mesh, once: Callable) -> Compil
     lane, dataset = jax.eval_shape(init, seeds, hp, shared)
     segment = _over_lanes(functions.segment, mesh, (0, None if dataset is None else 0, 0, 0, None, None), donate=0)
     data = shared if dataset is None else dataset
-    ready = once(segment.lower(lane, data, seeds, hp, np.int32(0), np.int32(1)))
-    start = once(init.lower(seeds, hp, shared))
-    return Compiled(start, ready, shared, lanes, mesh.size * max(_bytes(start), _bytes(ready)))
+    traced = segment.lower(lane, data, seeds, hp, np.int32(0), np.int32(1))
+    return Lowered(init.lower(seeds, hp, shared), traced, shared, lanes, mesh.size)
+
+
+def _compile(future: Future, once: Callable) -> Compiled:
+    lowered = future.result()
+    segment, init = once(lowered.segment), once(lowered.init)
+    return Compiled(init, segment, lowered.shared, lowered.lanes, lowered.devices * max(_bytes(init), _bytes(segment)))
 
 
 def _bytes(compiled) -> int:

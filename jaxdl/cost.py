@@ -45,20 +45,20 @@ class _Tally:
     def __init__(self):
         self.bytes, self.flops, self.widest, self.equations = [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], 1.0, 0
 
-    def add(self, jaxpr, depth: int, times: float):
-        """Adds a jaxpr that runs `times` times."""
+    def add(self, jaxpr, depth: int, times: float, copies: int = 1):
+        """Adds a jaxpr that runs `times` times, compiled `copies` times."""
         for equation in jaxpr.eqns:
             name = equation.primitive.name
-            inner = [value for part in equation.params.values() for value in _jaxprs(part)]
+            inner = jaxprs(equation)
             if not inner:
-                self._count(equation, depth, times)
+                self._count(equation, depth, times, copies)
             deeper = min(2, depth + (name == "while"))
-            repeats = times * (equation.params.get("length", 1) if name == "scan" else 1)
+            repeats, unrolled = (equation.params["length"], equation.params["unroll"]) if name == "scan" else (1, 1)
             for part in inner:
-                self.add(part, deeper, repeats)
+                self.add(part, deeper, times * repeats, copies * int(unrolled))
 
-    def _count(self, equation, depth: int, times: float):
-        self.equations += 1
+    def _count(self, equation, depth: int, times: float, copies: int):
+        self.equations += copies
         if equation.primitive.name in ("broadcast_in_dim", "reshape", "squeeze"):
             return
         size = float(sum(v.aval.size * v.aval.dtype.itemsize for v in equation.outvars if hasattr(v.aval, "dtype")))
@@ -68,9 +68,10 @@ class _Tally:
             self.widest = max(self.widest, size)
 
 
-def _jaxprs(part) -> list:
-    found = part if isinstance(part, (tuple, list)) else (part,)
-    return [getattr(value, "jaxpr", value) for value in found if hasattr(value, "jaxpr") or hasattr(value, "eqns")]
+def jaxprs(equation) -> list:
+    """The jaxprs inside an equation: the bodies of loops, branches and calls."""
+    parts = [part if isinstance(part, (tuple, list)) else (part,) for part in equation.params.values()]
+    return [value for values in parts for value in values if hasattr(value, "eqns")]
 
 
 def _product_flops(equation) -> float:

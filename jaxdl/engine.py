@@ -73,6 +73,8 @@ def _chunk(
     if saved is not None and int(saved["chunk"]) == compiled.lanes:
         start, lane = int(saved["step"]), _restored(lane, saved)
     length = max(1, steps // 100)
+    if start > steps:  # saved after its last segment
+        yield start, lane
     while start <= steps:
         stop = min(start + length, steps + 1)
         begin = time.perf_counter()

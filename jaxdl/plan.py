@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from jaxdl import losses, train
-from jaxdl.abstract import difference, trial
+from jaxdl.abstract import difference, trial, work
 from jaxdl.checks import integer
 from jaxdl.cost import Work, program_seconds
 from jaxdl.program import ENCODED, REASONS, Axis, Program, concrete_recipe, value_of
@@ -86,14 +86,12 @@ def make_plan(spec: Spec, lane_size: int | None = None, shapes: str = "auto") ->
     for config in spec.configs:
         key = tuple(_frozen(value) for value in _always_static(spec, config, read).values())
         groups.setdefault(key, []).append(config)
-    sorted_ = [
-        program for configs in groups.values() for program in _classify(spec, configs, _candidates(spec, configs), {}, read)
-    ]
+    sorted_ = [found for configs in groups.values() for found in _classify(spec, configs, _candidates(spec, configs), {}, read)]
     check_read(spec, read)
-    check_targets(spec, sorted_)
-    shaped = [found for program in sorted_ for found in shape(spec, program, shapes)]
-    programs = tuple(p._replace(lane_size=lane_size or work.lane_size()) for p, work, _ in shaped)
-    return Plan(programs, tuple(work for _, work, _ in shaped), tuple(useful for *_, useful in shaped), len(spec.seeds))
+    check_targets(spec, [program for program, _ in sorted_])
+    shaped = [found for program, full in sorted_ for found in shape(spec, program, full, shapes)]
+    programs = tuple(p._replace(lane_size=lane_size or of_lane.lane_size()) for p, of_lane, _ in shaped)
+    return Plan(programs, tuple(of_lane for _, of_lane, _ in shaped), tuple(useful for *_, useful in shaped), len(spec.seeds))
 
 
 def check_values(spec: Spec):
@@ -143,39 +141,45 @@ def _candidates(spec: Spec, configs: list[dict]) -> list[str]:
     return [name for name in (*swept, *derived) if name not in SCHEDULES]
 
 
-def _classify(spec: Spec, configs, candidates, accepted: dict[str, Axis], read: set) -> list[Program]:
+def _classify(spec: Spec, configs, candidates, accepted: dict[str, Axis], read: set) -> list[tuple[Program, Work]]:
     """Goes through the axes in order, those accepted kept abstract; splits the configs at a static one.
 
     All candidates are tried as traced together first: where that succeeds, one trace is enough.
+
+    Returns:
+      the programs, each with the work of a lane.
     """
-    together = _program(spec, configs, {**accepted, **dict.fromkeys(candidates, Axis("traced", REASONS["traced"]))})
-    if not isinstance(trial(spec, together, read), Exception):
-        return _agreed(spec, together)
-    alone = trial(spec, _program(spec, configs, accepted), read)
-    if isinstance(alone, Exception):
-        raise alone
+    program = _program(spec, configs, {**accepted, **dict.fromkeys(candidates, Axis("traced", REASONS["traced"]))})
+    found = trial(spec, program, read)
+    if not isinstance(found, Exception):
+        return _agreed(spec, program, found)
     for position, name in enumerate(candidates):
-        axis = _kind(spec, configs, accepted, name)
-        accepted = {**accepted, name: axis}
-        if axis.kind == "static":
+        axis, found = _kind(spec, configs, accepted, name, read)
+        if isinstance(found, Exception):
+            alone = trial(spec, _program(spec, configs, accepted), read)
+            if isinstance(alone, Exception):
+                raise alone
             parts, later = _split(spec, configs, name), candidates[position + 1 :]
-            return [program for members in parts for program in _classify(spec, members, later, accepted, read)]
-    return _agreed(spec, _program(spec, configs, accepted))
+            return [part for members in parts for part in _classify(spec, members, later, {**accepted, name: axis}, read)]
+        accepted = {**accepted, name: axis}
+    if isinstance(found, Exception):  # there was no candidate
+        raise found
+    return _agreed(spec, _program(spec, configs, accepted), found)
 
 
-def _kind(spec: Spec, configs, accepted: dict[str, Axis], name: str) -> Axis:
-    """Traced, else padded, else static, for one axis beside those accepted so far."""
+def _kind(spec: Spec, configs, accepted: dict[str, Axis], name: str, read: set) -> tuple[Axis, Work | Exception]:
+    """Traced, else padded, else static, for one axis beside those accepted so far; and what its trial found."""
     kinds = ["traced"]
     if all(integer(value := value_of(spec, config, name)) and value >= 1 for config in configs):
         kinds.append("padded")
-    reason = ""
+    failure = Exception()
     for kind in kinds:
         axis = Axis(kind, REASONS[kind])
-        found = trial(spec, _program(spec, configs, {**accepted, name: axis}), set())
+        found = trial(spec, _program(spec, configs, {**accepted, name: axis}), read)
         if not isinstance(found, Exception):
-            return axis
-        reason = _reason(found)
-    return Axis("static", reason)
+            return axis, found
+        failure = found
+    return Axis("static", _reason(failure)), failure
 
 
 def _program(spec: Spec, configs, axes: dict[str, Axis]) -> Program:
@@ -200,11 +204,11 @@ def _reason(failure: Exception) -> str:
     return f"{type(failure).__name__}: {first[0][:100] if first else ''}"
 
 
-def _agreed(spec: Spec, program: Program) -> list[Program]:
+def _agreed(spec: Spec, program: Program, found: Work) -> list[tuple[Program, Work]]:
     """The program if a few of its steps give the losses of plain runs; else with the axes that spoil them static."""
     abstract = program.names("traced", "padded")
     if not abstract or difference(spec, program) <= CHECK_TOLERANCE:
-        return [program]
+        return [(program, found)]
     worst = {}
     for name in abstract:
         alone = {other: axis for other, axis in program.axes.items() if other == name or axis.kind == "static"}
@@ -212,8 +216,8 @@ def _agreed(spec: Spec, program: Program) -> list[Program]:
     name = max(worst, key=lambda name: worst[name])
     axis = Axis("static", f"its losses differ by {worst[name]:.1g} from those of the plain run")
     rest = {other: axis for other, axis in program.axes.items() if other != name}
-    parts = _split(spec, program.configs, name)
-    return [found for members in parts for found in _agreed(spec, _program(spec, members, {**rest, name: axis}))]
+    parts = [_program(spec, members, {**rest, name: axis}) for members in _split(spec, program.configs, name)]
+    return [pair for part in parts for pair in _agreed(spec, part, work(spec, part))]
 
 
 def _others_apart(spec: Spec, program: Program, name: str) -> list[list[dict]]:

@@ -1,13 +1,17 @@
 """Figures for people: colour-blind safe, every curve a distribution, n in sight."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from jaxdl.stats import quantile, ranked
+
+if TYPE_CHECKING:  # matplotlib takes half a second: it is imported where a figure is drawn
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")  # after Okabe and Ito
 LINES = ("-", "--", "-.", ":")
@@ -18,11 +22,15 @@ def colours(count: int) -> list:
     """`count` colours that remain apart for the colour-blind: a fixed palette, or viridis beyond its length."""
     if count <= len(PALETTE):
         return list(PALETTE[:count])
+    from matplotlib import colormaps
+
     return [colormaps["viridis"](place) for place in np.linspace(0.0, 0.95, count)]
 
 
 def figure(rows: int = 1, columns: int = 1, width: float = 6.0, height: float = 4.2, **options) -> tuple[Figure, np.ndarray]:
     """A figure and its axes, shape (rows, columns), with no global state."""
+    from matplotlib.figure import Figure
+
     made = Figure(figsize=(width * columns, height * rows), layout="constrained", dpi=110)
     return made, np.atleast_2d(made.subplots(rows, columns, squeeze=False, **options))
 

@@ -49,7 +49,7 @@ def _mix(x):
     return x ^ (x >> 16)
 
 
-@functools.partial(jax.jit, static_argnums=1)  # traced once a shape: it is long
+@functools.partial(jax.jit, static_argnums=1)  # traced once a shape
 def permute(key: jax.Array, n: int, positions: jax.Array) -> jax.Array:
     """The rows that stand at `positions` of a random permutation of ``range(n)`` that `key` names.
 
@@ -73,10 +73,15 @@ def permute(key: jax.Array, n: int, positions: jax.Array) -> jax.Array:
     centres = words % size
     x = positions.astype(jnp.uint32) + centres[2 * ROUNDS]
     x = jnp.where(x >= size, x - size, x)
-    for round_ in range(ROUNDS):
-        mirror = centres[round_] + jnp.where(centres[round_] >= x, jnp.uint32(0), size) - x
-        coin = _mix(jnp.maximum(x, mirror) ^ words[ROUNDS + round_]) >> 31
-        x = jnp.where(coin == 1, mirror, x)
+
+    def one_round(x, words):
+        centre, word = words
+        mirror = centre + jnp.where(centre >= x, jnp.uint32(0), size) - x
+        coin = _mix(jnp.maximum(x, mirror) ^ word) >> 31
+        return jnp.where(coin == 1, mirror, x), None
+
+    # a scan of one unrolled trip is straight code that was traced once
+    x, _ = jax.lax.scan(one_round, x, (centres[:ROUNDS], words[ROUNDS : 2 * ROUNDS]), unroll=ROUNDS)
     return x.astype(jnp.int32)
 
 

@@ -9,15 +9,18 @@ from jaxdl.program import REASONS, Axis, Program, maxima, value_of
 from jaxdl.spec import Spec
 
 
-def shape(spec: Spec, program: Program, shapes: str) -> list[tuple[Program, Work, float]]:
-    """The programs that a program with padded axes becomes, each with its work and the share that is not padding."""
+def shape(spec: Spec, program: Program, full: Work, shapes: str) -> list[tuple[Program, Work, float]]:
+    """The programs that a program with padded axes becomes, each with its work and the share that is not padding.
+
+    Args:
+      full: the work of a lane of the program, at its largest sizes.
+    """
     padded = program.names("padded")
     if not padded:
-        return [(program, work(spec, program), 1.0)]
+        return [(program, full, 1.0)]
     members: list[dict] = [
         {"config": config, **{name: value_of(spec, config, name) for name in padded}} for config in program.configs
     ]
-    full = work(spec, program)
     scalings = {name: _scaling(spec, program, full, name) for name in padded}
     whole_sizes = maxima(spec, program)
     lanes_each, due = len(spec.seeds), len(program.schedule.due())

@@ -8,7 +8,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -63,7 +62,9 @@ def quantile(values, q):
 
 def iqm(values, axis: int = -1):
     """Interquartile mean: the mean of the middle half of the values."""
-    return stats.trim_mean(values, 0.25, axis=axis)
+    import scipy.stats  # here: it takes half a second
+
+    return scipy.stats.trim_mean(values, 0.25, axis=axis)
 
 
 def interval(values, statistic, seed: int = 0) -> tuple[float, float]:
@@ -74,12 +75,14 @@ def interval(values, statistic, seed: int = 0) -> tuple[float, float]:
       statistic: ``(values, axis) -> value``, vectorised.
       seed: of the resampling, fixed so that a table can be made again.
     """
+    import scipy.stats
+
     values = np.asarray(values, float)
     if len(values) < 2:
         return (math.nan, math.nan)
     if np.all(values == values[0]):
         return (float(values[0]), float(values[0]))
-    found = stats.bootstrap(
+    found = scipy.stats.bootstrap(
         (values,), statistic, n_resamples=RESAMPLES, confidence_level=LEVEL, method="percentile", rng=np.random.default_rng(seed)
     )
     return (float(found.confidence_interval.low), float(found.confidence_interval.high))

@@ -30,6 +30,7 @@ ORDER = (
     "stats",
     "tables",
     "cost",
+    "memo",
     "program",
     "abstract",
     "shapes",

@@ -16,7 +16,7 @@ from jaxdl.layers import ACTIVATIONS, INITS, Conv1d, Dense, conv1d, dense, dropo
 from jaxdl.sampling import seed_key
 from jaxdl.types import Padded
 
-SCHEMES = {**INITS, "normal": normal(0.3)}
+SCHEMES = {**{name: scheme for name, scheme in INITS.items() if name != "torch_rnn"}, "normal": normal(0.3)}
 OUT, IN = 150, 60
 WEIGHTS = {
     "normal": stats.norm(0, 0.3),

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from jaxdl import Study, make_train, models, tasks
+from jaxdl.program import Axis, Program, first_hp, lane_functions, whole
 from jaxdl.sampling import seed_key
+from jaxdl.train import Schedule
 
 OPTIMIZERS = {
     "sgd": lambda: optax.sgd(0.1),
@@ -20,7 +22,7 @@ OPTIMIZERS = {
 }
 
 
-@settings(max_examples=5)
+@settings(max_examples=8)
 @given(
     widths=st.lists(st.integers(1, 24), min_size=2, max_size=2, unique=True),
     depth=st.integers(1, 3),
@@ -37,19 +39,33 @@ def test_padded_lanes_equal_their_unpadded_runs(widths, depth, sizes, activation
     task = tasks.moons(60, 0.1)
     options = {"steps": 10, "eval_every": 1, "sampling": sampling}
     study = Study(
-        task, lambda hp: model(hp.width), OPTIMIZERS[optimizer](), sweep={"width": widths, "batch_size": sizes}, seeds=[3], lane_size=1,
-        shapes="pad", **options,
+        task, lambda hp: model(hp.width), OPTIMIZERS[optimizer](), sweep={"width": widths, "batch_size": sizes}, **options
+    )
+    program = Program(study.spec.configs, dict.fromkeys(("width", "batch_size"), Axis("padded", "")), Schedule(10, 1))
+    config = {"width": min(widths), "batch_size": min(sizes)}
+    train = make_train(task, model(config["width"]), OPTIMIZERS[optimizer](), batch_size=config["batch_size"], **options)
+    planned = whole(lane_functions(study.spec, program), 11)
+    both = jax.jit(lambda seed, hp: (planned(seed, hp, None), train(seed_key(seed))))
+    lane, (params, _, history) = both(np.uint32(3), first_hp(study.spec, program, config))
+    for name in ("train_loss", "test_loss", "batch_loss_mean"):
+        np.testing.assert_allclose(lane.history[name], history[name], rtol=1e-5, atol=1e-6, err_msg=name)
+    for ours, theirs in zip(jax.tree.leaves(lane.params), jax.tree.leaves(params), strict=True):
+        alive = tuple(slice(size) for size in theirs.shape)
+        np.testing.assert_allclose(ours[alive], theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_a_replayed_padded_lane_has_the_weights_of_its_own_sizes():
+    task, options = tasks.moons(60, 0.1), {"steps": 10, "eval_every": 5}
+    study = Study(
+        task, lambda hp: models.mlp(2, (hp.width,), 2), optax.sgd(0.1), sweep={"width": [3, 8], "batch_size": [7, 20]}, seeds=[3],
+        lane_size=1, shapes="pad", **options,
     )  # fmt: skip
     (program,) = study.plan().programs
     assert {axis.kind for axis in program.axes.values()} == {"padded"}
-    result = study.run()
-    config = {"width": min(widths), "batch_size": min(sizes)}
-    train = jax.jit(make_train(task, model(config["width"]), OPTIMIZERS[optimizer](), batch_size=config["batch_size"], **options))
-    params, _, history = train(seed_key(3))
-    (row,) = result.rows(config)
-    for name in ("train_loss", "test_loss", "batch_loss_mean"):
-        np.testing.assert_allclose(result.history[name][row], history[name], rtol=1e-5, atol=1e-6, err_msg=name)
-    weights, _, _ = study.replay(config, 3)
+    weights, _, history = study.replay({"width": 3, "batch_size": 7}, 3)
+    train = jax.jit(make_train(task, models.mlp(2, (3,), 2), optax.sgd(0.1), batch_size=7, **options))
+    params, _, expected = train(seed_key(3))
+    np.testing.assert_allclose(history["test_loss"], expected["test_loss"], rtol=1e-5)
     assert jax.tree.map(np.shape, weights) == jax.tree.map(np.shape, params)
     jax.tree.map(lambda ours, theirs: np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5), weights, params)
 
@@ -69,8 +85,6 @@ def test_padding_changes_no_distribution():
 
 
 def test_dead_units_stay_exactly_zero():
-    from jaxdl.program import first_hp, lane_functions
-
     study = Study(tasks.moons(60), lambda hp: models.mlp(2, (hp.width, hp.width), 2, activation="sigmoid", init="torch"), optax.adam(0.05),
                   sweep={"width": [3, 8]}, steps=20, batch_size=10, shapes="pad")  # fmt: skip
     (program,) = study.plan().programs

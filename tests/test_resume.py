@@ -35,8 +35,8 @@ def whole(tmp_path_factory):
 
 
 def test_kills_at_random_moments_change_no_byte(capfd):
-    """Six here; ``python tests/kill_study.py`` kills twenty times."""
-    assert kill_study.main(kills=6, seeds=20) == 0
+    """Three here; ``python tests/kill_study.py`` kills twenty times."""
+    assert kill_study.main(kills=3, seeds=20) == 0
     assert "bytes equal" in capfd.readouterr().out
 
 
@@ -64,6 +64,19 @@ def test_ctrl_c_saves_and_the_same_call_continues(tmp_path, whole, monkeypatch):
     assert kill_study.blocks(tmp_path / "run") == whole
     assert sum(steps) == (80 - 2 * 16) * 30 - int(saved["step"]) * len(jax.local_devices())
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_every_checkpoint_of_a_block_leads_to_its_end(monkeypatch):
+    study = small()
+    program = study.plan().programs[0]
+    compiled = study._compiled({0: program})[0].result()
+    lanes, kept = [(program.configs[0], seed) for seed in range(3)], []
+    monkeypatch.setattr(engine, "next_length", lambda *args: 14)
+    whole = engine.run_block(study.spec, program, compiled, lanes, engine.Hooks(due=lambda: True, save=kept.append))
+    assert [int(saved["step"]) for saved in kept] == [1, 15, 29, 31] * 2  # two chunks of two; 31 is past the last step
+    for saved in kept:
+        found = engine.run_block(study.spec, program, compiled, lanes, engine.Hooks(), saved)
+        assert {name: values.tobytes() for name, values in found.items()} == {n: v.tobytes() for n, v in whole.items()}
 
 
 def test_in_a_notebook_ctrl_c_returns_what_there_is(tmp_path, monkeypatch):
@@ -139,9 +152,9 @@ def test_running_out_of_memory_halves_the_lane_size_until_a_block_is_stored(tmp_
         return original(spec, program, *args)
 
     monkeypatch.setattr(engine, "run_block", scarce)
-    result = small(lane_size=8).run(tmp_path / "run", progress=True)
+    result = small(lane_size=4).run(tmp_path / "run", progress=True)
     assert len(result.lanes) == 80
-    assert "out of memory: lane_size [8, 8] becomes [4, 4]" in capsys.readouterr().err
+    assert "out of memory: lane_size [4, 4] becomes [2, 2]" in capsys.readouterr().err
     assert [program["lane_size"] for program in store.read_manifest(tmp_path / "run")["programs"]] == [2, 2]
     limit[0] = 1
     with pytest.raises(MemoryError, match="cannot be halved: blocks are stored"):

@@ -1,0 +1,72 @@
+"""What was found out before: kept, found again, told apart, and never needed."""
+
+import stat
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxdl import Study, abstract, memo, models, tasks
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "jaxdl"
+
+
+def test_a_value_is_found_once(folder):
+    calls = []
+    find = lambda: calls.append(1) or [1.5, float("inf")]
+    assert memo.recall("kind", "key", find) == memo.recall("kind", "key", find) == [1.5, float("inf")]
+    assert memo.recall("other", "key", lambda: 2) == 2
+    assert calls == [1]
+    assert [path.name for path in (folder / "kind").iterdir()] == ["key.json"]
+    assert stat.S_IMODE((folder / "kind").stat().st_mode) == 0o700
+
+
+def test_a_broken_entry_is_found_anew_and_mended(folder):
+    memo.recall("kind", "key", lambda: 1)
+    (folder / "kind" / "key.json").write_text("{")
+    assert memo.recall("kind", "key", lambda: 3) == 3
+    assert memo.recall("kind", "key", lambda: 4) == 3
+
+
+def test_a_folder_that_cannot_be_made_is_done_without(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert memo.recall("kind", "key", lambda: 1) == 1
+
+
+def test_digests_tell_texts_arrays_and_constants_apart():
+    scale = lambda values: jax.make_jaxpr(lambda x: x * np.float32(values))(jnp.zeros(2))
+    inner = lambda values: jax.make_jaxpr(jax.jit(lambda x: jax.lax.fori_loop(0, 3, lambda i, y: y * np.float32(values), x)))(
+        jnp.zeros(2)
+    )
+    parts = [("a",), ("a", "b"), ("ab",), (np.zeros(2),), (np.zeros(2, np.float32),), (np.zeros((2, 1)),), (jax.random.key(1),)]
+    parts += [(scale([1, 2]),), (scale([1, 3]),), (inner([1, 2]),), (inner([1, 3]),)]
+    assert len({memo.digest(*part) for part in parts}) == len(parts)
+    assert memo.digest(inner([1, 2])) == memo.digest(inner([1, 2]))
+
+
+def test_functions_are_told_apart_by_what_they_compute_not_by_where_they_lie():
+    traced = lambda: jax.make_jaxpr(jax.checkpoint(lambda y: jax.nn.relu(jnp.sin(y))))(1.0)
+    assert memo.digest(traced()) == memo.digest(traced())
+
+
+def test_the_check_of_a_plan_is_run_once_a_study(monkeypatch):
+    def planned(width):
+        return Study(
+            tasks.moons(40, 0.1), models.mlp(2, (width,), 2), lambda hp: optax.sgd(hp.learning_rate),
+            sweep={"learning_rate": [0.1, 0.2]}, steps=4, batch_size=8,
+        ).plan()  # fmt: skip
+
+    first = planned(4)
+    calls, original = [], abstract._relative
+    monkeypatch.setattr(abstract, "_relative", lambda *both: calls.append(1) or original(*both))
+    assert planned(4).programs == first.programs
+    assert not calls
+    planned(5)
+    assert calls

@@ -1,7 +1,7 @@
 """Is auto as fast as the better of padding everything and a program per size?
 
-Three sweeps, each with 1 and 100 seeds: widths 1..32, batch sizes 1..800, and both cold (an empty compilation cache)
-and warm. Every run is a process of its own, from its start to its end; auto, pad and bucket take turns.
+Three sweeps, each with 1 and 100 seeds, cold (an empty compilation cache) and warm: widths 1..32, batch sizes 1..800, and
+lengths 5..15 of a recurrent network of 32 units. Every run is a process of its own, from its start to its end; auto, pad and bucket take turns.
 
 Command: python -m benchmarks shapes [--rounds N] [--json FILE]
 """
@@ -20,10 +20,17 @@ from jaxdl.tables import Table
 
 SCRIPT = """
 import sys, optax
-from jaxdl import Study, models, tasks
-sweep = {"width": [1, 2, 4, 8, 16, 32]} if sys.argv[1] == "width" else {"batch_size": [1, 10, 32, 128, 400, 800]}
-Study(task=tasks.moons(1000, 0.1), model=lambda hp: models.mlp(2, (hp.width,), 2), optimizer=optax.sgd(0.1),
-      defaults={"width": 20, "batch_size": 128}, sweep=sweep, seeds=int(sys.argv[2]), steps=1500, eval_every=50, shapes=sys.argv[3]).run()
+from jaxdl import Study, data, models, tasks
+axis, seeds, shapes = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+values = {"width": [1, 2, 4, 8, 16, 32], "batch_size": [1, 10, 32, 128, 400, 800], "length": list(range(5, 16))}
+if axis == "length":
+    Study(task=lambda hp: tasks.palindromes(hp.length), optimizer=optax.rmsprop(1e-3),
+          model=lambda hp: models.rnn(1, 32, data.DIGITS, length=data.palindrome_steps(hp.length)),
+          sweep={axis: values[axis]}, seeds=seeds, steps=500, eval_every=50, batch_size=32, shapes=shapes).run()
+else:
+    defaults = {name: size for name, size in {"width": 20, "batch_size": 128}.items() if name != axis}
+    Study(task=tasks.moons(1000, 0.1), model=lambda hp: models.mlp(2, (hp.width,), 2), optimizer=optax.sgd(0.1),
+          defaults=defaults, sweep={axis: values[axis]}, seeds=seeds, steps=1500, eval_every=50, shapes=shapes).run()
 """
 SHAPES = ("auto", "pad", "bucket")
 
@@ -50,9 +57,10 @@ def measure(axis: str, seeds: int, rounds: int) -> dict:
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks shapes", description=__doc__)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--axes", nargs="+", choices=("width", "batch_size", "length"), default=("width", "batch_size", "length"))
     parser.add_argument("--json", metavar="FILE", help="also writes the figures")
     options = parser.parse_args(arguments)
-    found = [measure(axis, seeds, options.rounds) for axis in ("width", "batch_size") for seeds in (1, 100)]
+    found = [measure(axis, seeds, options.rounds) for axis in options.axes for seeds in (1, 100)]
     rows = []
     for sweep in found:
         for cache in ("cold", "warm"):

@@ -28,6 +28,14 @@ def positive(text: str) -> int:
     return value
 
 
+def lanes(text: str) -> int | str:
+    """A positive integer, or the word for finding it by measurement."""
+    try:
+        return text if text == "measure" else positive(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"must be a positive integer or 'measure', got {text!r}") from None
+
+
 def swept(text: str) -> tuple[str, list]:
     """NAME=a,b,c as (NAME, [a, b, c]), for argparse."""
     name, equals, values = text.partition("=")
@@ -70,7 +78,7 @@ def parser() -> Parser:
     )
     made.add_argument("--quick", action="store_true", help="few seeds and steps: shows that it works, proves nothing")
     made.add_argument("--json", action="store_true", help="the result as JSON on stdout")
-    made.add_argument("--lane-size", type=positive, metavar="N", help="lanes vmapped together (for experts)")
+    made.add_argument("--lane-size", type=lanes, metavar="N", help="lanes vmapped together, or 'measure' (for experts)")
     made.add_argument(
         "--shard", metavar="I/N", help="train only every N-th block, from the I-th; found in SLURM's and Open MPI's environment"
     )

@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import zipfile
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,19 @@ import numpy as np
 MANIFEST, EVENTS, BLOCKS, CHECKPOINTS = "manifest.json", "events.jsonl", "blocks", "checkpoints"
 
 
-def write_atomically(path: pathlib.Path, content: bytes):
-    """Writes a file so that readers see the old content or the new, never a part."""
+def write_atomically(path: pathlib.Path, content: bytes, put: Callable = os.replace):
+    """Writes a file so that readers see the old content or the new, never a part.
+
+    Args:
+      put: ``(aside, path)``, how the whole file gets its name.
+    """
     aside = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
     try:
         with open(aside, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(aside, path)
+        put(aside, path)
     except BaseException:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
@@ -53,10 +58,37 @@ def read_manifest(run: pathlib.Path) -> dict | None:
         raise ValueError(f"{path} is not a run's manifest: {error}") from error
 
 
-def write_manifest(run: pathlib.Path, manifest: dict):
+def write_manifest(run: pathlib.Path, manifest: dict, put: Callable = os.replace):
     """Makes the run folder where needed and writes its manifest."""
     (run / BLOCKS).mkdir(parents=True, exist_ok=True)
-    write_atomically(run / MANIFEST, (json.dumps(manifest, indent=1, allow_nan=False) + "\n").encode())
+    write_atomically(run / MANIFEST, (json.dumps(manifest, indent=1, allow_nan=False) + "\n").encode(), put)
+
+
+def create_manifest(run: pathlib.Path, manifest: dict) -> bool:
+    """Makes a run folder with its first manifest; False, and nothing changed, where another process did so before."""
+
+    def put(aside, path):
+        try:
+            os.link(aside, path)  # fails where there is one, as a rename would not
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links: the last one wins
+            os.replace(aside, path)
+        else:
+            os.unlink(aside)
+
+    try:
+        write_manifest(run, manifest, put)
+    except FileExistsError:
+        return False
+    return True
+
+
+def is_new(run: pathlib.Path) -> bool:
+    """Whether a run may begin in a folder: it is not there, or empty but for what `create_manifest` may have begun."""
+    if not run.exists():
+        return True
+    return run.is_dir() and all(path.name == BLOCKS or path.name.startswith(f".{MANIFEST}") for path in run.iterdir())
 
 
 def read_events(run: pathlib.Path) -> list[dict]:

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxdl import blocks, compiler, engine, shards, store
+from jaxdl import blocks, compiler, engine, shards, store, tune
 from jaxdl import manifest as manifests
 from jaxdl import plan as planning
 from jaxdl.checks import one_of, positive_int
@@ -20,6 +20,8 @@ from jaxdl.result import Result, collect, load, match
 from jaxdl.sampling import seed_key
 from jaxdl.spec import declare, seed_list
 from jaxdl.train import Recipe
+
+MEASURE = "measure"
 
 
 class Study:
@@ -33,7 +35,8 @@ class Study:
       steps, batch_size, eval_every, reduction, sampling: settings; also functions of ``hp``, or names in
         `defaults` or `sweep`. batch_size is all training rows by default, eval_every a fiftieth of steps.
       shapes: how sizes that could share a program are grouped: ``"auto"``, ``"pad"`` or ``"bucket"``.
-      lane_size: lanes vmapped together; chosen from the size of a step's arrays by default.
+      lane_size: lanes vmapped together. By default, on CPU, so many that a step's arrays stay in a core's cache;
+        ``"measure"``, the default on other backends, times some sizes and remembers the fastest, by program and device.
       record: name -> ``(train.StepInfo) -> scalar``.
 
     Raises:
@@ -42,7 +45,7 @@ class Study:
 
     def __init__(
         self, task, model, optimizer, *, defaults=None, sweep=None, seeds=1, steps=None, batch_size=None, eval_every=None,
-        reduction="mean", sampling="step", shapes="auto", lane_size: int | None = None, record: dict[str, Callable] | None = None,
+        reduction="mean", sampling="step", shapes="auto", lane_size: int | str | None = None, record: dict[str, Callable] | None = None,
     ):  # fmt: skip
         settings = {
             "batch_size": batch_size,
@@ -53,7 +56,8 @@ class Study:
         }
         self.spec = declare(task, model, optimizer, settings, record, defaults, sweep, seeds)
         self._shapes = one_of("shapes", shapes, ("auto", "pad", "bucket"))
-        self._lane_size = None if lane_size is None else positive_int("lane_size", lane_size)
+        self._measures = lane_size == MEASURE
+        self._lane_size = None if lane_size is None or self._measures else positive_int("lane_size", lane_size)
         self._plan: planning.Plan | None = None
         self._ready: dict[str, Future] = {}
         self._last: tuple[dict, Result] | None = None  # manifest and result of the last run
@@ -68,7 +72,7 @@ class Study:
         if self._plan is None:
             compiler.prepare_devices()
             compiler.use_cache()
-            self._plan = planning.make_plan(self.spec, self._lane_size, self._shapes)
+            self._plan = self._make_plan(self.spec)
         if measure and not self._plan.measured:
             ready = self._compiled(dict(enumerate(self._plan.programs)))
             self._plan = self._plan._replace(
@@ -120,17 +124,26 @@ class Study:
         stored = None if run is None else store.read_manifest(run)
         if stored is not None:
             manifests.check_same(stored, self.spec, self._lane_size, run)
-        elif run is not None and run.exists() and (not run.is_dir() or any(run.iterdir())):
+        elif run is not None and not store.is_new(run):
             raise ValueError(f"path must be a new folder or one that holds this study, got {run}, which holds something else")
         manifest = manifests.grow(stored or manifests.empty(self.spec), self.spec, self._planned)
         if stored is None:
             manifest = {**manifest, "identity": manifests.identity(manifest, self.spec)}
-        if run is not None and manifest != stored:
+        if run is None or manifest == stored:
+            return manifest
+        if stored is not None:
             store.write_manifest(run, manifest)
+        elif not store.create_manifest(run, manifest):
+            return self._open(run)  # another shard was first: its plan is the run's
         return manifest
 
     def _planned(self, spec) -> planning.Plan:
-        return self.plan() if spec.configs == self.spec.configs else planning.make_plan(spec, self._lane_size, self._shapes)
+        return self.plan() if spec.configs == self.spec.configs else self._make_plan(spec)
+
+    def _make_plan(self, spec) -> planning.Plan:
+        plan = planning.make_plan(spec, self._lane_size, self._shapes)
+        measures = self._lane_size is None and (self._measures or jax.default_backend() != "cpu")
+        return tune.with_best_lane_sizes(spec, plan) if measures else plan
 
     def _compiled(self, programs: dict[int, Program]) -> dict[int, Future]:
         """The programs, compiling or compiled; each is compiled once in the life of a study."""

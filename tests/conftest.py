@@ -23,7 +23,7 @@ if "JAX_NUM_CPU_DEVICES" not in os.environ:
 jax.local_devices()  # starts the backend: from here on nothing changes the number of devices
 
 FLAGS = os.environ.get("XLA_FLAGS", "")
-FULL = ("test_engine", "test_experiments", "test_golden")  # bits, what users run, and PyTorch's numbers
+FULL = ("test_engine", "test_experiments", "test_from_flax", "test_golden")  # bits, what users run, others' numbers
 
 
 def _options(*args, env_options_overrides=None, original=compiler.get_compile_options, **named):

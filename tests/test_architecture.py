@@ -37,6 +37,7 @@ ORDER = (
     "plan",
     "compiler",
     "engine",
+    "tune",
     "store",
     "plots",
     "manifest",

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -189,6 +190,37 @@ def test_two_processes_give_the_bytes_of_one_and_a_lost_one_is_made_up_for(tmp_p
     assert {1, 3, 5} > set(store.finished_blocks(tmp_path / "lost")) - {0, 2, 4}
     assert shard_process(tmp_path / "lost", "1/2").wait(timeout=300) == 0
     assert kill_study.blocks(tmp_path / "lost") == whole
+
+
+def test_processes_of_jax_distributed_give_the_bytes_of_one(tmp_path, whole):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code = (
+        f"import jax, sys; jax.distributed.initialize('127.0.0.1:{port}', 2, int(sys.argv[2])); sys.path.insert(0, sys.argv[1])\n"
+    )
+    code += "import test_resume; test_resume.small().run(sys.argv[3])"
+    arguments = [sys.executable, "-c", code, os.path.dirname(__file__)]
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
+    both = [subprocess.Popen([*arguments, str(number), str(tmp_path / "run")], env=environment) for number in range(2)]
+    assert [process.wait(timeout=300) for process in both] == [0, 0]
+    assert kill_study.blocks(tmp_path / "run") == whole
+    assert sorted(path.name for path in (tmp_path / "run").glob("events*")) == ["events-0-of-2.jsonl", "events-1-of-2.jsonl"]
+
+
+def test_only_the_first_process_makes_the_manifest(tmp_path):
+    run = tmp_path / "run"
+    assert store.is_new(run)
+    (run / store.BLOCKS).mkdir(parents=True)  # what another process has begun
+    (run / f".{store.MANIFEST}.1-ab").touch()
+    assert store.is_new(run)
+    assert store.create_manifest(run, {"by": 1})
+    assert not store.create_manifest(run, {"by": 2})
+    assert store.read_manifest(run) == {"by": 1}
+    assert not store.is_new(run)
+    assert sorted(path.name for path in run.iterdir()) == [f".{store.MANIFEST}.1-ab", store.BLOCKS, store.MANIFEST]
+    store.write_manifest(run, {"by": 3})
+    assert store.read_manifest(run) == {"by": 3}
 
 
 def test_shards_are_found_in_the_environment_and_checked():

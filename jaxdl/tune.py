@@ -1,0 +1,69 @@
+"""How many lanes to vmap together, found by trying: as many as cache or memory and throughput want.
+
+The winner is remembered by program and device, so that the same study gets the same lane_size (which its bits depend
+on) on the same machine, however many seeds it has.
+"""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from jaxdl import engine, memo
+from jaxdl.compiler import compile_programs
+from jaxdl.plan import Plan
+from jaxdl.program import Program, first_hp, lane_functions, whole
+from jaxdl.spec import Spec
+
+LARGEST = 16_384  # lanes that are tried together at most
+GAIN = 1.05  # a larger or smaller lane_size is taken where it is at least so much faster
+MEMORY = 0.8  # share of a device's memory that a chunk may take
+
+
+def with_best_lane_sizes(spec: Spec, plan: Plan) -> Plan:
+    """The plan with every program's lane_size the fastest one measured here; the estimate is where the search begins."""
+    return plan._replace(programs=tuple(p._replace(lane_size=best_lane_size(spec, p)) for p in plan.programs))
+
+
+def best_lane_size(spec: Spec, program: Program) -> int:
+    """The fastest power-of-two multiple of a program's lane_size, measured once for each program and device."""
+    functions = lane_functions(spec, program)
+    jaxpr = jax.make_jaxpr(whole(functions, 2))(np.uint32(0), first_hp(spec, program), functions.shared)
+    key = memo.digest(memo.machine(), str(len(jax.local_devices())), jaxpr)
+    return int(memo.recall("lane_size", key, lambda: climb(lambda size: lane_seconds(spec, program, size), program.lane_size)))
+
+
+def climb(seconds: Callable[[int], float], start: int) -> int:
+    """The size with the least time per lane, by doubling from `start` as long as that gains, else by halving.
+
+    Args:
+      seconds: of a lane at a size; infinite where it does not fit.
+      start: a size, from 1 up.
+    """
+    best, least = start, seconds(start)
+    for factor in (2.0, 0.5):
+        size = best * factor
+        while 1 <= size <= LARGEST:
+            found = seconds(int(size))
+            if found * GAIN >= least and (np.isfinite(least) or factor > 1):  # what does not fit is halved until it does
+                break
+            best, least, size = int(size), found, size * factor
+        if best != start:
+            break
+    return best
+
+
+def lane_seconds(spec: Spec, program: Program, size: int) -> float:
+    """The time of one lane where `size` are vmapped together, the better of two bursts; infinite beyond the memory."""
+    devices = jax.local_devices()
+    sized = program._replace(lane_size=size)
+    try:
+        compiled = compile_programs(spec, {0: sized}, devices)[0].result()
+        limit = (devices[0].memory_stats() or {}).get("bytes_limit", np.inf)
+        if compiled.bytes > MEMORY * limit * len(devices):
+            return np.inf
+        return min(engine.calibrate(spec, sized, compiled) for _ in range(2))
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        return np.inf

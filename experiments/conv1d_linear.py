@@ -82,22 +82,20 @@ def table(result: Result, rows: list[dict]) -> tables.Table:
 
 
 def figure(result: Result, rows: list[dict]):
-    """Accuracy against the epoch, and the final accuracies of all seeds."""
+    """Accuracy against the epoch, and the share of seeds that have every point right."""
     made, axes = plots.figure(1, 2)
     palette = plots.colours(len(rows))
-    groups, names = [], []
+    names = []
     for row, colour, line in zip(rows, palette, plots.LINES * len(rows), strict=False):
         config = {name: row[name] for name in result.axes}
         lanes = result.rows(config)
         names.append(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in config.items()))
-        plots.band(
-            axes[0, 0], result.steps, result.metric("test_accuracy")[lanes], names[-1], colour, line, diverged=result.lost(lanes)
-        )
-        groups.append(np.sort(result.final("test_accuracy")[lanes]))
-        shares = (np.arange(len(lanes)) + 1) / len(lanes)
-        axes[0, 1].plot(groups[-1], shares, color=colour, linestyle=line, drawstyle="steps-post", marker=".", label=names[-1])
+        accuracy, lost = result.metric("test_accuracy")[lanes], result.lost(lanes)
+        plots.band(axes[0, 0], result.steps, accuracy, names[-1], colour, line, diverged=lost)
+        axes[0, 1].plot(result.steps, ((accuracy == 1) & ~lost).mean(axis=0), color=colour, linestyle=line, label=names[-1])
     plots.style(axes[0, 0], "Accuracy: median, 50 and 90 % of seeds", "epoch", "accuracy (100 points)")
-    plots.style(axes[0, 1], "Final accuracy: share of seeds up to it", "final accuracy", "share of seeds")
+    plots.style(axes[0, 1], "Every point right", "epoch", "share of seeds")
+    axes[0, 1].set_ylim(-0.02, 1.03)
     axes[0, 0].legend(fontsize=plots.FONT - 2)
     solved = ", ".join(f"{row['init']} {row['solved']['share']:.0%}" for row in rows) if "init" in result.axes else ""
     made.suptitle(f"R3's convolution: seeds at 100 % after training: {solved} (n={rows[0]['n']} each)", fontsize=plots.FONT + 1)

@@ -57,7 +57,7 @@ def four_units(done: dict) -> list[Claim]:
             continue
         rate = max(rates, key=lambda rate: rates[rate][::2].sum())
         judged = rates[rate][1::2]
-        where = f"{group[0]}: {group[1]}, {group[2].upper()}, rate {rate:g}"
+        where = f"{group[0]}: {group[1]}, {r3.named(group[2])}, rate {rate:g}"
         found.append(_share("4 hidden units suffice: share solved at the best rate", where, judged))
     return found
 

@@ -32,7 +32,7 @@ def table_figure(rows: list[dict], activation: str, optimizer: str):
     number = f"Table {r3.PAIRS.index((activation, optimizer)) + 1}, " if (activation, optimizer) in r3.PAIRS else ""
     shares = ", ".join(f"{name} {share:.0%}" for name, share in best.items())
     made.suptitle(
-        f"{number}{activation}, {optimizer.upper()}, {how}: seeds at 100 % in the best cell: {shares} (n={n} seeds a cell)",
+        f"{number}{activation}, {r3.named(optimizer)}, {how}: seeds at 100 % in the best cell: {shares} (n={n} seeds a cell)",
         fontsize=plots.FONT + 1,
     )
     return made
@@ -83,7 +83,7 @@ def curves_figure(result: Result):
             steps = (result.steps if result.steps.ndim == 1 else result.steps[lanes[0]]) / epoch_steps(config)
             kept = steps >= 0
             for panel, metric in zip(panels, ("test_accuracy", "train_loss"), strict=True):
-                label = f"{config['activation']}, {config['optimizer'].upper()}"
+                label = f"{config['activation']}, {r3.named(config['optimizer'])}"
                 plots.band(panel, steps[kept], result.metric(metric)[lanes][:, kept], label, colour, line, metric == "test_accuracy",
                            result.lost(lanes)[:, kept])  # fmt: skip
         where = f"{name}: rate {base['learning_rate']:g}, h = {base['width']}, n={len(shown[0][1])} seeds"
@@ -127,9 +127,7 @@ def base_figure(study: Study, result: Result):
             "x2",
         )
         made.colorbar(shown, ax=[left, right], label="probability of class 1")
-    words = (
-        f"{config['width']} hidden units, rate {config['learning_rate']:g}, {config['activation']}, {config['optimizer'].upper()}"
-    )
+    words = f"{config['width']} hidden units, rate {config['learning_rate']:g}, {config['activation']}, {r3.named(config['optimizer'])}"
     made.suptitle(f"{words}: seeds at 100 %: {', '.join(said)} (n={len(lanes)} each)", fontsize=plots.FONT + 1)
     return made
 

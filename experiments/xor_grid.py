@@ -121,7 +121,7 @@ def grid_table(rows: list[dict], group: tuple) -> tables.Table:
     lost = sum(row["n"] - row["survived"] for row in rows)
     number = f"table {r3.PAIRS.index(group[1:]) + 1}: " if group[1:] in r3.PAIRS else ""
     title = (
-        f"{number}{activation}, {optimizer.upper()} on {data}, n={rows[0]['n']} seeds, {lost} of {sum(row['n'] for row in rows)} lanes diverged.\n"
+        f"{number}{activation}, {r3.named(optimizer)} on {data}, n={rows[0]['n']} seeds, {lost} of {sum(row['n'] for row in rows)} lanes diverged.\n"
         "A cell: median accuracy % | share of seeds at 100 % | R3's % (its percentile)"
     )
     return tables.Table(title, ("rate", *(f"h = {width}" for width in widths)), body)

@@ -1,6 +1,7 @@
 """Programs made ready for the local devices: one CPU device a core, a compilation cache, compiling in the background."""
 
 import contextlib
+import functools
 import os
 import threading
 from collections.abc import Callable
@@ -115,9 +116,10 @@ def _lower(spec: Spec, program: Program, mesh: Mesh) -> Lowered:
     if shared is not None:
         shared = jax.device_put(shared, NamedSharding(mesh, EVERYWHERE))
     seeds, hp = np.zeros(lanes, np.uint32), hp_columns(spec, program, [program.configs[0]] * lanes)
-    init = _over_lanes(functions.init, mesh, (0, 0, None))
+    init = _over_lanes(functions.init, mesh, (0, 0, None), program.lane_size)
     lane, dataset = jax.eval_shape(init, seeds, hp, shared)
-    segment = _over_lanes(functions.segment, mesh, (0, None if dataset is None else 0, 0, 0, None, None), donate=0)
+    axes = (0, None if dataset is None else 0, 0, 0, None, None)
+    segment = _over_lanes(functions.segment, mesh, axes, program.lane_size, donate=0)
     data = shared if dataset is None else dataset
     traced = segment.lower(lane, data, seeds, hp, np.int32(0), np.int32(1))
     return Lowered(init.lower(seeds, hp, shared), traced, shared, lanes, mesh.size)
@@ -138,9 +140,21 @@ def _bytes(compiled) -> int:
         return 0
 
 
-def _over_lanes(function: Callable, mesh: Mesh, in_axes: tuple, donate: int | None = None):
+def _over_lanes(function: Callable, mesh: Mesh, in_axes: tuple, lane_size: int, donate: int | None = None):
     """`function` over a chunk: vmapped, and split over the devices."""
     specs = tuple(EVERYWHERE if axis is None else ACROSS for axis in in_axes)
-    mapped = jax.vmap(function, in_axes=in_axes)
+    mapped = jax.vmap(function, in_axes=in_axes) if lane_size > 1 else _of_one(function, in_axes)
     split = jax.shard_map(mapped, mesh=mesh, in_specs=specs, out_specs=ACROSS, check_vma=False)
     return jax.jit(split, donate_argnums=() if donate is None else donate)
+
+
+def _of_one(function: Callable, in_axes: tuple) -> Callable:
+    """What `vmap` over a single lane is, without an axis of length 1 in every product: up to a tenth faster."""
+
+    @functools.wraps(function)
+    def mapped(*arguments):
+        pairs = zip(arguments, in_axes, strict=True)
+        alone = (each if axis is None else jax.tree.map(lambda leaf: leaf[0], each) for each, axis in pairs)
+        return jax.tree.map(lambda leaf: leaf[None], function(*alone))
+
+    return mapped

@@ -17,6 +17,7 @@ import time
 import jax
 
 from experiments import r3
+from jaxdl import compiler
 from jaxdl.tables import Table
 
 EPOCHS, RATES = 2000, 5  # of R3; learning rates a table
@@ -72,7 +73,8 @@ def main(arguments: list[str]) -> None:
     after = sample()
     steps = len(r3.POINTS) * len(r3.PAIRS) * len(r3.WIDTHS) * RATES * EPOCHS * options.seeds
     eager = [steps * per_epoch for per_epoch in (before, after)]
-    device = f"{len(jax.local_devices())} x {jax.local_devices()[0].device_kind}"
+    devices = compiler.prepare_devices()
+    device = f"{len(devices)} x {devices[0].device_kind}"
     ratios = [each / seconds for each in eager]
     found = {"device": device, "jax": jax.__version__, "seeds": options.seeds, "steps": steps, "command_seconds": seconds,
              "pytorch_epoch_seconds": [before, after], "pytorch_grid_seconds": eager, "ratio": ratios}  # fmt: skip

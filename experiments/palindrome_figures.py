@@ -57,7 +57,7 @@ def learned(result: Result) -> str:
                 lengths[config["length"]] += list(final[result.rows(config)] >= LEARNED)
         every = [length for length, reached in lengths.items() if all(reached)]
         none = [length for length, reached in lengths.items() if not any(reached)]
-        to = f"every run learns {max(every)} digits" if every else "no length is learned by every run"
+        to = f"every run learns length {max(every)}" if every else "no length is learned by every run"
         found.append(f"{cell}: {to}, {f'none {min(none)}' if none else 'and some run every length'}")
     return "; ".join(found)
 
@@ -106,6 +106,10 @@ def reach_figure(found: list[dict]):
         panel.set_yscale("log")
     axes[0, 0].legend(fontsize=plots.FONT - 3)
     rate = float(np.median([norms[0] ** (1 / (len(norms) - 1)) for entry in found for norms in entry["before"]]))
-    title = f"Before training the gradient keeps {rate:.0%} of its norm a step back; where training succeeds it reaches the first digit"
+    grown = [norms[0] >= 1 for entry in found for norms in entry["after"]]
+    title = (
+        f"Before training the gradient keeps {rate:.0%} of its norm a step back; "
+        f"after it, {sum(grown)} of {len(grown)} runs lose nothing back to the first digit"
+    )
     made.suptitle(f"{title}\n(lines: seeds, each the median of 8 test sequences)", fontsize=plots.FONT)
     return made

@@ -4,8 +4,8 @@ Protocol: report R5, part III, its single run: T = 5, rate 0.001, 10,000 steps, 
 evaluation every 200 steps. The optimizer is not stated: RMSprop (which R5's length study has), Adam and SGD are all run.
 
 Command: python -m experiments palindrome_5
-Time: about TIME on 2 CPU cores at the default 10 seeds.
-Expected: EXPECTED
+Time: 2 to 4 minutes on 2 CPU cores at the default 10 seeds.
+Expected: every seed ends at an accuracy of 1 under RMSprop and Adam; under SGD at this rate none is beyond 0.28.
 """
 
 from experiments.options import merge_sweeps, run_folder, run_study

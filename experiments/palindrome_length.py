@@ -4,7 +4,7 @@ Protocol: report R5, part III. The first T - 1 digits of a palindrome (as number
 vanilla cell of 128 units, fresh batches of 128, gradients clipped at norm 10, RMSprop (decay 0.99) at rate 0.001,
 1400 steps; accuracy on 1024 sequences of each seed's own. T = 5..15. Initial weights as the report's two linear maps have
 them: 1 / sqrt(fan-in). The reach of the gradient, norms of d h_T / d h_t, is computed from weights trained again.
-Variants: --sweep cell=vanilla,gru,lstm, --sweep clip=10,inf, --steps 10000, --sweep encoding=number,one_hot,
+Variants: --sweep cell=vanilla,gru,lstm, --sweep clip=10,None, --steps 10000, --sweep encoding=number,one_hot,
 --sweep init=torch,torch_rnn.
 
 Command: python -m experiments palindrome_length

@@ -17,7 +17,7 @@ from jaxdl.study import Result
 BATCH_SIZE = 128
 DEFAULTS = {
     "learning_rate": 0.001,
-    "clip": 10.0,  # the largest norm of a gradient; None or inf for no clipping
+    "clip": 10.0,  # the largest norm of a gradient; None for no clipping
     "units": 128,
     "encoding": "number",
     "init": "torch",  # R5's: 1 / sqrt(fan-in) of each map, so U(-1, 1) for the one input; "torch_rnn": 1 / sqrt(units)
@@ -51,7 +51,7 @@ def network(hp):
 def palindrome_study(options, sweep: dict, defaults: dict, *, seeds: int, steps: int, eval_every: int) -> Study:
     """A study of R5's network; one lane at a time fills a core's cache."""
     for value in sweep.get("clip", ()):
-        if value is not None and value != np.inf:
+        if value is not None:
             positive_number("clip", value)
     return Study(
         task=lambda hp: tasks.palindromes(hp.length, hp.encoding, train_samples=BATCH_SIZE),

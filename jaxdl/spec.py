@@ -107,8 +107,8 @@ def check_value(name: str, value):
         one_of(name, value, REDUCTIONS)
     elif name == "sampling":
         one_of(name, value, SAMPLINGS)
-    elif isinstance(value, float) and math.isnan(value):
-        raise ValueError(f"{name} must be a number, got {value!r}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number (or None), got {value!r}")
 
 
 def seed_list(seeds) -> tuple[int, ...]:

@@ -80,6 +80,7 @@ def test_the_reach_is_the_norm_of_the_jacobian_of_the_last_hidden_state(cell):
         (["palindrome_length", "--sweep", "length=1,5"], "length must be an integer from 2 up, got 1"),
         (["palindrome_length", "--sweep", "length=5.5"], "length must be an integer from 2 up, got 5.5"),
         (["palindrome_length", "--sweep", "cell=vanila"], "cell must be one of 'vanilla', 'gru', 'lstm', got 'vanila'; did you"),
+        (["palindrome_length", "--sweep", "clip=10,inf"], "clip must be a finite number above 0, got inf"),
         (["palindrome_length", "--sweep", "clip=0"], "clip must be a finite number above 0, got 0"),
         (["palindrome_length", "--sweep", "encoding=onehot"], "encoding must be one of"),
         (["palindrome_length", "--sweep", "batch_size=129"], "batch_size must be an integer from 1 to 128, got 129"),

@@ -39,6 +39,7 @@ BAD = {
         {"sweep": {"learning_rate": [math.inf]}},
         "learning_rate must be a finite number above 0, got inf",
     ),
+    "another infinite": ({"sweep": {"decay": [math.inf]}}, r"decay must be a finite number \(or None\), got inf"),
     "learning_rate nan": ({"sweep": {"learning_rate": [math.nan]}}, "learning_rate must be .*, got nan"),
     "batch_size zero": ({"sweep": {"batch_size": [0]}}, "batch_size must be a positive integer, got 0"),
     "batch_size no integer": ({"batch_size": 1.5, "sweep": None}, "batch_size must be a positive integer, got 1.5"),

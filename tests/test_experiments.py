@@ -59,7 +59,7 @@ def test_batch_size_prints_json_and_nothing_else(tmp_path):
         (["batch_size", "--sweep", "learning_rate=nan"], "learning_rate must be a finite number above 0, got nan"),
         (["batch_size", "--sweep", "learning_rate="], "must hold at least one value"),
         (["batch_size", "--sweep", "widht=3"], "did you mean 'width'"),
-        (["batch_size", "--lane-size", "-4"], "--lane-size: must be a positive integer, got '-4'"),
+        (["batch_size", "--lane-size", "-4"], "--lane-size: must be a positive integer or 'measure', got '-4'"),
     ],
 )
 def test_bad_input_is_one_line_on_stderr_and_exit_2(arguments, message, tmp_path):

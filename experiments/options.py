@@ -7,14 +7,12 @@ import pathlib
 from jaxdl.cli import Parser
 
 FOLDER = pathlib.Path(__file__).parent
-INTERNAL = ("__init__", "__main__", "grid_figures", "options", "palindrome_figures", "palindromes", "perceptrons", "r3", "report",
-            "separability_figures", "xor_claims", "xor_figures")  # fmt: skip
 
 
 def experiments() -> dict[str, str]:
-    """Name -> docstring of every experiment, without importing any."""
-    files = sorted(path for path in FOLDER.glob("*.py") if path.stem not in INTERNAL)
-    return {path.stem: ast.get_docstring(ast.parse(path.read_text())) or "" for path in files}
+    """Name -> docstring of every experiment (a file whose docstring has its command), without importing any."""
+    docstrings = {path.stem: ast.get_docstring(ast.parse(path.read_text())) or "" for path in sorted(FOLDER.glob("*.py"))}
+    return {name: text for name, text in docstrings.items() if "\nCommand: " in text}
 
 
 def positive(text: str) -> int:

@@ -1,34 +1,17 @@
 """The palindrome experiments at a tiny size: JSON, figures, the reach of the gradient, and what is said about bad input."""
 
-import json
-import pathlib
-import subprocess
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from commands import check_refused, report_of
 
 from experiments import palindrome_length, palindromes
 from jaxdl import models
 from jaxdl.cells import CELLS, stack
 from jaxdl.models.rnn import last_hidden
 
-ROOT = pathlib.Path(__file__).parent.parent
 TINY = ("--seeds", "2", "--steps", "20", "--eval-every", "10", "--sweep", "units=8")
-
-
-def command(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "experiments", *arguments], capture_output=True, text=True, cwd=ROOT, timeout=300
-    )
-
-
-def report_of(*arguments):
-    done = command(*arguments, "--json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
 
 
 def test_palindrome_length_prints_json_and_draws_its_figures(tmp_path):
@@ -88,8 +71,4 @@ def test_the_reach_is_the_norm_of_the_jacobian_of_the_last_hidden_state(cell):
     ],
 )
 def test_bad_input_is_one_line_on_stderr_and_exit_2(arguments, message, tmp_path):
-    done = command(*arguments, "--out", str(tmp_path / "run"))
-    assert (done.returncode, done.stdout) == (2, "")
-    (line,) = done.stderr.strip().splitlines()
-    assert message in line
-    assert not (tmp_path / "run").exists()
+    check_refused(arguments, message, tmp_path / "run")

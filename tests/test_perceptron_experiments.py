@@ -1,29 +1,13 @@
 """The perceptron experiments at a tiny size: JSON, figures, growth of a run, and what is said about bad input."""
 
 import json
-import pathlib
-import subprocess
-import sys
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from commands import check_refused, report_of
 
 from experiments import perceptron_grid, perceptrons
-
-ROOT = pathlib.Path(__file__).parent.parent
-
-
-def command(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "experiments", *arguments], capture_output=True, text=True, cwd=ROOT, timeout=300
-    )
-
-
-def report_of(*arguments):
-    done = command(*arguments, "--json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
 
 
 def test_separability_prints_json_and_draws_its_figures(tmp_path):
@@ -97,8 +81,4 @@ def test_convergence_counts_what_never_converges():
     ],
 )
 def test_bad_input_is_one_line_on_stderr_and_exit_2(arguments, message, tmp_path):
-    done = command(*arguments, "--out", str(tmp_path / "run"))
-    assert (done.returncode, done.stdout) == (2, "")
-    (line,) = done.stderr.strip().splitlines()
-    assert message in line
-    assert not (tmp_path / "run").exists()
+    check_refused(arguments, message, tmp_path / "run")

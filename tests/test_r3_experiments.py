@@ -1,29 +1,13 @@
 """Report R3's experiments at a tiny size: its tables, JSON, figures, the claims and likelihoods by hand, bad input."""
 
 import json
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from commands import check_refused, report_of
 
 from experiments import r3, xor_claims
 from jaxdl import data
-
-ROOT = pathlib.Path(__file__).parent.parent
-
-
-def command(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "experiments", *arguments], capture_output=True, text=True, cwd=ROOT, timeout=300
-    )
-
-
-def report_of(*arguments):
-    done = command(*arguments, "--json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
 
 
 def test_the_published_tables_are_those_of_the_report():
@@ -121,8 +105,4 @@ def test_conv1d_linear_prints_json_and_draws_its_figure(tmp_path):
     ],
 )
 def test_bad_input_is_one_line_on_stderr_and_exit_2(arguments, message, tmp_path):
-    done = command(*arguments, "--out", str(tmp_path / "run"))
-    assert (done.returncode, done.stdout) == (2, "")
-    (line,) = done.stderr.strip().splitlines()
-    assert message in line
-    assert not (tmp_path / "run").exists()
+    check_refused(arguments, message, tmp_path / "run")

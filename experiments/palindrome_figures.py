@@ -1,5 +1,7 @@
 """The figures of the palindrome experiments: accuracy against length, training, and how far the gradient reaches back."""
 
+import itertools
+
 import numpy as np
 
 from jaxdl import plots
@@ -48,17 +50,17 @@ def accuracy_figure(result: Result, published: dict[int, float]):
 
 
 def learned(result: Result) -> str:
-    """Up to which length every seed learns, and from which on none does, by cell."""
+    """Up to which length every run learns, all shorter ones too, and from which on none does, by cell."""
     final, found = np.where(result.diverged, 0.0, result.final("test_accuracy")), []
     for cell in dict.fromkeys(config["cell"] for config in result.configs):
         lengths: dict[int, list] = {config["length"]: [] for config in result.configs if config["cell"] == cell}
         for config in result.configs:
             if config["cell"] == cell:
                 lengths[config["length"]] += list(final[result.rows(config)] >= LEARNED)
-        every = [length for length, reached in lengths.items() if all(reached)]
+        every = list(itertools.takewhile(lambda length, of=lengths: all(of[length]), sorted(lengths)))  # type: ignore[misc]
         none = [length for length, reached in lengths.items() if not any(reached)]
-        to = f"every run learns length {max(every)}" if every else "no length is learned by every run"
-        found.append(f"{cell}: {to}, {f'none {min(none)}' if none else 'and some run every length'}")
+        to = f"every run learns up to length {max(every)}" if every else "some runs miss the shortest length"
+        found.append(f"{cell}: {to}, {f'none {min(none)}' if none else 'some run every length'}")
     return "; ".join(found)
 
 

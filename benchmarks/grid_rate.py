@@ -8,16 +8,13 @@ Command: python -m benchmarks grid_rate [--seeds N] [--json FILE]
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
 import time
 
-import jax
-
+from benchmarks.timing import device_name, write_json
 from experiments import r3
-from jaxdl import compiler
 from jaxdl.tables import Table
 
 EPOCHS, RATES = 2000, 5  # of R3; learning rates a table
@@ -73,10 +70,8 @@ def main(arguments: list[str]) -> None:
     after = sample()
     steps = len(r3.POINTS) * len(r3.PAIRS) * len(r3.WIDTHS) * RATES * EPOCHS * options.seeds
     eager = [steps * per_epoch for per_epoch in (before, after)]
-    devices = compiler.prepare_devices()
-    device = f"{len(devices)} x {devices[0].device_kind}"
     ratios = [each / seconds for each in eager]
-    found = {"device": device, "jax": jax.__version__, "seeds": options.seeds, "steps": steps, "command_seconds": seconds,
+    found = {"seeds": options.seeds, "steps": steps, "command_seconds": seconds,
              "pytorch_epoch_seconds": [before, after], "pytorch_grid_seconds": eager, "ratio": ratios}  # fmt: skip
     columns = ("seeds", "lane-steps", "command, s", "PyTorch, us an epoch", "PyTorch's grid, h", "ratio before, after")
     row = (
@@ -87,7 +82,6 @@ def main(arguments: list[str]) -> None:
         sum(eager) / 7200,
         "{:.0f}, {:.0f}".format(*ratios),
     )
-    print(Table(f"R3's grid on {device}, one command against an eager loop", columns, (row,)))
+    print(Table(f"R3's grid on {device_name()}, one command against an eager loop", columns, (row,)))
     if options.json:
-        with open(options.json, "w") as file:
-            json.dump(found, file, indent=1)
+        write_json(options.json, **found)

@@ -9,13 +9,12 @@ Command: python -m benchmarks perceptron [--rounds N] [--json FILE]
 """
 
 import argparse
-import json
 
 import jax
 import numpy as np
 import optax
 
-from benchmarks.timing import interleave, spread
+from benchmarks.timing import device_name, interleave, spread, write_json
 from jaxdl import Study, compiler, models, tasks
 from jaxdl.sampling import seed_key
 from jaxdl.tables import Table
@@ -87,10 +86,8 @@ def main(arguments: list[str]) -> None:
     rates = interleave({"jaxdl": ours(), "twin": ours(), "scikit-learn": scikit_learn(), "numpy": numpy_loop()}, options.rounds)
     ratios = {name: rates["jaxdl"] / rate for name, rate in rates.items()}
     rows = tuple((name, spread(FITS / rate), "-" if name == "jaxdl" else spread(ratios[name])) for name, rate in rates.items())
-    device = f"{len(jax.local_devices())} x {jax.local_devices()[0].device_kind}"
-    title = f"{FITS} perceptrons, {EPOCHS} epochs of {POINTS} points, on {device}, {options.rounds} rounds in turns"
+    title = f"{FITS} perceptrons, {EPOCHS} epochs of {POINTS} points, on {device_name()}, {options.rounds} rounds in turns"
     print(Table(title, ("who", "seconds: median [min, max]", "jaxdl is faster by"), rows))
     if options.json:
-        with open(options.json, "w") as file:
-            found = {name: {"seconds": (FITS / rate).tolist(), "ratio": ratios[name].tolist()} for name, rate in rates.items()}
-            json.dump({"device": device, "jax": jax.__version__, "contestants": found}, file, indent=1)
+        found = {name: {"seconds": (FITS / rate).tolist(), "ratio": ratios[name].tolist()} for name, rate in rates.items()}
+        write_json(options.json, contestants=found)

@@ -10,20 +10,16 @@ Command: python -m benchmarks rnn_rate [--rounds N] [--json FILE]
 """
 
 import argparse
-import json
 import os
 
-import jax
-import numpy as np
 import optax
 
-from benchmarks.timing import interleave, spread
-from jaxdl import Study, compiler, data, models, tasks
+from benchmarks.timing import BURST_SECONDS, device_name, engine_burst, interleave, spread, write_json
+from jaxdl import Study, data, models, tasks
 from jaxdl.tables import Table
 
 LENGTHS = (5, 15)
 UNITS = BATCH = 128
-BURST_SECONDS = 0.4
 
 
 def ours(length: int, cell: str = "vanilla", lane_size: int = 1):
@@ -37,18 +33,7 @@ def ours(length: int, cell: str = "vanilla", lane_size: int = 1):
         eval_every=10**9,
         lane_size=lane_size,
     )
-    program = study.plan().programs[0]
-    compiled = compiler.compile_programs(study.spec, {0: program}, compiler.prepare_devices())[0].result()
-    seeds = np.arange(compiled.lanes, dtype=np.uint32)
-    lane, dataset = compiled.init(seeds, {}, None)
-    steps = max(1, int(BURST_SECONDS / (compiled.lanes * 1.2e-4 * (length - 1))))
-    held = [compiled.segment(lane, dataset, seeds, {}, np.int32(0), np.int32(1))]
-
-    def burst() -> float:
-        held[0] = jax.block_until_ready(compiled.segment(held[0], dataset, seeds, {}, np.int32(1), np.int32(1 + steps)))
-        return steps * compiled.lanes
-
-    return burst
+    return engine_burst(study)
 
 
 def pytorch(length: int, fused: bool):
@@ -114,9 +99,7 @@ def main(arguments: list[str]) -> None:
     found = [measure(length, options.rounds) for length in LENGTHS]
     keys = ("jaxdl_ms", "gflops", "loop_ms", "ratio_to_loop", "torch.nn.RNN_ms", "ratio_to_torch.nn.RNN", "ratio_to_twin")
     columns = ("length", "jaxdl, ms", "GFLOP/s", "PyTorch loop, ms", "ratio", "torch.nn.RNN, ms", "ratio", "identical twin")
-    device = f"{len(jax.local_devices())} x {jax.local_devices()[0].device_kind}"
-    title = f"A lane-step of a recurrent network on {device}, {options.rounds} rounds in turns: median [min, max]"
+    title = f"A lane-step of a recurrent network on {device_name()}, {options.rounds} rounds in turns: median [min, max]"
     print(Table(title, columns, tuple((row["length"], *(spread(row[key]) for key in keys)) for row in found)))
     if options.json:
-        with open(options.json, "w") as file:
-            json.dump({"device": device, "jax": jax.__version__, "rows": found}, file, indent=1)
+        write_json(options.json, rows=found)

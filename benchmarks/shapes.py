@@ -7,7 +7,6 @@ Command: python -m benchmarks shapes [--rounds N] [--json FILE]
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import time
 
 import numpy as np
 
+from benchmarks.timing import write_json
 from jaxdl.tables import Table
 
 SCRIPT = """
@@ -69,5 +69,4 @@ def main(arguments: list[str]) -> None:
     columns = ("axis", "seeds", "cache", *(f"{shapes}, s" for shapes in SHAPES), "auto / better of the others")
     print(Table(f"Whole runs, median of {options.rounds}", columns, tuple(rows)))
     if options.json:
-        with open(options.json, "w") as file:
-            json.dump(found, file, indent=1)
+        write_json(options.json, rows=found)

@@ -28,7 +28,7 @@ def main(arguments=None) -> int:
     except command_line.Stop as stop:
         print(stop, file=sys.stdout if options.plan else sys.stderr)
         return 0
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MemoryError) as error:
         return fail(str(error))
     except KeyboardInterrupt as interrupt:
         print(str(interrupt) or "interrupted: the same command continues the run", file=sys.stderr)

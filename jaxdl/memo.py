@@ -18,6 +18,8 @@ import numpy as np
 
 from jaxdl.cost import jaxprs
 
+METHOD = 1  # to be raised when what is remembered is found in another way: older entries are then found anew
+
 
 def folder() -> pathlib.Path:
     """The user's folder, which may not be there yet: ``jaxdl`` in XDG_CACHE_HOME or in ``~/.cache``."""
@@ -45,9 +47,9 @@ def recall(kind: str, key: str, find: Callable[[], Any]) -> Any:
 
 
 def machine() -> str:
-    """What a measurement depends on besides its program: versions, backend, kind of device, cores."""
+    """What a finding depends on besides its program: how it is found, versions, backend, kind of device, cores."""
     device = jax.local_devices()[0]
-    return f"{jax.__version__} {jax.lib.__version__} {device.platform} {device.device_kind} {os.cpu_count()}"
+    return f"{METHOD} {jax.__version__} {jax.lib.__version__} {device.platform} {device.device_kind} {os.cpu_count()}"
 
 
 def digest(*parts) -> str:

@@ -11,12 +11,22 @@ import json
 import os
 import pathlib
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 MANIFEST, EVENTS, BLOCKS, CHECKPOINTS = "manifest.json", "events.jsonl", "blocks", "checkpoints"
+
+
+@contextlib.contextmanager
+def _named(path: pathlib.Path) -> Iterator[None]:
+    """Gives an error of the system the name of the file that it is about; that of a full disk has none."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def write_atomically(path: pathlib.Path, content: bytes, put: Callable = os.replace):
@@ -27,7 +37,7 @@ def write_atomically(path: pathlib.Path, content: bytes, put: Callable = os.repl
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
     try:
-        with open(aside, "wb") as file:
+        with _named(path), open(aside, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -104,7 +114,7 @@ def read_events(run: pathlib.Path) -> list[dict]:
 def append_event(run: pathlib.Path, event: dict, name: str = EVENTS):
     """Adds one event line and fsyncs it."""
     path = run / name
-    with open(path, "ab+") as file:
+    with _named(path), open(path, "ab+") as file:
         file.seek(0, os.SEEK_END)
         if file.tell():
             file.seek(-1, os.SEEK_END)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import numpy as np
 import optax
 import pytest
 
+from experiments.__main__ import main as command
 from jaxdl import Study, engine, load, models, shards, store, tasks
 from jaxdl import blocks as running
 
@@ -162,9 +164,44 @@ def test_running_out_of_memory_halves_the_lane_size_until_a_block_is_stored(tmp_
         small(lane_size=None, seeds=50).run(tmp_path / "run")
 
 
+def test_a_command_that_runs_out_of_memory_ends_with_one_line(tmp_path, monkeypatch, capsys):
+    def none_left(*arguments):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 byte")
+
+    monkeypatch.setattr(engine, "run_block", none_left)
+    arguments = ["batch_size", "--quick", "--lane-size", "2", "--sweep", "learning_rate=0.1", "--out", str(tmp_path / "run")]
+    assert command(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "becomes [1]" in err
+    assert err.splitlines()[-1] == "error: out of memory with lane_size [1], which cannot be halved: it is 1 already"
+
+
 def test_a_folder_that_cannot_be_written_is_named():
     with pytest.raises(OSError, match="/proc/jaxdl"):
         small().run("/proc/jaxdl/run")
+
+
+@pytest.mark.parametrize(("writer", "file"), [("write_atomically", "0003.npz"), ("append_event", "events.jsonl")])
+def test_a_full_disk_is_named_and_what_is_stored_is_kept(writer, file, tmp_path, whole, monkeypatch):
+    run, write, free = tmp_path / "run", getattr(store, writer), resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def write_until_full(path, *arguments):
+        if len(store.read_events(run)) == 3:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, free[1]))  # the system itself refuses to write more
+        write(path, *arguments)
+
+    monkeypatch.setattr(store, writer, write_until_full)
+    try:
+        with pytest.raises(OSError, match=file):
+            small().run(run)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, free)
+    assert set(store.finished_blocks(run)) == {0, 1, 2}
+    assert not list(run.rglob(".*"))
+    monkeypatch.undo()
+    small().run(run)
+    assert kill_study.blocks(run) == whole
 
 
 def shard_process(folder, shard, environment=()):

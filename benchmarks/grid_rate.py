@@ -53,7 +53,8 @@ def sample() -> float:
 
 def command(seeds: int, folder: str) -> float:
     """Seconds of the whole command."""
-    arguments = ["xor_grid", "--sweep", "batch=full", "--sweep", "bias=True", "--seeds", str(seeds), "--out", folder]
+    protocol = [word for value in ("loss=bce", "batch=full", "bias=True") for word in ("--sweep", value)]
+    arguments = ["xor_grid", *protocol, "--seeds", str(seeds), "--out", folder]
     begin = time.perf_counter()
     subprocess.run([sys.executable, "-m", "experiments", *arguments], check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - begin

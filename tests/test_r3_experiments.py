@@ -63,17 +63,24 @@ def test_xor_grid_prints_json_and_draws_its_figures(tmp_path):
     sweep = ("--sweep", "learning_rate=0.1", "--sweep", "width=1,4", "--sweep", "batch=full", "--sweep", "optimizer=adam",
              "--sweep", "activation=sigmoid")  # fmt: skip
     report = report_of("xor_grid", "--quick", "--steps", "150", "--seeds", "4", *sweep, "--out", str(tmp_path))
-    rows = {(row["study"], *(row[name] for name in ("data", "width", "bias"))): row for row in report["rows"] if "study" in row}
+    keys = ("study", "data", "width", "loss", "bias")
+    rows = {tuple(row[name] for name in keys): row for row in report["rows"] if "study" in row}
     assert set(rows) == {
-        *(("grid", name, width, True) for name in ("xor", "linear") for width in (1, 4)),
-        *(("variants", "xor", width, False) for width in (1, 4)),
+        *(("grid", name, width, "bce", True) for name in ("xor", "linear") for width in (1, 4)),
+        *(("variants", "xor", width, "bce", False) for width in (1, 4)),
+        *(("variants", "xor", width, "mse", True) for width in (1, 4)),
     }
-    row = rows["grid", "linear", 4, True]
+    row = rows["grid", "linear", 4, "bce", True]
     assert set(row) >= {"data", "activation", "optimizer", "learning_rate", "width", "n", "survived", "test_accuracy", "solved"}
     assert (row["n"], row["test_accuracy"]["published"]) == (4, 1.0)
     assert 0 <= row["test_accuracy"]["published_percentile"] <= 100
     assert row["test_accuracy"]["median"] > 0.6
-    assert rows["grid", "xor", 1, True]["solved"]["share"] == 0
+    assert rows["grid", "xor", 1, "bce", True]["solved"]["share"] == 0
+    (against,) = [line for line in report["rows"] if "against" in line]
+    bce, mse = ([rows[study, "xor", width, loss, True]["solved"]["share"] for width in (1, 4)]
+                for study, loss in (("grid", "bce"), ("variants", "mse")))  # fmt: skip
+    assert against["solved_difference"] == pytest.approx(np.mean(mse) - np.mean(bce))
+    assert (against["n"], against["loss"], against["data"]) == (4, "mse", "xor")
     assert {line["claim"].split(":")[0] for line in report["rows"] if "claim" in line} >= {"4 hidden units suffice"}
     assert len([line for line in report["rows"] if "log_likelihood" in line]) == 2
     drawn = {path.name for path in (tmp_path / "figures").iterdir()}  # of the likeliest protocol too, if that is a variant

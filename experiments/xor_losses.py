@@ -56,9 +56,11 @@ def losses_tables(pairs: list[Beside]) -> list[tables.Table]:
 def _table(pair: Beside) -> tables.Table:
     data, activation, optimizer = pair.group
     rates, widths = (list(dict.fromkeys(cell[place] for cell in pair.mse)) for place in (0, 1))
+    lost = [sum(int(np.isneginf(values).sum()) for values in of_loss.values()) for of_loss in (pair.bce, pair.mse)]
     title = (
-        f"{activation}, {r3.named(optimizer)} on {data}, mean squared error beside cross-entropy, n={len(pair.gain)} seeds.\n"
-        "A cell: median accuracy %, BCE, MSE | share of seeds at 100 %, BCE, MSE"
+        f"{activation}, {r3.named(optimizer)} on {data}, mean squared error beside cross-entropy, n={len(pair.gain)} seeds, "
+        f"{lost[0]} and {lost[1]} of {len(pair.gain) * len(pair.mse)} lanes diverged.\n"
+        "A cell: median accuracy %, BCE, MSE (-: half of the seeds diverged) | share of seeds at 100 %, BCE, MSE"
     )
     body = tuple((rate, *(_cell(pair, (rate, width)) for width in widths)) for rate in rates)
     return tables.Table(title, ("rate", *(f"h = {width}" for width in widths)), body)

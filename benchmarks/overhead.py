@@ -30,25 +30,24 @@ def study(steps: int) -> Study:
         batch_size=128,
         seeds=512,
         steps=steps,
-        eval_every=max(1, steps // 100),
+        eval_every=500,
     )
 
 
-def cost(rounds: int, seconds: float) -> tuple:
-    """The ratio of the time with checkpoints and progress to that without."""
-    first = study(1000)
-    lane_seconds = first.plan(measure=True).seconds / 512
-    ready = study(max(100, int(1000 * seconds / (512 * lane_seconds))))
+def cost(rounds: int, seconds: float) -> tuple[tuple, tuple]:
+    """The time without checkpoints and progress, and the ratio of the time with them to it; each goes first in turn."""
+    lane_seconds = study(2000).plan(measure=True).seconds / 512
+    ready = study(max(100, int(2000 * seconds / (512 * lane_seconds))))
     ready.plan(measure=True)
-    ratios = []
-    for _ in range(rounds):
-        with tempfile.TemporaryDirectory() as box, open(os.devnull, "w") as silent, contextlib.redirect_stderr(silent):
-            begin = time.perf_counter()
-            ready.run(os.path.join(box, "run"), progress=True)
-            middle = time.perf_counter()
-            ready.run()
-            ratios.append((middle - begin) / (time.perf_counter() - middle))
-    return ("time with / without, median [min, max]", spread(ratios))
+    times: dict[bool, list[float]] = {True: [], False: []}
+    for round_ in range(rounds):
+        for stored in (True, False) if round_ % 2 else (False, True):
+            with tempfile.TemporaryDirectory() as box, open(os.devnull, "w") as silent, contextlib.redirect_stderr(silent):
+                begin = time.perf_counter()
+                ready.run(os.path.join(box, "run") if stored else None, progress=stored)
+                times[stored].append(time.perf_counter() - begin)
+    ratios = np.divide(times[True], times[False])
+    return ("time without, s", spread(times[False])), ("time with / without, median [min, max]", spread(ratios))
 
 
 def memory() -> tuple:
@@ -69,5 +68,5 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=60.0, help="of one run")
     options = parser.parse_args(arguments)
-    rows = (memory(), cost(options.rounds, options.seconds))
+    rows = (memory(), *cost(options.rounds, options.seconds))
     print(Table(f"Overhead on {os.cpu_count()} cores, {np.datetime64('today')}", ("what", "figure"), rows))

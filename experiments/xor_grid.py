@@ -8,7 +8,7 @@ protocol its 300 numbers are likely. Mean squared error, which R3 built too, is 
 else equal. --sweep batch=full leaves out the slow variants. --steps and --eval-every count epochs.
 
 Command: python -m experiments xor_grid
-Time: 26 minutes on 2 CPU cores; 7 of them for the grid (--sweep batch=full --sweep bias=True --sweep loss=bce)
+Time: 26 minutes on 2 CPU cores; 4 to 7 of them for the grid (--sweep batch=full --sweep bias=True --sweep loss=bce)
 Expected: R3's 300 numbers are likeliest one example a step without trained biases, by 69 [54, 83] nats over trained ones and 263
 [247, 312] over the full batch (n=20 seeds); under the full batch 4 units with tanh at rate 0.1 solve XOR for 92 of 100 seeds.
 """

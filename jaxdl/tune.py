@@ -1,9 +1,10 @@
 """How many lanes to vmap together, found by trying: as many as cache or memory and throughput want.
 
 The winner is remembered by program and device, so that the same study gets the same lane_size (which its bits depend
-on) on the same machine, however many seeds it has.
+on) on the same machine. The number of seeds has a say in studies of many lanes alone: see `most_lanes`.
 """
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -16,6 +17,7 @@ from jaxdl.program import Program, first_hp, lane_functions, whole
 from jaxdl.spec import Spec
 
 LARGEST = 16_384  # lanes that are tried together at most
+ENOUGH = 1024  # lanes that are tried together in a study of fewer: it may grow
 GAIN = 1.05  # a larger or smaller lane_size is taken where it is at least so much faster
 MEMORY = 0.8  # share of a device's memory that a chunk may take
 
@@ -29,21 +31,35 @@ def best_lane_size(spec: Spec, program: Program) -> int:
     """The fastest power-of-two multiple of a program's lane_size, measured once for each program and device."""
     functions = lane_functions(spec, program)
     jaxpr = jax.make_jaxpr(whole(functions, 2))(np.uint32(0), first_hp(spec, program), functions.shared)
-    key = memo.digest(memo.machine(), str(len(jax.local_devices())), jaxpr)
-    return int(memo.recall("lane_size", key, lambda: climb(lambda size: lane_seconds(spec, program, size), program.lane_size)))
+    most = most_lanes(len(program.configs) * len(spec.seeds), len(jax.local_devices()))
+    key = memo.digest(memo.machine(), f"{len(jax.local_devices())} {most}", jaxpr)
+    start = min(program.lane_size, most)
+    return int(memo.recall("lane_size", key, lambda: climb(lambda size: lane_seconds(spec, program, size), start, most)))
 
 
-def climb(seconds: Callable[[int], float], start: int) -> int:
+def most_lanes(lanes: int, devices: int) -> int:
+    """The largest lane_size worth trying: a power of two, `ENOUGH` or so many that the devices hold all lanes at once.
+
+    A chunk is always full, so what it holds beyond the study's own lanes are copies that cost time.
+
+    >>> [most_lanes(lanes, devices=2) for lanes in (1, 2048, 2049, 10**6)]
+    [1024, 1024, 2048, 16384]
+    """
+    return min(LARGEST, max(ENOUGH, 2 ** math.ceil(math.log2(lanes / devices))))
+
+
+def climb(seconds: Callable[[int], float], start: int, most: int = LARGEST) -> int:
     """The size with the least time per lane, by doubling from `start` as long as that gains, else by halving.
 
     Args:
       seconds: of a lane at a size; infinite where it does not fit.
       start: a size, from 1 up.
+      most: the largest size to try.
     """
     best, least = start, seconds(start)
     for factor in (2.0, 0.5):
         size = best * factor
-        while 1 <= size <= LARGEST:
+        while 1 <= size <= most:
             found = seconds(int(size))
             if found * GAIN >= least and (np.isfinite(least) or factor > 1):  # what does not fit is halved until it does
                 break

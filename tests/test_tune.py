@@ -36,13 +36,27 @@ def test_the_search_goes_on_as_long_as_it_gains(times, start, best, tried):
     assert seen == tried
 
 
+def test_the_search_ends_where_a_chunk_would_hold_copies():
+    seen = []
+    assert tune.climb(lambda size: seen.append(size) or 1 / size, 256, most=1024) == 1024
+    assert seen == [256, 512, 1024]
+
+
+def test_studies_of_many_lanes_have_a_search_of_their_own(folder, monkeypatch):
+    monkeypatch.setattr(tune, "ENOUGH", 4)
+    monkeypatch.setattr(tune, "climb", lambda seconds, start, most: most)
+    devices = len(jax.local_devices())
+    sizes = [study(seeds=seeds * devices).plan().programs[0].lane_size for seeds in (1, 2, 3, 100)]
+    assert sizes == [4, 4, 8, 256]  # two rates a seed
+
+
 def test_a_measured_size_is_remembered_and_stands_in_the_manifest(tmp_path, folder, monkeypatch):
-    monkeypatch.setattr(tune, "climb", lambda seconds, start: (seconds(1), 2)[1])  # measures for real, once
+    monkeypatch.setattr(tune, "climb", lambda seconds, start, most: (seconds(1), 2)[1])  # measures for real, once
     bursts, original = [], engine.calibrate
     monkeypatch.setattr(engine, "calibrate", lambda *arguments: bursts.append(1) or original(*arguments))
     assert [program.lane_size for program in study().plan().programs] == [2]
     assert len(bursts) == 2
-    assert [program.lane_size for program in study(seeds=9).plan().programs] == [2]  # the number of seeds has no say
+    assert [program.lane_size for program in study(seeds=9).plan().programs] == [2]  # so few more seeds have no say
     assert len(bursts) == 2
     assert len(list(folder.iterdir())) == 1
     study().run(tmp_path / "run")

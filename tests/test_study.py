@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import jaxdl
-from jaxdl import Study, load, models, tasks
+from jaxdl import Result, Study, load, models, tasks
 
 
 def study(**changes):
@@ -185,6 +185,14 @@ def test_table_compare_best_and_plot(run):
         result.compare("test_loss", {"batchsize": 4}, b)
     with pytest.raises(ValueError, match="must name one config"):
         result.compare("test_loss", {"batch_size": 4}, b)
+
+
+def test_compare_pairs_the_lanes_of_a_seed_in_whatever_order_they_stand():
+    pairs = [("a", 3), ("b", 2), ("a", 1), ("b", 3), ("b", 4), ("a", 2), ("b", 1)]
+    lanes = [{"kind": kind, "seed": seed, "status": "finished", "diverged_at": None} for kind, seed in pairs]
+    values = np.array([[10.0 * seed + (kind == "a")] for kind, seed in pairs], np.float32)
+    found = Result(lanes, {"accuracy": values}, np.array([0]), ["kind"]).compare("accuracy", {"kind": "a"}, {"kind": "b"})
+    assert (found.n, found.difference, found.difference_interval, found.improvement) == (3, 1.0, (1.0, 1.0), 1.0)
 
 
 def test_a_diverged_lane_counts_in_n_and_ranks_worst():

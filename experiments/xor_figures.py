@@ -20,7 +20,6 @@ def table_figure(rows: list[dict], activation: str, optimizer: str):
     rates, widths = (list(dict.fromkeys(row[name] for row in rows)) for name in ("learning_rate", "width"))
     made, axes = plots.figure(len(names), 3, width=4.6, height=3.7)
     n, best = rows[0]["n"], {}
-    how = f"{'one example a step' if rows[0]['batch'] == 'one' else 'full batch'}, {'' if rows[0]['bias'] else 'no '}trained bias"
     for panels, name in zip(axes, names, strict=True):
         mine = {(row["learning_rate"], row["width"]): row for row in rows if row["data"] == name}
         best[name] = max(row["solved"]["share"] for row in mine.values())
@@ -32,10 +31,15 @@ def table_figure(rows: list[dict], activation: str, optimizer: str):
     number = f"Table {r3.PAIRS.index((activation, optimizer)) + 1}, " if (activation, optimizer) in r3.PAIRS else ""
     shares = ", ".join(f"{name} {share:.0%}" for name, share in best.items())
     made.suptitle(
-        f"{number}{activation}, {r3.named(optimizer)}, {how}: seeds at 100 % in the best cell: {shares} (n={n} seeds a cell)",
+        f"{number}{activation}, {r3.named(optimizer)}, {how(rows[0])}: seeds at 100 % in the best cell: {shares} (n={n} seeds a cell)",
         fontsize=plots.FONT + 1,
     )
     return made
+
+
+def how(config: dict) -> str:
+    """What R3 leaves open, in words."""
+    return f"{'one example a step' if config['batch'] == 'one' else 'full batch'}, {'' if config['bias'] else 'no '}trained bias"
 
 
 def _values(row: dict) -> tuple:
@@ -63,9 +67,10 @@ def _heat(panel, values: np.ndarray, rates, widths, title: str):
     return image
 
 
-def base_of(result: Result, name: str) -> dict:
-    """The config on a data set that is nearest to R3's base run: as many of its values as were run."""
-    fitting = [config for config, _ in r3.lanes_by_config(result) if config["data"] == name]
+def base_of(result: Result, name: str, protocol: dict | None = None) -> dict:
+    """The config on a data set (and under a protocol) nearest to R3's base run: as many of its values as were run."""
+    wanted = {"data": name, **(protocol or {})}
+    fitting = [config for config in result.configs if {**config, **wanted} == config]
     return max(fitting, key=lambda config: sum(config[key] == value for key, value in BASE.items()))
 
 
@@ -101,14 +106,14 @@ def epoch_steps(config: dict) -> int:
     return r3.POINTS[config["data"]] if config["batch"] == "one" else 1
 
 
-def base_figure(study: Study, result: Result):
-    """The truth over the plane beside what the median lane of the base run predicts, a row a data set."""
+def base_figure(study: Study, result: Result, protocol: dict | None = None):
+    """The truth over the plane beside what the median lane of the base run predicts (under a protocol), a row a data set."""
     names = list(dict.fromkeys(lane["data"] for lane in result.lanes))
     made, axes = plots.figure(len(names), 2, width=5.2, height=4.4)
     final, said = result.final("test_accuracy"), []
     for name, (left, right) in zip(names, axes, strict=True):
-        config = base_of(result, name)
-        lanes = next(lanes for other, lanes in r3.lanes_by_config(result) if other == config)
+        config = base_of(result, name, protocol)
+        lanes = result.rows(config)
         order = np.argsort(stats.ranked(final[lanes], result.diverged[lanes], True), kind="stable")
         seed = result.lanes[lanes[order[len(lanes) // 2]]]["seed"]
         params, state, history = study.replay(config, seed)
@@ -128,7 +133,8 @@ def base_figure(study: Study, result: Result):
         )
         made.colorbar(shown, ax=[left, right], label="probability of class 1")
     words = f"{config['width']} hidden units, rate {config['learning_rate']:g}, {config['activation']}, {r3.named(config['optimizer'])}"
-    made.suptitle(f"{words}: seeds at 100 %: {', '.join(said)} (n={len(lanes)} each)", fontsize=plots.FONT + 1)
+    found = f"seeds at 100 %: {', '.join(said)} (n={len(lanes)} each)"
+    made.suptitle(f"{words}, {how(config)}:\n{found}", fontsize=plots.FONT + 1)
     return made
 
 

@@ -65,7 +65,7 @@ def run(options) -> Report:
     rows = [{"study": name, **row} for name, found in results.items() for row in rows_of(found)]
     said, ranked, losses = claims(results["grid"]), likelihoods(results), beside(results)
     (folder / "figures").mkdir(exist_ok=True)
-    for name, figure in figures(studies["grid"], results["grid"], rows, ranked).items():
+    for name, figure in figures(studies, results, rows, ranked).items():
         figure.savefig(folder / "figures" / f"{name}.png")
     parts = [*grid_tables(rows), *(losses_tables(losses) if losses else []), claims_table(said)]
     parts += [likelihood_table(ranked)] if ranked else []
@@ -94,12 +94,19 @@ def rows_of(result: Result) -> list[dict]:
     return found
 
 
-def figures(study: Study, result: Result, rows: list[dict], ranked: list[Likelihood]) -> dict:
-    """Heat maps of every table under the grid's protocol and under the likeliest, learning curves, the base run's predictions."""
-    found = maps([row for row in rows if row["study"] == "grid"])
+def figures(studies: dict[str, Study], results: dict[str, Result], rows: list[dict], ranked: list[Likelihood]) -> dict:
+    """Heat maps of every table, learning curves and the base run's predictions; maps and predictions of the likeliest protocol too."""
+    study, result = studies["grid"], results["grid"]
+    found = {
+        **maps([row for row in rows if row["study"] == "grid"]),
+        "curves": curves_figure(result),
+        "base_run": base_figure(study, result),
+    }
     likeliest = [row for row in rows if ranked and {**row, **ranked[0].protocol} == row and row["study"] != "grid"]
-    found |= {f"likeliest_{name}": figure for name, figure in maps(likeliest).items()}
-    return {**found, "curves": curves_figure(result), "base_run": base_figure(study, result)}
+    if likeliest:
+        found |= {f"likeliest_{name}": figure for name, figure in maps(likeliest).items()}
+        found["likeliest_base_run"] = base_figure(studies["variants"], results["variants"], ranked[0].protocol)
+    return found
 
 
 def maps(rows: list[dict]) -> dict:

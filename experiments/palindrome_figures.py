@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 
+from experiments.report import written
 from jaxdl import plots
 from jaxdl.study import Result
 
@@ -22,7 +23,7 @@ def protocols(configs: list[dict], axis: str) -> dict[tuple, list[dict]]:
 def named(protocol: tuple) -> str:
     """A protocol in words."""
     return ", ".join(
-        str(value) if name in ("cell", "optimizer") else f"{name.replace('_', ' ')} {value}" for name, value in protocol
+        written(value) if name in ("cell", "optimizer") else f"{name.replace('_', ' ')} {value}" for name, value in protocol
     )
 
 
@@ -50,7 +51,7 @@ def accuracy_figure(result: Result, published: dict[int, float]):
 
 
 def learned(result: Result) -> str:
-    """Up to which length every run learns, all shorter ones too, and from which on none does, by cell."""
+    """Up to which length every run learns, all shorter ones too, and from which on none does; a line a cell."""
     final, found = np.where(result.diverged, 0.0, result.final("test_accuracy")), []
     for cell in dict.fromkeys(config["cell"] for config in result.configs):
         lengths: dict[int, list] = {config["length"]: [] for config in result.configs if config["cell"] == cell}
@@ -60,8 +61,9 @@ def learned(result: Result) -> str:
         every = list(itertools.takewhile(lambda length, of=lengths: all(of[length]), sorted(lengths)))  # type: ignore[misc]
         none = [length for length, reached in lengths.items() if not any(reached)]
         to = f"every run learns up to length {max(every)}" if every else "some runs miss the shortest length"
-        found.append(f"{cell}: {to}, {f'none {min(none)}' if none else 'some run every length'}")
-    return "; ".join(found)
+        rest = f"none {min(none)}" if none else "some run every length"
+        found.append(f"{written(cell)}: {to}{f', {rest}' * (len(every) < len(lengths))}")
+    return "\n".join(found)
 
 
 def training_figure(result: Result, axis: str, clip: float | None):
@@ -74,7 +76,7 @@ def training_figure(result: Result, axis: str, clip: float | None):
             for panel, metric, better in ((row[0], "test_accuracy", True), (row[1], "grad_norm_max", False)):
                 curves, lost = result.metric(metric)[lanes], result.lost(lanes)
                 seen = slice(None) if better else slice(1, None)
-                plots.band(panel, result.steps[seen], curves[:, seen], str(config[axis]), colour, line, better, lost[:, seen])
+                plots.band(panel, result.steps[seen], curves[:, seen], written(config[axis]), colour, line, better, lost[:, seen])
         where = f" ({named(protocol)})" if protocol else ""
         plots.style(row[0], f"Test accuracy by {axis}{where}: median, 50 and 90 %", "step", "test accuracy")
         plots.style(row[1], f"Largest gradient norm since the last evaluation{where}", "step", "norm, before clipping")
@@ -85,7 +87,7 @@ def training_figure(result: Result, axis: str, clip: float | None):
             row[1].annotate("clip", (0.0, clip), (2, 3), textcoords="offset points")
         row[0].legend(title=axis, fontsize=plots.FONT - 3, ncols=2)
     reached = [c[axis] for c in result.configs if np.median(result.final("test_accuracy")[result.rows(c)]) >= LEARNED]
-    values = ", ".join(map(str, dict.fromkeys(reached))) or "none"
+    values = ", ".join(map(written, dict.fromkeys(reached))) or "none"
     n = len(result.rows(result.configs[0]))
     made.suptitle(
         f"Median accuracy of {LEARNED:.0%} and more at the end: {axis} {values} (n={n} seeds a curve)", fontsize=plots.FONT + 1

@@ -66,11 +66,6 @@ def _published() -> dict[tuple, float]:
 PUBLISHED = _published()
 
 
-def named(optimizer: str) -> str:
-    """An optimizer as it is written: SGD, Adam."""
-    return optimizer.upper() if optimizer == "sgd" else optimizer.capitalize()
-
-
 def cell_of(config: dict) -> tuple:
     """A config's place in R3's tables."""
     return tuple(config[name] for name in ("data", "activation", "optimizer", "learning_rate", "width"))

@@ -9,6 +9,14 @@ import numpy as np
 from jaxdl import stats
 from jaxdl.study import Result
 
+NAMES = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "nesterov": "Nesterov", "rmsprop": "RMSprop", "relu": "ReLU", "gru": "GRU",
+         "lstm": "LSTM", "xor": "XOR"}  # fmt: skip
+
+
+def written(value) -> str:
+    """A value as people write it: SGD, ReLU, LSTM; others as they are."""
+    return NAMES.get(value, str(value))
+
 
 class Report(NamedTuple):
     """An experiment's findings."""

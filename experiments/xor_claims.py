@@ -7,6 +7,7 @@ from scipy import stats as distributions
 
 from experiments import r3
 from experiments.perceptrons import wilson
+from experiments.report import written
 from jaxdl import data, stats, tables
 from jaxdl.study import Result
 
@@ -57,7 +58,7 @@ def four_units(done: dict) -> list[Claim]:
             continue
         rate = max(rates, key=lambda rate: rates[rate][::2].sum())
         judged = rates[rate][1::2]
-        where = f"{group[0]}: {group[1]}, {r3.named(group[2])}, rate {rate:g}"
+        where = f"{written(group[0])}: {written(group[1])}, {written(group[2])}, rate {rate:g}"
         found.append(_share("4 hidden units suffice: share solved at the best rate", where, judged))
     return found
 
@@ -69,7 +70,7 @@ def identity_and_xor(result: Result, done: dict) -> list[Claim]:
         return []
     lanes = [row for row, lane in enumerate(result.lanes) if (lane["data"], lane["activation"]) == ("xor", "identity")]
     best = float(np.nanmax(result.final("test_accuracy")[lanes]))
-    where = f"xor: {len(cells)} cells; best lane {best:.1%}, best line there is {best_line(*data.xor()):.1%}"
+    where = f"XOR: {len(cells)} cells; best lane {best:.1%}, best line there is {best_line(*data.xor()):.1%}"
     return [_share("identity solves XOR: share of seeds, in any cell", where, np.any(cells, axis=0))]
 
 
@@ -97,7 +98,7 @@ def best_rate(done: dict) -> list[Claim]:
         for rate in rates if 0.01 in rates else ():
             if rate != 0.01:
                 gain = shares[rate] - shares[0.01]
-                where = f"{name}: rate {rate:g} ({shares[rate].mean():.3f}) against 0.01 ({shares[0.01].mean():.3f})"
+                where = f"{written(name)}: rate {rate:g} ({shares[rate].mean():.3f}) against 0.01 ({shares[0.01].mean():.3f})"
                 interval = stats.interval(gain, np.mean)
                 found.append(
                     Claim("0.01 is best: share of cells solved, difference", where, len(gain), float(gain.mean()), interval)
@@ -111,7 +112,7 @@ def small_rates(done: dict) -> list[Claim]:
     for name in dict.fromkeys(cell[0] for cell in done):
         rate = min(cell[3] for cell in done if cell[0] == name)
         cells = [seeds for cell, seeds in done.items() if (cell[0], cell[3]) == (name, rate)]
-        where = f"{name}: rate {rate:g}, {len(cells)} cells, a seed in the mean cell"
+        where = f"{written(name)}: rate {rate:g}, {len(cells)} cells, a seed in the mean cell"
         share = np.mean(cells, axis=0)
         found.append(Claim("too small a rate does not converge: share solved", where, len(share), float(share.mean()),
                            stats.interval(share, np.mean)))  # fmt: skip

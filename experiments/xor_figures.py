@@ -3,6 +3,7 @@
 import numpy as np
 
 from experiments import r3
+from experiments.report import written
 from jaxdl import plots, stats
 from jaxdl.data import xor
 from jaxdl.sampling import seed_key
@@ -24,14 +25,18 @@ def table_figure(rows: list[dict], activation: str, optimizer: str):
         mine = {(row["learning_rate"], row["width"]): row for row in rows if row["data"] == name}
         best[name] = max(row["solved"]["share"] for row in mine.values())
         of_data = np.array([[_values(mine[rate, width]) for width in widths] for rate in rates], float)
-        titles = (f"{name}: R3 (1 seed)", f"{name}: median accuracy", f"{name}: share of seeds at 100 %")
+        titles = (
+            f"{written(name)}: R3 (1 seed)",
+            f"{written(name)}: median accuracy",
+            f"{written(name)}: share of seeds at 100 %",
+        )
         for place, (panel, title) in enumerate(zip(panels, titles, strict=True)):
             image = _heat(panel, of_data[..., place], rates, widths, title)
         made.colorbar(image, ax=panels.tolist(), label="accuracy or share", shrink=0.9)
     number = f"Table {r3.PAIRS.index((activation, optimizer)) + 1}, " if (activation, optimizer) in r3.PAIRS else ""
-    shares = ", ".join(f"{name} {share:.0%}" for name, share in best.items())
+    shares = ", ".join(f"{written(name)} {share:.0%}" for name, share in best.items())
     made.suptitle(
-        f"{number}{activation}, {r3.named(optimizer)}, {how(rows[0])}: seeds at 100 % in the best cell: {shares} (n={n} seeds a cell)",
+        f"{number}{written(activation)}, {written(optimizer)}, {how(rows[0])}: seeds at 100 % in the best cell: {shares} (n={n} seeds a cell)",
         fontsize=plots.FONT + 1,
     )
     return made
@@ -88,14 +93,14 @@ def curves_figure(result: Result):
             steps = (result.steps if result.steps.ndim == 1 else result.steps[lanes[0]]) / epoch_steps(config)
             kept = steps >= 0
             for panel, metric in zip(panels, ("test_accuracy", "train_loss"), strict=True):
-                label = f"{config['activation']}, {r3.named(config['optimizer'])}"
+                label = f"{written(config['activation'])}, {written(config['optimizer'])}"
                 plots.band(panel, steps[kept], result.metric(metric)[lanes][:, kept], label, colour, line, metric == "test_accuracy",
                            result.lost(lanes)[:, kept])  # fmt: skip
-        where = f"{name}: rate {base['learning_rate']:g}, h = {base['width']}, n={len(shown[0][1])} seeds"
+        where = f"{written(name)}: rate {base['learning_rate']:g}, h = {base['width']}, n={len(shown[0][1])} seeds"
         plots.style(panels[0], where, "epoch", "accuracy")
-        plots.style(panels[1], f"{name}: loss", "epoch", f"loss ({base['loss'].upper()})")
+        plots.style(panels[1], f"{written(name)}: loss", "epoch", f"loss ({base['loss'].upper()})")
         panels[1].set_yscale("log")
-        ends.append(f"{name} {max(np.median(result.final('test_accuracy')[lanes]) for _, lanes in shown):.0%}")
+        ends.append(f"{written(name)} {max(np.median(result.final('test_accuracy')[lanes]) for _, lanes in shown):.0%}")
     axes[0, 0].legend(fontsize=plots.FONT - 2, loc="lower right")
     made.suptitle(f"Learning curves: median, 50 and 90 % of seeds\nbest final median: {', '.join(ends)}", fontsize=plots.FONT + 1)
     return made
@@ -121,18 +126,18 @@ def base_figure(study: Study, result: Result, protocol: dict | None = None):
         data = recipe.task.data(seed_key(seed)) if callable(recipe.task.data) else recipe.task.data
         x, targets = np.asarray(data.test_x), np.asarray(data.test_targets)
         share = np.mean(final[lanes] == 1)
-        said.append(f"{name} {share:.0%}")
+        said.append(f"{written(name)} {share:.0%}")
         _plane(left, truth(name), x, targets)
         shown = _plane(right, prediction(recipe.model, params, state, config), x, targets)
-        plots.style(left, f"{name}: the truth" + (" (nearest point's class)" if name == "xor" else ""), "x1", "x2")
+        plots.style(left, f"{written(name)}: the truth" + (" (nearest point's class)" if name == "xor" else ""), "x1", "x2")
         plots.style(
             right,
-            f"{name}: predicted, {history['test_accuracy'][-1]:.1%} right\n(seed {seed}, the median of {len(lanes)})",
+            f"{written(name)}: predicted, {history['test_accuracy'][-1]:.1%} right\n(seed {seed}, the median of {len(lanes)})",
             "x1",
             "x2",
         )
         made.colorbar(shown, ax=[left, right], label="probability of class 1")
-    words = f"{config['width']} hidden units, rate {config['learning_rate']:g}, {config['activation']}, {r3.named(config['optimizer'])}"
+    words = f"{config['width']} hidden units, rate {config['learning_rate']:g}, {written(config['activation'])}, {written(config['optimizer'])}"
     found = f"seeds at 100 %: {', '.join(said)} (n={len(lanes)} each)"
     made.suptitle(f"{words}, {how(config)}:\n{found}", fontsize=plots.FONT + 1)
     return made

@@ -18,7 +18,7 @@ import numpy as np
 from experiments import r3
 from experiments.options import merge_sweeps, run_folder, run_studies
 from experiments.perceptrons import place, wilson
-from experiments.report import Report, metric_entry
+from experiments.report import Report, metric_entry, written
 from experiments.xor_claims import Likelihood, claims, claims_table, likelihood_table, likelihoods
 from experiments.xor_figures import base_figure, curves_figure, table_figure
 from experiments.xor_losses import beside, losses_rows, losses_tables
@@ -132,7 +132,7 @@ def grid_table(rows: list[dict], group: tuple) -> tables.Table:
     lost = sum(row["n"] - row["survived"] for row in rows)
     number = f"table {r3.PAIRS.index(group[1:]) + 1}: " if group[1:] in r3.PAIRS else ""
     title = (
-        f"{number}{activation}, {r3.named(optimizer)} on {data}, n={rows[0]['n']} seeds, {lost} of {sum(row['n'] for row in rows)} lanes diverged.\n"
+        f"{number}{written(activation)}, {written(optimizer)} on {written(data)}, n={rows[0]['n']} seeds, {lost} of {sum(row['n'] for row in rows)} lanes diverged.\n"
         "A cell: median accuracy % | share of seeds at 100 % | R3's % (its percentile)"
     )
     return tables.Table(title, ("rate", *(f"h = {width}" for width in widths)), body)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments import r3
+from experiments.report import written
 from jaxdl import stats, tables
 from jaxdl.study import Result
 
@@ -46,7 +47,7 @@ def _beside(group: tuple, bce: dict, mse: dict) -> Beside:
 def losses_tables(pairs: list[Beside]) -> list[tables.Table]:
     """A table for each of R3's, and one of how many cells are solved more."""
     body = tuple(
-        (f"{data}: {activation}, {r3.named(optimizer)}", len(pair.gain), _share(pair.bce), _share(pair.mse), float(pair.gain.mean()), pair.interval)
+        (f"{written(data)}: {written(activation)}, {written(optimizer)}", len(pair.gain), _share(pair.bce), _share(pair.mse), float(pair.gain.mean()), pair.interval)
         for pair in pairs for data, activation, optimizer in [pair.group]
     )  # fmt: skip
     columns = ("table", "n", "BCE", "MSE", "MSE - BCE", "95 % interval")
@@ -58,7 +59,7 @@ def _table(pair: Beside) -> tables.Table:
     rates, widths = (list(dict.fromkeys(cell[place] for cell in pair.mse)) for place in (0, 1))
     lost = [sum(int(np.isneginf(values).sum()) for values in of_loss.values()) for of_loss in (pair.bce, pair.mse)]
     title = (
-        f"{activation}, {r3.named(optimizer)} on {data}, mean squared error beside cross-entropy, n={len(pair.gain)} seeds, "
+        f"{written(activation)}, {written(optimizer)} on {written(data)}, mean squared error beside cross-entropy, n={len(pair.gain)} seeds, "
         f"{lost[0]} and {lost[1]} of {len(pair.gain) * len(pair.mse)} lanes diverged.\n"
         "A cell: median accuracy %, BCE, MSE (-: half of the seeds diverged) | share of seeds at 100 %, BCE, MSE"
     )

@@ -57,7 +57,8 @@ def run_block(spec: Spec, program: Program, compiled: Compiled, lanes: list, hoo
 def run_lane(spec: Spec, program: Program, compiled: Compiled, config: dict, seed: int) -> Lane:
     """One lane alone, in a chunk full of copies of it: the bits of the run, weights included."""
     *_, (_, lane) = _chunk(spec, program, compiled, [(config, seed)], Hooks(), None)
-    return jax.tree.map(lambda leaf: leaf[0] if _is_key(leaf) else np.asarray(leaf[0]), lane)
+    # taken apart on the host: across devices ``leaf[0]`` is a sum with zeros, and -0 becomes +0
+    return jax.tree.map(lambda leaf: leaf[0] if _is_key(leaf) else np.asarray(leaf)[0], lane)
 
 
 def _chunk(

@@ -65,6 +65,14 @@ def test_replay_gives_the_bits_of_the_run_and_the_weights_behind_them(few):
     assert np.mean(outputs.argmax(axis=0) == data.test_targets) == pytest.approx(history["test_accuracy"][-1], abs=1e-6)
 
 
+def test_replay_keeps_the_sign_of_zero():
+    study = Study(**WIDE, sweep={"learning_rate": [0.1]}, seeds=2, lane_size=1, record={"zero": lambda info: -0.0 * info.loss})
+    result = study.run()
+    _, _, history = study.replay({"learning_rate": 0.1}, seed=1)
+    assert np.signbit(result.history["zero_min"][:, 1:]).all()
+    assert {name: values.tobytes() for name, values in history.items()} == bits(result, 1, 0.1)
+
+
 def test_one_compile_a_program():
     compiled = []
     sweep = {"learning_rate": [0.1, 0.01], "batch_size": [8, 16]}

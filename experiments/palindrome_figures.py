@@ -40,7 +40,15 @@ def accuracy_figure(result: Result, published: dict[int, float]):
         plots.band(panel, lengths, final, f"{named(protocol)} (n={len(final)})", colour, line, True, lost)
         panel.plot(np.repeat([lengths], len(final), axis=0).ravel(), final.ravel(), ".", color=colour, markersize=3, alpha=0.6)
     shown = {length: value for length, value in published.items() if any(c["length"] == length for c in result.configs)}
-    panel.plot(list(shown), list(shown.values()), "D", color="black", markerfacecolor="white", markersize=7, label="R5, one run (vanilla)")
+    panel.plot(
+        list(shown),
+        list(shown.values()),
+        "D",
+        color="black",
+        markerfacecolor="white",
+        markersize=7,
+        label="R5, one run (vanilla)",
+    )
     panel.axhline(CHANCE, color="gray", linewidth=1, linestyle=":")
     panel.annotate("chance", (min(c["length"] for c in result.configs), CHANCE), (2, 3), textcoords="offset points", color="gray")
     title = f"{learned(result)}\nafter {int(result.steps.max())} steps; median, 50 and 90 % of seeds, every seed a dot"

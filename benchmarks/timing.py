@@ -42,15 +42,19 @@ def engine_burst(study: Study) -> Callable[[], float]:
 
 
 def _steps_in(wanted: float, run: Callable[[int], None]) -> int:
-    """How many steps take about so many seconds, found by doubling."""
+    """How many steps take about so many seconds, found by doubling; the better of two runs, as one may be held up."""
     steps = 1
     while True:
-        begin = time.perf_counter()
-        run(steps)
-        seconds = time.perf_counter() - begin
+        seconds = min(_seconds(run, steps) for _ in range(2))
         if seconds > wanted / 4:
             return max(1, round(steps * wanted / seconds))
         steps *= 2
+
+
+def _seconds(run: Callable[[int], None], steps: int) -> float:
+    begin = time.perf_counter()
+    run(steps)
+    return time.perf_counter() - begin
 
 
 def interleave(contestants: Mapping[Any, Callable[[], float]], rounds: int) -> dict[Any, np.ndarray]:

@@ -59,7 +59,7 @@ def accuracy_figure(result: Result, published: dict[int, float]):
 
 
 def learned(result: Result) -> str:
-    """Up to which length every run learns, all shorter ones too, and from which on none does; a line a cell."""
+    """Up to which length every run ends at `LEARNED`, at all shorter ones too, and at which one no run does; a line a cell."""
     final, found = np.where(result.diverged, 0.0, result.final("test_accuracy")), []
     for cell in dict.fromkeys(config["cell"] for config in result.configs):
         lengths: dict[int, list] = {config["length"]: [] for config in result.configs if config["cell"] == cell}
@@ -68,9 +68,9 @@ def learned(result: Result) -> str:
                 lengths[config["length"]] += list(final[result.rows(config)] >= LEARNED)
         every = list(itertools.takewhile(lambda length, of=lengths: all(of[length]), sorted(lengths)))  # type: ignore[misc]
         none = [length for length, reached in lengths.items() if not any(reached)]
-        to = f"every run learns up to length {max(every)}" if every else "some runs miss the shortest length"
-        rest = f"none {min(none)}" if none else "some run every length"
-        found.append(f"{written(cell)}: {to}{f', {rest}' * (len(every) < len(lengths))}")
+        to = f"every run up to length {max(every)}" if every else "not every run at the shortest length"
+        rest = f", none at length {min(none)}" if none else ", some run at every length"
+        found.append(f"{written(cell)}, accuracy of {LEARNED:.0%} at the end: {to}{rest * (len(every) < len(lengths))}")
     return "\n".join(found)
 
 

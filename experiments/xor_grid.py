@@ -67,7 +67,7 @@ def run(options) -> Report:
     (folder / "figures").mkdir(exist_ok=True)
     for name, figure in figures(studies, results, rows, ranked).items():
         figure.savefig(folder / "figures" / f"{name}.png")
-    parts = [*grid_tables(rows), *(losses_tables(losses) if losses else []), claims_table(said)]
+    parts = [*grid_tables(rows), *losses_tables(losses), claims_table(said)]
     parts += [likelihood_table(ranked)] if ranked else []
     text = "\n\n".join([*map(str, parts), f"Figures: {folder / 'figures'}"])
     extra = [

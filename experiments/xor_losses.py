@@ -16,12 +16,21 @@ class Beside(NamedTuple):
     group: tuple  # data, activation, optimizer
     bce: dict[tuple, np.ndarray]  # (rate, width) -> accuracy, (seeds,), a diverged lane lowest
     mse: dict[tuple, np.ndarray]
-    gain: np.ndarray  # share of its cells that a seed solves under mean squared error minus cross-entropy, (seeds,)
+
+    @property
+    def gain(self) -> np.ndarray:
+        """The share of its cells that a seed solves under mean squared error minus that under cross-entropy, (seeds,)."""
+        return solved(self.mse) - solved(self.bce)
 
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the mean gain."""
         return stats.interval(self.gain, np.mean)
+
+
+def solved(cells: dict[tuple, np.ndarray]) -> np.ndarray:
+    """The share of the cells that each seed solves, (seeds,)."""
+    return np.mean([values == 1 for values in cells.values()], axis=0)
 
 
 def beside(results: dict[str, Result]) -> list[Beside]:
@@ -39,15 +48,15 @@ def beside(results: dict[str, Result]) -> list[Beside]:
 def _beside(group: tuple, bce: dict, mse: dict) -> Beside:
     cells = [cell for cell in mse if cell[:3] == group and cell in bce]
     seeds = min(len(values[cell]) for values in (bce, mse) for cell in cells)
-    ours, theirs = ({cell[3:]: values[cell][:seeds] for cell in cells} for values in (bce, mse))
-    solved = [np.mean([values == 1 for values in of_loss.values()], axis=0) for of_loss in (theirs, ours)]
-    return Beside(group, ours, theirs, solved[0] - solved[1])
+    return Beside(group, *({cell[3:]: values[cell][:seeds] for cell in cells} for values in (bce, mse)))
 
 
 def losses_tables(pairs: list[Beside]) -> list[tables.Table]:
-    """A table for each of R3's, and one of how many cells are solved more."""
+    """A table for each of R3's, and one of how many cells are solved more; none where one loss alone was run."""
+    if not pairs:
+        return []
     body = tuple(
-        (f"{written(data)}: {written(activation)}, {written(optimizer)}", len(pair.gain), _share(pair.bce), _share(pair.mse), float(pair.gain.mean()), pair.interval)
+        (f"{written(data)}: {written(activation)}, {written(optimizer)}", len(pair.gain), float(solved(pair.bce).mean()), float(solved(pair.mse).mean()), float(pair.gain.mean()), pair.interval)
         for pair in pairs for data, activation, optimizer in [pair.group]
     )  # fmt: skip
     columns = ("table", "n", "BCE", "MSE", "MSE - BCE", "95 % interval")
@@ -71,10 +80,6 @@ def _cell(pair: Beside, cell: tuple) -> str:
     both = pair.bce[cell], pair.mse[cell]
     medians = (f"{100 * median:.1f}" if np.isfinite(median) else "-" for median in map(np.median, both))
     return f"{', '.join(medians)} | {', '.join(f'{np.mean(values == 1):.0%}' for values in both)}"
-
-
-def _share(values: dict) -> float:
-    return float(np.mean([each == 1 for each in values.values()]))
 
 
 def losses_rows(pairs: list[Beside]) -> list[dict]:

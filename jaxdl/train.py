@@ -94,7 +94,6 @@ def init(recipe: Recipe, key, dataset: Dataset, schedule: Schedule) -> Lane:
       schedule: its evaluations, for the length of the history.
     """
     params, state = recipe.model.init(stream(key, "init"))
-    empty = jnp.full(len(schedule.due()), jnp.nan)
     names = [*metric_names(recipe.task, dataset), *recorded_names(recipe.record)]
     return Lane(
         params=params,
@@ -102,7 +101,7 @@ def init(recipe: Recipe, key, dataset: Dataset, schedule: Schedule) -> Lane:
         opt_state=recipe.optimizer.init(params),
         diverged_at=jnp.int32(-1),
         running={name: _nothing_yet() for name in ("batch_loss", *recipe.record)},
-        history=dict.fromkeys(names, empty),
+        history=dict.fromkeys(names, jnp.full(len(schedule.due()), jnp.nan)),
     )
 
 

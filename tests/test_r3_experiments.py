@@ -84,7 +84,9 @@ def test_xor_grid_prints_json_and_draws_its_figures(tmp_path):
     assert {line["claim"].split(":")[0] for line in report["rows"] if "claim" in line} >= {"4 hidden units suffice"}
     assert len([line for line in report["rows"] if "log_likelihood" in line]) == 2
     drawn = {path.name for path in (tmp_path / "figures").iterdir()}  # of the likeliest protocol too, if that is a variant
-    assert {name for name in drawn if not name.startswith("likeliest_")} == {"base_run.png", "curves.png", "sigmoid_adam.png"}
+    assert drawn >= {"base_run.png", "curves.png", "sigmoid_adam.png"}
+    assert {name for name in drawn if "likeliest" in name} in (set(), {"likeliest_sigmoid_adam.png", "likeliest_base_run.png"})
+    assert len(drawn) in (3, 5)
     manifest = json.loads((tmp_path / "grid" / "manifest.json").read_text())
     assert len(manifest["programs"]) == 2  # one a data set: the widths share it
 

@@ -20,6 +20,7 @@ import optax
 
 from benchmarks.timing import device_name, engine_burst, interleave, spread, write_json
 from jaxdl import Study, models, tasks
+from jaxdl.batches import draw_batch
 from jaxdl.tables import Table
 from jaxdl.types import Dataset, Model, Task
 
@@ -41,7 +42,7 @@ def batch_first() -> tuple[Task, Model]:
 
     def batch(dataset, key, step, batch_size):
         columns = dataset._replace(train_x=jnp.arange(dataset.train_targets.shape[-1])[None, :])
-        rows, targets, weight = TASK.batch(columns, key, step, batch_size)
+        rows, targets, weight = draw_batch(columns, key, step, batch_size)
         return dataset.train_x.at[rows[0]].get(mode="promise_in_bounds"), targets, weight
 
     def loss(outputs, targets):
@@ -56,7 +57,7 @@ def batch_first() -> tuple[Task, Model]:
         (first, first_bias), (second, second_bias) = params
         return jax.nn.relu(x @ first + first_bias[None, :]) @ second + second_bias[None, :], state
 
-    return Task(draw, batch, loss, {}), Model(init, apply)
+    return Task(data=draw, batch=batch, loss=loss, metrics={}), Model(init, apply)
 
 
 def pytorch(batch_size: int):

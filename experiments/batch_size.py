@@ -13,7 +13,7 @@ Expected: at rate 0.1, averaged, the median test accuracy is 0.985 for batch 1 a
 import numpy as np
 import optax
 
-from experiments.options import merge_sweeps, run_folder, run_study
+from experiments.options import merge_sweeps, run_folder, run_study, unswept
 from experiments.report import Report, inside, metric_entry, rows_of
 from jaxdl import Study, models, plots, stats, tables, tasks
 from jaxdl.sampling import seed_key
@@ -39,10 +39,13 @@ def build(options) -> tuple[Study, dict]:
         defaults=defaults,
         sweep=sweep,
         seeds=options.seeds or (8 if options.quick else SEEDS),
-        steps=options.steps or (200 if options.quick else 1500),
-        eval_every=options.eval_every or 10,
         shapes=options.shapes,
         lane_size=options.lane_size,
+        **unswept(
+            sweep,
+            steps=options.steps or (200 if options.quick else 1500),
+            eval_every=options.eval_every or 10,
+        ),
     )
     return study, sweep
 

@@ -100,9 +100,9 @@ def merge_sweeps(sweep: dict, defaults: dict, given: list[tuple[str, list]]) -> 
     """The experiment's sweep and defaults with those of the command line in their place.
 
     Raises:
-      ValueError: a name that is neither swept nor a default.
+      ValueError: a name that is neither swept nor a default, or a value that is out of the experiment's range.
     """
-    from jaxdl.checks import unknown
+    from jaxdl.checks import positive_int, positive_number, unknown
     from jaxdl.spec import SETTINGS
 
     sweep, defaults = dict(sweep), dict(defaults)
@@ -111,7 +111,16 @@ def merge_sweeps(sweep: dict, defaults: dict, given: list[tuple[str, list]]) -> 
             raise unknown("hyper-parameter", name, dict.fromkeys((*sweep, *defaults, *SETTINGS)))
         defaults.pop(name, None)
         sweep[name] = values
+    ranges = {"learning_rate": positive_number, "width": positive_int}  # of the experiments; a study may go beyond
+    for name in ranges.keys() & sweep.keys():
+        for value in sweep[name]:
+            ranges[name](name, value)
     return sweep, defaults
+
+
+def unswept(sweep, **settings) -> dict:
+    """The settings that are not swept: a study takes each of them in one place."""
+    return {name: value for name, value in settings.items() if name not in sweep}
 
 
 class Stop(Exception):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments.options import unswept
 from experiments.report import metric_entry
 from jaxdl import Study, data, models, stats, tables, tasks
 from jaxdl.cells import CELLS, stack
@@ -60,10 +61,13 @@ def palindrome_study(options, sweep: dict, defaults: dict, *, seeds: int, steps:
         defaults=defaults,
         sweep=sweep,
         seeds=options.seeds or seeds,
-        steps=options.steps or steps,
-        eval_every=options.eval_every or eval_every,
+        **unswept(
+            sweep,
+            steps=options.steps or steps,
+            eval_every=options.eval_every or eval_every,
+            batch_size=BATCH_SIZE,
+        ),
         shapes=options.shapes,
-        batch_size=BATCH_SIZE,
         lane_size=options.lane_size or 1,
         record={"grad_norm": lambda info: optax.tree.norm(info.grads)},
     )

@@ -34,7 +34,7 @@ from experiments.perceptrons import (
     shown,
 )
 from experiments.report import Report, rows_of
-from jaxdl import Study, losses, models, tables, tasks
+from jaxdl import Metric, Study, losses, models, tables, tasks
 from jaxdl.study import Result
 
 SCALES = {"mean": [20.0, 2.0, 0.2, 0.02], "variance": [10.0, 1.0, 0.1, 0.01]}
@@ -73,7 +73,11 @@ def lines(hp):
     m, c = hp.mean, hp.variance
     task = tasks.gaussians([[m, m], [-m, -m]], [[[c, c], [c, c]], [[c, -c], [-c, c]]])
     literal = hp.variant == "literal"
-    return task._replace(loss=literal_loss, metrics={"accuracy": literal_accuracy}) if literal else task
+    return (
+        task._replace(loss=literal_loss, metrics={"accuracy": Metric(literal_accuracy, higher_is_better=True)})
+        if literal
+        else task
+    )
 
 
 def summed_gradient() -> optax.GradientTransformation:

@@ -4,14 +4,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxdl import models, tasks, testing
+    from jaxdl import losses, models, stats, tasks, testing
     from jaxdl.result import Result, load
     from jaxdl.study import Study
     from jaxdl.train import make_train
+    from jaxdl.types import Metric
 
-__all__ = ["Result", "Study", "load", "make_train", "models", "tasks", "testing"]
+__all__ = ["Metric", "Result", "Study", "load", "losses", "make_train", "models", "stats", "tasks", "testing"]
 
-HOMES = {"Result": "result", "Study": "study", "load": "result", "make_train": "train"}
+HOMES = {"Metric": "types", "Result": "result", "Study": "study", "load": "result", "make_train": "train"}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,10 @@
 import difflib
 import math
 import numbers
+import re
 from collections.abc import Iterable
+
+WORD = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
 
 
 class UnknownName(ValueError, AttributeError):
@@ -32,6 +35,36 @@ def positive_number(name: str, value) -> float:
     if not _real(value) or not math.isfinite(value) or value <= 0:
         raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
     return float(value)
+
+
+def number_within(name: str, value, above: float, most: float) -> float:
+    """The value, or a ValueError if it is no number with above < value <= most."""
+    if not _real(value) or not above < value <= most:
+        raise ValueError(f"{name} must be a number above {above:g} and at most {most:g}, got {value!r}")
+    return float(value)
+
+
+def check_name(kind: str, name, reserved: Iterable[str] = (), prefixes: tuple[str, ...] = ()) -> str:
+    """The name, if a column, a file entry and a history key may be called so.
+
+    Args:
+      kind: what is named, for the message.
+      reserved: names that mean something else.
+      prefixes: beginnings that mean something else.
+
+    Raises:
+      ValueError: it is no word, or taken.
+
+    >>> check_name("metric", "top-5", reserved=("loss",))
+    'top-5'
+    """
+    if not isinstance(name, str) or not WORD.fullmatch(name):
+        raise ValueError(f"the name of a {kind} must be a word of letters, digits, _, - and ., got {name!r}")
+    taken = name in reserved or name.startswith(prefixes) if prefixes else name in reserved
+    if taken:
+        listed = ", ".join([*reserved, *(f"{prefix}..." for prefix in prefixes)])
+        raise ValueError(f"the name of a {kind} must not be one that is taken ({listed}), got {name!r}")
+    return name
 
 
 def fraction(name: str, value) -> float:

@@ -27,12 +27,20 @@ def config_key(config: dict, names=None) -> tuple:
 
 def empty(spec: Spec) -> dict:
     """The manifest of a study that has no lanes yet."""
-    return {"format": FORMAT, "axes": list(spec.axes), "study": declared(spec), "configs": [], "programs": [], "generations": []}
+    return {
+        "format": FORMAT,
+        "axes": list(spec.axes),
+        "study": declared(spec),
+        "configs": [],
+        "programs": [],
+        "generations": [],
+        "metrics": {},
+    }
 
 
 def declared(spec: Spec) -> dict:
     """The arguments of a study that are plain values, for people and for naming what differs."""
-    plain = {**spec.settings, **spec.defaults}
+    plain = {**spec.settings, **spec.defaults, "norm_bound": spec.norm_bound}
     return {name: value if isinstance(value, (int, float, str, type(None))) else "function" for name, value in plain.items()}
 
 
@@ -49,16 +57,18 @@ def grow(manifest: dict, spec: Spec, make_plan) -> dict:
     for config in fresh:
         index[config_key(config)] = len(configs)
         configs.append(config)
-    programs = list(manifest["programs"])
+    programs, metrics = list(manifest["programs"]), manifest["metrics"]
     if fresh:
         plan: Plan = make_plan(spec._replace(configs=tuple(fresh)))
+        metrics = {**metrics, **plan.metrics}
         programs += [program_json(program, index, work) for program, work in zip(plan.programs, plan.works, strict=True)]
     wanted = [index[config_key(config)] for config in spec.configs]
     have = {lane for _, lanes in blocks_of(manifest) for lane in lanes}
     if all((config, seed) in have for config in wanted for seed in spec.seeds):
         return manifest
     generation = {"configs": wanted, "seeds": list(spec.seeds)}
-    return {**manifest, "configs": configs, "programs": programs, "generations": [*manifest["generations"], generation]}
+    generations = [*manifest["generations"], generation]
+    return {**manifest, "configs": configs, "programs": programs, "generations": generations, "metrics": metrics}
 
 
 def blocks_of(manifest: dict) -> list[tuple[int, list[tuple[int, int]]]]:

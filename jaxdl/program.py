@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxdl import train
-from jaxdl.checks import integer, positive_int
+from jaxdl.checks import positive_int
 from jaxdl.hp import Hyperparameters, Refused
 from jaxdl.sampling import seed_key
 from jaxdl.spec import SETTINGS, Spec, settings_of, values_of
@@ -15,7 +15,11 @@ from jaxdl.types import Dataset, Model, Padded, Task
 
 ENCODED = {"reduction": ("mean", "sum")}  # settings that lanes may carry as the number of their value
 
-REASONS = {"traced": "the study traces with it abstract", "padded": "the study traces with a padded size"}
+REASONS = {
+    "traced": "the study traces with it abstract",
+    "index": "the study traces with it as an abstract integer",
+    "padded": "the study traces with a padded size",
+}
 
 
 class Axis(NamedTuple):
@@ -23,6 +27,7 @@ class Axis(NamedTuple):
 
     kind: str  # "traced", "padded" or "static"
     reason: str
+    dtype: str = "float32"  # of a traced value; "int32" where the study needs an index or a count
 
 
 class Program(NamedTuple):
@@ -43,6 +48,7 @@ class LaneFunctions(NamedTuple):
 
     init: Callable  # (seed, hp, shared) -> (Lane, Dataset or None)
     segment: Callable  # (lane, dataset, seed, hp, start, stop) -> Lane
+    recipe: Callable  # (hp, lane, dataset) -> Recipe
     shared: Dataset | None  # the data set that all lanes share
 
 
@@ -57,11 +63,16 @@ def maxima(spec: Spec, program: Program) -> dict[str, int]:
 
 
 def hp_columns(spec: Spec, program: Program, configs) -> dict[str, np.ndarray]:
-    """What lanes of these configs carry, one array a name: float32, or int32 where all of the program's values are integers."""
+    """What lanes of these configs carry, one array a name: int32 sizes of padded axes, the values of traced ones.
+
+    A traced integer is a float32, if the study traces with that: as an int32 it would mean something else than in
+    Python, where ``10 ** -1`` is 0.1 and nothing overflows.
+    """
     columns = {}
     for name in program.names("traced", "padded"):
-        whole = all(integer(_number(spec, config, name)) for config in program.configs)
-        columns[name] = np.asarray([_number(spec, config, name) for config in configs], np.int32 if whole else np.float32)
+        axis = program.axes[name]
+        dtype = np.int32 if axis.kind == "padded" else np.dtype(axis.dtype)
+        columns[name] = np.asarray([_number(spec, config, name) for config in configs], dtype)
     return columns
 
 
@@ -87,14 +98,18 @@ def _recipe(spec: Spec, values: dict, settings: dict, hp: dict, read: set | None
     bound = Hyperparameters({**values, **hp, **hidden}, read)
     chosen = {**settings, **{name: value for name, value in hp.items() if name in SETTINGS}}
     reduction = chosen["reduction"]
+    task = _resolve(spec.task, bound, Task)
+    train.check_task(task, chosen["sampling"], spec.record)
     return train.Recipe(
-        task=_resolve(spec.task, bound, Task),
+        task=task,
         model=_resolve(spec.model, bound, Model),
         optimizer=_resolve(spec.optimizer, bound, tuple),
         batch_size=chosen["batch_size"],
         reduction=reduction if isinstance(reduction, str) else reduction == 1,
         sampling=chosen["sampling"],
         record=spec.record,
+        eval_params=spec.eval_params,
+        norm_bound=spec.norm_bound,
     )
 
 
@@ -119,11 +134,14 @@ def lane_functions(spec: Spec, program: Program, read: set | None = None) -> Lan
         dataset = _drawn(recipe.task, key)
         return train.init(recipe, key, shared if dataset is None else dataset, program.schedule), dataset
 
+    def recipe_at(hp, lane, dataset):
+        return _sized(recipe_of(hp), lane, dataset)
+
     def segment(lane, dataset, seed, hp, start, stop):
-        recipe = _sized(recipe_of(hp), lane, dataset)
+        recipe = recipe_at(hp, lane, dataset)
         return train.segment(recipe, program.schedule, lane, dataset, train.streams(seed_key(seed)), start, stop)
 
-    return LaneFunctions(init, segment, None if callable(concrete.data) else concrete.data)
+    return LaneFunctions(init, segment, recipe_at, None if callable(concrete.data) else concrete.data)
 
 
 def _drawn(task: Task, key) -> Dataset | None:

@@ -9,7 +9,7 @@ from jaxdl import plots, stats, store, tables
 from jaxdl.checks import unknown
 from jaxdl.manifest import config_key
 
-LOWER_IS_BETTER = ("loss", "error", "norm")
+SPLITS = ("train_", "valid_", "test_")
 
 
 class Result:
@@ -22,10 +22,12 @@ class Result:
         configs have their own schedules.
       axes: the swept names.
       path: the run folder, or None.
+      metrics: name without its split -> whether higher is better, as the tasks declare.
     """
 
-    def __init__(self, lanes: list[dict], history: dict[str, np.ndarray], steps: np.ndarray, axes, path=None):
+    def __init__(self, lanes: list[dict], history: dict[str, np.ndarray], steps: np.ndarray, axes, path=None, metrics=None):
         self.lanes, self.history, self.steps, self.axes, self.path = lanes, history, steps, tuple(axes), path
+        self.metrics: dict[str, bool] = dict(metrics or {})
         self._rows: dict[tuple, list[int]] = {}  # of each config, by seed
         for row in sorted(range(len(lanes)), key=lambda row: lanes[row]["seed"]):
             self._rows.setdefault(config_key(lanes[row], self.axes), []).append(row)
@@ -68,18 +70,59 @@ class Result:
         last = self.steps.shape[-1] - 1 if self.steps.ndim == 1 else (self.steps >= 0).sum(axis=1) - 1
         return curves[np.arange(len(curves)), last]
 
-    def summary(self, name: str, config: dict) -> stats.Summary:
-        """The distribution over seeds of a metric's last value."""
+    def direction(self, name: str, higher_is_better: bool | None = None) -> bool:
+        """Whether larger values of a history name are better: as declared, or as said here.
+
+        Raises:
+          ValueError: a recorded value, which has no direction, where nothing is said.
+        """
+        self.metric(name)
+        if higher_is_better is not None:
+            return higher_is_better
+        metric = name.partition("_")[2] if name.startswith(SPLITS) else name
+        if name.startswith("batch_loss_"):
+            return False
+        if metric not in self.metrics:
+            raise ValueError(f"higher_is_better must be given for {name!r}, whose direction no metric declares, got None")
+        return self.metrics[metric]
+
+    def summary(self, name: str, config: dict, higher_is_better: bool | None = None) -> stats.Summary:
+        """The distribution over seeds of a metric's last value.
+
+        Args:
+          name: of the history.
+          config: values of swept names.
+          higher_is_better: of a recorded value, which declares no direction. Where it is not given, the figures that
+            rank a diverged lane worst (median and quantiles) are of the survivors.
+        """
         rows = self.rows(config)
-        return stats.summarise(self.final(name)[rows], self.diverged[rows], higher_is_better(name))
+        values, lost = self.final(name)[rows], self.diverged[rows]
+        if higher_is_better is None and not self._has_direction(name):
+            return stats.summarise(values[~lost], lost[~lost])._replace(n=len(rows))
+        return stats.summarise(values, lost, self.direction(name, higher_is_better))
+
+    def _has_direction(self, name: str) -> bool:
+        try:
+            self.direction(name)
+        except ValueError:
+            return False
+        return True
 
     def table(self, name: str) -> tables.Table:
         """A metric's last value by config: n, survived, mean, sd, median, IQM with its 95 % interval."""
+        self.metric(name)
         rows = [(config, self.summary(name, config)) for config in self.configs]
         return tables.summary_table(f"{name} at the last evaluation", self.axes, rows)
 
-    def compare(self, name: str, a: dict, b: dict) -> stats.Comparison:
-        """Two configs on the seeds that both have: a - b, and the probability that a is better."""
+    def compare(self, name: str, a: dict, b: dict, higher_is_better: bool | None = None) -> stats.Comparison:
+        """Two configs on the seeds that both have: a - b, and the probability that a is better.
+
+        Args:
+          name: of the history.
+          a, b: values of swept names, enough of them to name one config each.
+          higher_is_better: of a recorded value, which declares no direction.
+        """
+        higher = self.direction(name, higher_is_better)
         sides = []
         for config in (a, b):
             rows = self.rows(config)
@@ -90,26 +133,36 @@ class Result:
         common = sorted(set(sides[0]) & set(sides[1]))
         left, right = ([side[seed] for seed in common] for side in sides)
         values, lost = self.final(name), self.diverged
-        return stats.compare(values[left], values[right], lost[left], lost[right], higher_is_better(name))
+        if not common:
+            raise ValueError(f"a and b must have seeds in common, got none for {a} and {b}")
+        return stats.compare(values[left], values[right], lost[left], lost[right], higher)
 
-    def best(self, name: str, over: str) -> list[dict]:
+    def best(self, name: str, over: str, higher_is_better: bool | None = None) -> list[dict]:
         """The config with the best median, for every combination of the axes other than `over`.
 
+        The first of several that tie, in declared order.
+
         Raises:
-          ValueError: a test metric (choosing by it would leak the test set), or an axis that is not swept.
+          ValueError: a test metric (choosing by it would leak the test set), an axis that is not swept, a recorded
+            value without `higher_is_better`, or a combination in which every lane has diverged.
         """
         if name.startswith("test_"):
             raise ValueError(
                 f"metric must not be of the test split, got {name!r}: choose by a valid_ metric (valid_fraction above 0)"
             )
-        self.metric(name)
+        sign = 1 if self.direction(name, higher_is_better) else -1
         if over not in self.axes:
             raise unknown("axis", over, self.axes)
         groups: dict[tuple, list[dict]] = {}
         for config in self.configs:
             groups.setdefault(config_key(config, [axis for axis in self.axes if axis != over]), []).append(config)
-        sign = 1 if higher_is_better(name) else -1
-        return [max(configs, key=lambda config: sign * self.summary(name, config).median) for configs in groups.values()]
+        winners = []
+        for configs in groups.values():
+            medians = [sign * self.summary(name, config, higher_is_better).median for config in configs]
+            if not np.isfinite(max(medians)):
+                raise ValueError(f"{name} must be finite for half of the seeds of some config, got none among {configs[:5]}")
+            winners.append(configs[int(np.argmax(medians))])
+        return winners
 
     def plot(self, name: str):
         """The median curve of every config with bands that hold 50 and 90 % of its lanes: a matplotlib Figure."""
@@ -122,7 +175,7 @@ class Result:
             label = ", ".join(f"{key}={value}" for key, value in config.items()) or "all lanes"
             curves = self.metric(name)[rows][:, shown]
             plots.band(axes[0, 0], steps[shown], curves, f"{label} (n={len(rows)})", colour, diverged=self.lost(rows)[:, shown],
-                       higher_is_better=higher_is_better(name))  # fmt: skip
+                       higher_is_better=self._has_direction(name) and self.direction(name))  # fmt: skip
         plots.style(axes[0, 0], f"{name}: median, middle 50 % and 90 % of seeds", "step", name)
         if len(configs) <= 12:
             axes[0, 0].legend(fontsize=plots.FONT - 2)
@@ -163,7 +216,8 @@ def collect(manifest: dict, blocks: dict[int, dict], path=None, configs=None, se
     schedules = {n: manifests.program_of(manifest, n).schedule.due() for n in range(len(manifest["programs"]))}
     owner = manifests.owners(manifest)
     steps = _steps([schedules[owner[order[place]]] for place, *_ in found])
-    return Result(lanes, _history(blocks, found, steps.shape[-1]), steps, manifest["axes"], path)
+    history = _history(blocks, found, steps.shape[-1])
+    return Result(lanes, history, steps, manifest["axes"], path, manifest["metrics"])
 
 
 def _lane(manifest: dict, block: dict, row: int) -> dict:
@@ -190,11 +244,6 @@ def _steps(schedules: list[tuple]) -> np.ndarray:
         return np.array(schedules[0] if schedules else (), np.int64)
     widest = max(map(len, schedules))
     return np.array([[*due, *[-1] * (widest - len(due))] for due in schedules])
-
-
-def higher_is_better(metric: str) -> bool:
-    """Whether larger values of a metric are better: all but losses, errors and norms."""
-    return not any(word in metric for word in LOWER_IS_BETTER)
 
 
 def match(configs, wanted: dict) -> list[dict]:

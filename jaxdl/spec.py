@@ -1,19 +1,22 @@
 """What a study declares, checked and resolved: its configs, and the settings that each of them has."""
 
 import itertools
+import keyword
 import math
-import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxdl.checks import integer, one_of, positive_int, positive_number, unknown
+from jaxdl.batches import SAMPLINGS
+from jaxdl.checks import integer, one_of, positive_int, unknown
 from jaxdl.hp import Hyperparameters
-from jaxdl.tasks import SAMPLINGS
-from jaxdl.train import REDUCTIONS
+from jaxdl.train import REDUCTIONS, check_norm_bound, check_record
 
 SETTINGS = ("batch_size", "steps", "eval_every", "reduction", "sampling")
+LANE_COLUMNS = ("seed", "status", "diverged_at", "lane")  # what a row of lanes has beside the swept names
+MOST_STEPS = 2**31 - 2  # steps are counted in int32, to one beyond the last
+SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 class Spec(NamedTuple):
@@ -29,9 +32,11 @@ class Spec(NamedTuple):
     configs: tuple[dict, ...]  # values of the swept names
     choices: dict[str, dict]  # swept callables: name -> label -> callable
     seeds: tuple[int, ...]
+    eval_params: Callable | None = None
+    norm_bound: float = math.inf
 
 
-def declare(task, model, optimizer, settings, record, defaults, sweep, seeds) -> Spec:
+def declare(task, model, optimizer, settings, record, defaults, sweep, seeds, eval_params, norm_bound) -> Spec:
     """Checks a study's arguments and spreads its sweep into configs.
 
     Raises:
@@ -40,15 +45,55 @@ def declare(task, model, optimizer, settings, record, defaults, sweep, seeds) ->
     defaults = dict(defaults or {})
     choices, configs = _spread(sweep)
     axes = tuple(configs[0])
+    for name in (*axes, *defaults):
+        check_axis_name(name)
+    _check_given_once(settings, defaults, axes)
     for config in configs:
         for name, value in {**defaults, **config}.items():
             check_value(name, choices.get(name, {}).get(value, value) if name in choices else value)
     for name, value in settings.items():
-        if value is not None and not callable(value):
+        if value is not None:
             check_value(name, value)
-    if (missing := settings["steps"]) is None and "steps" not in {*defaults, *axes}:
-        raise ValueError(f"steps must be a positive integer, got {missing!r}")
-    return Spec(task, model, optimizer, settings, dict(record or {}), defaults, axes, configs, choices, seed_list(seeds))
+    if settings["steps"] is None and "steps" not in {*defaults, *axes}:
+        raise ValueError("steps must be a positive integer, got None")
+    if eval_params is not None and not callable(eval_params):
+        raise ValueError(f"eval_params must be a function (params, opt_state) -> params, got {eval_params!r}")
+    check_record(record or {})
+    check_norm_bound(norm_bound)
+    return Spec(
+        task=task,
+        model=model,
+        optimizer=optimizer,
+        settings=settings,
+        record=dict(record or {}),
+        defaults=defaults,
+        axes=axes,
+        configs=configs,
+        choices=choices,
+        seeds=seed_list(seeds),
+        eval_params=eval_params,
+        norm_bound=norm_bound,
+    )
+
+
+def check_axis_name(name):
+    """Refuses a hyper-parameter that ``hp.name`` cannot read, or whose column lanes have for something else."""
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
+        raise ValueError(f"a hyper-parameter must be named as hp.NAME can read it, got {name!r}")
+    if name in LANE_COLUMNS:
+        listed = ", ".join(LANE_COLUMNS)
+        raise ValueError(f"a hyper-parameter must not be called as a column of lanes ({listed}), got {name!r}")
+
+
+def _check_given_once(settings: dict, defaults: dict, axes: tuple[str, ...]):
+    """Refuses a setting that stands in two places with two values: one of them would be ignored."""
+    for name, value in settings.items():
+        if value is None:
+            continue
+        if name in axes:
+            raise ValueError(f"{name} must be given once, got {value!r} as an argument and values in sweep")
+        if name in defaults and (type(value), value) != (type(defaults[name]), defaults[name]):
+            raise ValueError(f"{name} must be given once, got {value!r} as an argument and {defaults[name]!r} in defaults")
 
 
 def _spread(sweep) -> tuple[dict, tuple[dict, ...]]:
@@ -57,17 +102,27 @@ def _spread(sweep) -> tuple[dict, tuple[dict, ...]]:
         return {}, ({},)
     if isinstance(sweep, Mapping):
         return _product(sweep)
-    configs = [dict(config) for config in sweep]
+    if not isinstance(sweep, Iterable) or isinstance(sweep, str):
+        raise ValueError(f"sweep must be a dict of name -> values, or a list of configs, got {sweep!r}")
+    return {}, _listed(list(sweep))
+
+
+def _listed(configs: list) -> tuple[dict, ...]:
+    """The distinct configs of a list."""
     if not configs:
         raise ValueError("sweep must hold at least one config, got an empty list")
     for config in configs:
+        if not isinstance(config, Mapping):
+            raise ValueError(f"sweep must be a list of configs, each a dict, got {config!r}")
         if set(config) != set(configs[0]):
-            raise ValueError(
-                f"sweep must name the same hyper-parameters in every config, got {sorted(configs[0])} and {sorted(config)}"
-            )
-    configs = [{name: _plain(name, config[name]) for name in configs[0]} for config in configs]
-    unique = list({tuple(config.items()): config for config in configs}.values())
-    return {}, tuple(unique)
+            names = f"{sorted(configs[0])} and {sorted(config)}"
+            raise ValueError(f"sweep must name the same hyper-parameters in every config, got {names}")
+    axes = list(configs[0])
+    columns = {name: [_plain(name, config[name]) for config in configs] for name in axes}
+    for name, column in columns.items():
+        _check_distinct(name, column)
+    rows = [dict(zip(axes, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return tuple({tuple(row.items()): row for row in rows}.values()) if axes else ({},)
 
 
 def _product(sweep: Mapping) -> tuple[dict, tuple[dict, ...]]:
@@ -76,10 +131,11 @@ def _product(sweep: Mapping) -> tuple[dict, tuple[dict, ...]]:
     for name, values in sweep.items():
         if isinstance(values, str) or not isinstance(values, Iterable):
             raise ValueError(f"sweep of {name} must be a list of values, got {values!r}")
-        column = list(dict.fromkeys(_plain(name, value) for value in values))
+        column = [_plain(name, value) for value in values]
         if not column:
             raise ValueError(f"sweep of {name} must hold at least one value, got {values!r}")
-        columns.append(column)
+        _check_distinct(name, column)
+        columns.append(list(dict.fromkeys(column)))
     return choices, tuple(dict(zip(sweep, values, strict=True)) for values in itertools.product(*columns))
 
 
@@ -89,39 +145,68 @@ def _plain(name: str, value):
         value = value.item()
     if callable(value):
         raise ValueError(f"sweep of {name} holds a function: give functions a label, as in {{{name!r}: {{'label': function}}}}")
-    if not isinstance(value, (str, bool, numbers.Real, type(None))):
+    if not isinstance(value, (str, bool, int, float, type(None))):
         raise ValueError(f"sweep of {name} must hold numbers, strings, bools or None, got {value!r}")
     return value
 
 
+def _check_distinct(name: str, column: list):
+    """Refuses values that are told apart here and are one and the same to Python or to a float32."""
+    kinds: dict[Any, Any] = {}
+    singles: dict[float, Any] = {}
+    for value in column:
+        other = kinds.setdefault(value, value)
+        if type(other) is not type(value):
+            raise ValueError(f"sweep of {name} must hold values that differ, got {other!r} and {value!r}, which are equal")
+        if not isinstance(value, float):
+            continue
+        _check_float32(name, value)
+        other = singles.setdefault(float(np.float32(value)), value)
+        if other != value:
+            raise ValueError(f"sweep of {name} must hold values that differ, got {other!r} and {value!r}, which are one float32")
+
+
+def _check_float32(name: str, value: float):
+    """Refuses a float that float32 arithmetic takes for another: NaN, zero, or infinity."""
+    if math.isnan(value):
+        raise ValueError(f"sweep of {name} must hold numbers (None says none), got nan")
+    if value != 0 and abs(value) < SMALLEST:
+        raise ValueError(
+            f"sweep of {name} must hold 0 or numbers from {SMALLEST:.3g} up, got {value!r}, which float32 takes for 0"
+        )
+    if math.isfinite(value) and abs(value) > float(np.finfo(np.float32).max):
+        raise ValueError(f"sweep of {name} must hold numbers that a float32 holds, got {value!r}")
+
+
 def check_value(name: str, value):
-    """Checks the value of a name with a known meaning; a ValueError if it is out of range."""
+    """Checks the value of a setting; a ValueError if it is out of range. Other names mean what the user says."""
     if callable(value):
         return
-    if name == "learning_rate":
-        positive_number(name, value)
-    elif name in ("batch_size", "steps", "eval_every", "width"):
-        if value is not None or name in ("steps", "width"):
+    if name in ("steps", "eval_every"):
+        if value is not None or name == "steps":
+            positive_int(name, value, most=MOST_STEPS)
+    elif name == "batch_size":
+        if value is not None:
             positive_int(name, value)
     elif name == "reduction":
         one_of(name, value, REDUCTIONS)
     elif name == "sampling":
-        one_of(name, value, SAMPLINGS)
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number (or None), got {value!r}")
+        if value is not None:
+            one_of(name, value, SAMPLINGS)
+    elif isinstance(value, float) and math.isnan(value):
+        raise ValueError(f"{name} must be a number (None says none), got nan")
 
 
 def seed_list(seeds) -> tuple[int, ...]:
     """Seeds as ints: a positive number of them (0, 1, ...), or the seeds themselves, each in [0, 2**32)."""
     if integer(seeds) or not isinstance(seeds, (Sequence, np.ndarray, range)) or isinstance(seeds, str):
         return tuple(range(positive_int("seeds", seeds)))
-    found = tuple(dict.fromkeys(seeds))
-    if not found:
+    if not len(seeds):
         raise ValueError(f"seeds must hold at least one seed, got {seeds!r}")
-    for seed in found:
+    for seed in seeds:
         if not integer(seed) or not 0 <= seed < 2**32:
             raise ValueError(f"seeds must be integers from 0 to 4294967295, got {seed!r}")
-    return tuple(int(seed) for seed in found)
+    return tuple(dict.fromkeys(int(seed) for seed in seeds))
 
 
 def values_of(spec: Spec, config: dict) -> dict:
@@ -146,14 +231,15 @@ def settings_of(spec: Spec, config: dict, read: set | None = None) -> dict:
             value = value(Hyperparameters(values, read))
             check_value(name, value)
         found[name] = value
+    found["reduction"] = found["reduction"] or "mean"
     if found["eval_every"] is None:
         found["eval_every"] = max(1, found["steps"] // 50)
     return {name: int(value) if integer(value) else value for name, value in found.items()}
 
 
 def check_read(spec: Spec, read: set):
-    """Raises for a swept name that no function of hp has read."""
+    """Raises for a name, swept or a default, that no function of hp has read: it would be ignored."""
     known = {*spec.axes, *spec.defaults}
-    for name in spec.axes:
+    for name in (*spec.axes, *spec.defaults):
         if name not in read and name not in SETTINGS:
             raise unknown("hyper-parameter", name, sorted((known & read) | set(SETTINGS) - {name}))

@@ -19,7 +19,7 @@ from jaxdl.progress import progress as show_progress
 from jaxdl.result import Result, collect, load, match
 from jaxdl.sampling import seed_key
 from jaxdl.spec import declare, seed_list
-from jaxdl.train import Recipe
+from jaxdl.train import NORM_BOUND, Recipe, evaluated_params
 
 MEASURE = "measure"
 
@@ -33,11 +33,15 @@ class Study:
       sweep: name -> list of values (their product), or a list of configs. Functions as ``{label: function}``.
       seeds: how many (0, 1, ...), or which.
       steps, batch_size, eval_every, reduction, sampling: settings; also functions of ``hp``, or names in
-        `defaults` or `sweep`. batch_size is all training rows by default, eval_every a fiftieth of steps.
+        `defaults` or `sweep`, but in one place only. By default batch_size is all training rows, eval_every a
+        fiftieth of steps, reduction ``"mean"`` and sampling ``"step"`` (none for a task that brings batches).
       shapes: how sizes that could share a program are grouped: ``"auto"``, ``"pad"`` or ``"bucket"``.
       lane_size: lanes vmapped together. By default, on CPU, so many that a step's arrays stay in a core's cache;
         ``"measure"``, the default on other backends, times some sizes and remembers the fastest, by program and device.
       record: name -> ``(train.StepInfo) -> scalar``.
+      eval_params: ``(params, opt_state) -> params``, the weights that are evaluated, and returned by `replay`, where
+        the optimizer trains others: ``lambda params, opt_state: optax.contrib.schedule_free_eval_params(opt_state, params)``.
+      norm_bound: a lane whose parameters would get a larger Euclidean norm counts as diverged; above 0, at most 1e18.
 
     Raises:
       ValueError: a line that names the parameter, the allowed range and the value given.
@@ -45,7 +49,8 @@ class Study:
 
     def __init__(
         self, task, model, optimizer, *, defaults=None, sweep=None, seeds=1, steps=None, batch_size=None, eval_every=None,
-        reduction="mean", sampling="step", shapes="auto", lane_size: int | str | None = None, record: dict[str, Callable] | None = None,
+        reduction=None, sampling=None, shapes="auto", lane_size: int | str | None = None, record: dict[str, Callable] | None = None,
+        eval_params: Callable | None = None, norm_bound: float = NORM_BOUND,
     ):  # fmt: skip
         settings = {
             "batch_size": batch_size,
@@ -54,7 +59,7 @@ class Study:
             "reduction": reduction,
             "sampling": sampling,
         }
-        self.spec = declare(task, model, optimizer, settings, record, defaults, sweep, seeds)
+        self.spec = declare(task, model, optimizer, settings, record, defaults, sweep, seeds, eval_params, norm_bound)
         self._shapes = one_of("shapes", shapes, ("auto", "pad", "bucket"))
         self._measures = lane_size == MEASURE
         self._lane_size = None if lane_size is None or self._measures else positive_int("lane_size", lane_size)
@@ -141,7 +146,8 @@ class Study:
         return self.plan() if spec.configs == self.spec.configs else self._make_plan(spec)
 
     def _make_plan(self, spec) -> planning.Plan:
-        plan = planning.make_plan(spec, self._lane_size, self._shapes)
+        whole = spec.configs == self.spec.configs
+        plan = planning.make_plan(spec, self._lane_size, self._shapes, whole)
         measures = self._lane_size is None and (self._measures or jax.default_backend() != "cpu")
         return tune.with_best_lane_sizes(spec, plan) if measures else plan
 
@@ -179,8 +185,10 @@ class Study:
         chosen = self._one(config)
         program = self._program(chosen)
         lane = engine.run_lane(self.spec, program, self._compiled({0: program})[0].result(), chosen, seed_list([seed])[0])
-        shapes = jax.eval_shape(concrete_recipe(self.spec, chosen).model.init, seed_key(0))
-        params, state = jax.tree.map(_trimmed, (lane.params, lane.state), shapes)
+        recipe = concrete_recipe(self.spec, chosen)
+        shapes = jax.eval_shape(recipe.model.init, seed_key(0))
+        trained = evaluated_params(recipe, lane.params, lane.opt_state)
+        params, state = jax.tree.map(_trimmed, (trained, lane.state), shapes)
         self._compare(chosen, seed, lane.history, progress)
         return params, state, lane.history
 

@@ -81,7 +81,11 @@ def plan_text(plan) -> str:
     title = f"{plan.lanes} lanes in {count} program{'s' * (count != 1)}, compiled once each; about {plan.seconds:.0f} s ({how})"
     why = dict(pair for program in plan.programs for pair in program.axes.items())
     return "\n".join(
-        [str(Table(title, columns, tuple(rows))), *(f"  {name}: {axis.kind}: {axis.reason}" for name, axis in why.items())]
+        [
+            str(Table(title, columns, tuple(rows))),
+            *(f"  {name}: {axis.kind}: {axis.reason}" for name, axis in why.items()),
+            *(f"  note: {note}" for note in plan.notes),
+        ]
     )
 
 

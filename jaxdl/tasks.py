@@ -5,36 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdl import data, losses
-from jaxdl.checks import fraction, integer, one_of, positive_int
+from jaxdl.checks import fraction, one_of, positive_int
 from jaxdl.checks import signed as check_signed
-from jaxdl.sampling import batch_rows, permute, stream
-from jaxdl.types import Dataset, Size, Task, capacity, mask
+from jaxdl.sampling import permute, stream
+from jaxdl.types import Dataset, Metric, Size, Task, capacity, check_metrics, mask
 
-SAMPLINGS = ("step", "epoch")
-
-
-def draw_batch(dataset: Dataset, key, step, batch_size, *, sampling: str = "step", order=None):
-    """A batch of training rows, without replacement.
-
-    Args:
-      dataset: arrays with the batch axis last.
-      key: the lane's shuffle key, the same at every step.
-      step: int scalar, counted from 0.
-      batch_size: an int in 1..n or `Padded`; n itself gives all rows in order under ``"step"``.
-      sampling, order: see `sampling.batch_rows`.
-
-    Returns:
-      (x, targets, weight): (..., batch), (..., batch) and float32 (batch,), 0 where a place holds no example.
-    """
-    n = dataset.train_targets.shape[-1]
-    if sampling == "step" and integer(batch_size) and batch_size == n:
-        return dataset.train_x, dataset.train_targets, jnp.ones(n)
-    rows, weight = batch_rows(key, step, n, batch_size, sampling, order)
-    return _take(dataset.train_x, rows), _take(dataset.train_targets, rows), weight
-
-
-def _take(array, rows):
-    return jnp.asarray(array).at[..., rows].get(mode="promise_in_bounds")
+ACCURACY = Metric(losses.accuracy, higher_is_better=True)
+BINARY_ACCURACY = Metric(losses.binary_accuracy, higher_is_better=True)
+ROUNDED_ACCURACY = Metric(losses.rounded_accuracy, higher_is_better=True)
+SIGN_ACCURACY = Metric(losses.sign_accuracy, higher_is_better=True)
 
 
 def split(x, targets, test_fraction: float, valid_fraction: float) -> Dataset:
@@ -61,7 +40,7 @@ def classification(data) -> Task:
     Args:
       data: a `Dataset` or a function ``(key) -> Dataset``; targets are class numbers.
     """
-    return Task(data, draw_batch, losses.cross_entropy, {"accuracy": losses.accuracy})
+    return Task(data=data, loss=losses.cross_entropy, metrics={"accuracy": ACCURACY})
 
 
 def moons(samples: int = 1000, noise=0.1, test_fraction: float = 0.2, valid_fraction: float = 0.0) -> Task:
@@ -93,7 +72,8 @@ def binary(data, loss=losses.binary_cross_entropy) -> Task:
         and is cut at 1/2; or any ``(outputs, targets) -> (batch,)`` of a logit.
     """
     regresses = loss is losses.squared_error
-    return Task(data, draw_batch, loss, {"accuracy": losses.rounded_accuracy if regresses else losses.binary_accuracy})
+    accuracy = ROUNDED_ACCURACY if regresses else BINARY_ACCURACY
+    return Task(data=data, loss=loss, metrics={"accuracy": accuracy})
 
 
 def xor(loss=losses.binary_cross_entropy) -> Task:
@@ -139,7 +119,7 @@ def signed(data, loss=losses.perceptron) -> Task:
     for name, part in data._asdict().items() if isinstance(data, Dataset) else ():
         if name.endswith("targets") and part is not None and not isinstance(part, jax.core.Tracer):
             check_signed(name, part)
-    return Task(data, draw_batch, loss, {"accuracy": losses.sign_accuracy})
+    return Task(data=data, loss=loss, metrics={"accuracy": SIGN_ACCURACY})
 
 
 def gaussians(
@@ -218,7 +198,7 @@ def from_arrays(
         +1 and -1, (n_samples,), for the criteria of a perceptron (`losses.SIGNED`).
       test_fraction, valid_fraction: shares of the rows, in [0, 1), drawn at random by `split_seed`.
       loss: ``(outputs, targets) -> (batch,)``; by default cross-entropy for integer targets, squared error for float.
-      metrics: name -> ``(outputs, targets) -> (batch,)``; by default accuracy for integer targets.
+      metrics: name -> `Metric`; by default accuracy for integer targets.
       split_seed: the seed of the split, the same for all lanes.
 
     Raises:
@@ -240,9 +220,9 @@ def from_arrays(
     dataset = split(np.moveaxis(x[order], 0, -1), np.moveaxis(targets[order], 0, -1), test_fraction, valid_fraction)
     loss = loss or (losses.cross_entropy if classes else losses.squared_error)
     if metrics is None:
-        metrics = {"accuracy": losses.sign_accuracy} if loss in losses.SIGNED else {}
-        metrics = {"accuracy": losses.accuracy} if classes and loss is losses.cross_entropy else metrics
-    return Task(dataset, draw_batch, loss, metrics)
+        metrics = {"accuracy": SIGN_ACCURACY} if loss in losses.SIGNED else {}
+        metrics = {"accuracy": ACCURACY} if classes and loss is losses.cross_entropy else metrics
+    return Task(data=dataset, loss=loss, metrics=check_metrics(metrics))
 
 
 def _user_array(name: str, values) -> np.ndarray:
@@ -269,5 +249,5 @@ def _check_lengths(x, targets):
 
 
 __all__ = [
-    "SAMPLINGS", "binary", "classification", "draw_batch", "from_arrays", "gaussians", "linear", "moons", "palindromes", "signed", "split", "xor",
+    "binary", "classification", "from_arrays", "gaussians", "linear", "moons", "palindromes", "signed", "split", "xor",
 ]  # fmt: skip

@@ -10,12 +10,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxdl.checks import one_of, positive_int
+from jaxdl.batches import SAMPLINGS, draw_batch
+from jaxdl.checks import check_name, number_within, one_of, positive_int
 from jaxdl.sampling import pass_order, seed_key, steps_of_pass, stream
-from jaxdl.tasks import SAMPLINGS, draw_batch
-from jaxdl.types import Dataset, Model, Size, Task
+from jaxdl.types import Dataset, Model, Size, Task, check_metrics
 
-NORM_BOUND = 1e6  # a lane whose parameters have a larger Euclidean norm counts as diverged
+# Weights of 1e15 need a rate, or data, that float32 training does not survive; a regression on house prices
+# meets 1e6, one on a country's accounts 1e13. The bound only catches lanes whose loss hides an explosion.
+NORM_BOUND = 1e15
+LARGEST_BOUND = 1e18  # its square is still a float32
 REDUCTIONS = ("mean", "sum")
 
 
@@ -38,8 +41,10 @@ class Recipe(NamedTuple):
     optimizer: optax.GradientTransformation
     batch_size: Size
     reduction: Any = "mean"  # "mean", "sum", or a traced bool: summed
-    sampling: str = "step"
+    sampling: str | None = None  # None means "step"; a task with batches of its own has no other
     record: dict[str, Callable] = {}  # noqa: RUF012  (a NamedTuple's default, never written to)
+    eval_params: Callable | None = None  # (params, opt_state) -> the params that are evaluated
+    norm_bound: float = NORM_BOUND
 
 
 class StepInfo(NamedTuple):
@@ -61,6 +66,14 @@ class Running(NamedTuple):
     count: Any
 
 
+class Weights(NamedTuple):
+    """What an update changes."""
+
+    params: Any
+    state: Any
+    opt_state: Any
+
+
 class Lane(NamedTuple):
     """All that a lane carries from step to step."""
 
@@ -77,32 +90,57 @@ class Streams(NamedTuple):
 
     shuffle: Any
     dropout: Any
+    augment: Any
 
 
 def streams(key) -> Streams:
     """The step keys of a lane, from its seed key."""
-    return Streams(stream(key, "shuffle"), stream(key, "dropout"))
+    return Streams(*(stream(key, name) for name in Streams._fields))
 
 
 def init(recipe: Recipe, key, dataset: Dataset, schedule: Schedule) -> Lane:
-    """A lane before its first step.
+    """Makes a lane before its first step.
 
     Args:
       recipe: what is trained.
       key: the lane's seed key.
       dataset: its data, for the names of the splits.
       schedule: its evaluations, for the length of the history.
+
+    Raises:
+      ValueError: an optimizer that keeps two sets of weights (lookahead).
     """
     params, state = recipe.model.init(stream(key, "init"))
-    names = [*metric_names(recipe.task, dataset), *recorded_names(recipe.record)]
+    opt_state = recipe.optimizer.init(params)
+    _check_one_set_of_weights(opt_state)
+    names = history_names(recipe, dataset)
+    nothing = jnp.full(len(schedule.due()), jnp.nan, jnp.float32)
     return Lane(
         params=params,
         state=state,
-        opt_state=recipe.optimizer.init(params),
+        opt_state=opt_state,
         diverged_at=jnp.int32(-1),
-        running={name: _nothing_yet() for name in ("batch_loss", *recipe.record)},
-        history=dict.fromkeys(names, jnp.full(len(schedule.due()), jnp.nan)),
+        running=fresh_running(recipe),
+        history=dict.fromkeys(names, nothing),
     )
+
+
+def _check_one_set_of_weights(opt_state):
+    """Refuses lookahead: it wants params of a kind of its own, and misreads a tuple of two layers as one."""
+
+    def lookahead(node) -> bool:
+        return isinstance(node, optax.LookaheadState)
+
+    if any(map(lookahead, jax.tree.leaves(opt_state, is_leaf=lookahead))):
+        raise ValueError(
+            "optimizer must update one set of weights, got optax.lookahead, which keeps a fast and a slow one:"
+            " use its fast optimizer, and eval_params for averaged weights"
+        )
+
+
+def fresh_running(recipe: Recipe) -> dict[str, Running]:
+    """The per-step values of a lane that has made no step yet."""
+    return {name: _nothing_yet() for name in ("batch_loss", *recipe.record)}
 
 
 def _nothing_yet() -> Running:
@@ -111,10 +149,14 @@ def _nothing_yet() -> Running:
 
 def splits(dataset: Dataset) -> dict[str, tuple]:
     """The splits that a dataset has: name -> (x, targets)."""
-    found = {"train": (dataset.train_x, dataset.train_targets)}
-    if dataset.valid_x is not None:
-        found["valid"] = (dataset.valid_x, dataset.valid_targets)
-    return {**found, "test": (dataset.test_x, dataset.test_targets)}
+    train = {"train": (dataset.train_x, dataset.train_targets)}
+    valid = {"valid": (dataset.valid_x, dataset.valid_targets)} if dataset.valid_x is not None else {}
+    return {**train, **valid, "test": (dataset.test_x, dataset.test_targets)}
+
+
+def history_names(recipe: Recipe, dataset: Dataset) -> list[str]:
+    """The history keys of a lane: of its evaluations, then of its per-step values."""
+    return [*metric_names(recipe.task, dataset), *recorded_names(recipe.record)]
 
 
 def metric_names(task: Task, dataset: Dataset) -> list[str]:
@@ -127,43 +169,127 @@ def recorded_names(record) -> list[str]:
     return [f"{name}_{kind}" for name in ("batch_loss", *record) for kind in ("min", "mean", "max")]
 
 
+def directions(task: Task) -> dict[str, bool]:
+    """Whether higher is better, by the name that follows the split: of the loss, and of every metric as declared."""
+    return {"loss": False, **{name: metric.higher_is_better for name, metric in task.metrics.items()}}
+
+
 def step(recipe: Recipe, lane: Lane, dataset: Dataset, keys: Streams, index, order=None) -> Lane:
     """One update of a lane; refused for good once the lane has diverged.
 
     A lane diverges at the first loss that is not finite or update that takes the norm of the parameters
-    beyond `NORM_BOUND` (or makes it NaN); that update is not applied.
+    beyond the recipe's `norm_bound` (or makes it NaN); that update is not applied.
     """
-    x, targets, weight = _batch(recipe, order)(dataset, keys.shuffle, index, recipe.batch_size)
+    proposed, info = propose(recipe, lane, dataset, keys, index, order)
+    return accept(recipe, lane, proposed, info)
+
+
+def propose(recipe: Recipe, lane: Lane, dataset: Dataset, keys: Streams, index, order=None) -> tuple[Weights, StepInfo]:
+    """Computes the update of a step, applied or not.
+
+    The last batch of a pass may be short. Its dead places weigh nothing in the loss, but a model with state
+    (batch norm) would count them in its statistics: such a model gets the live rows alone.
+    """
+    batch = _batch(recipe, dataset, keys, index, order)
+    live = _rows_of_a_short_batch(recipe, lane, dataset)
+    if not live:
+        return _propose(recipe, lane, batch, keys, index)
+    short_batch = jax.tree.map(lambda leaf: leaf[..., :live], batch)
+    passes = steps_of_pass(dataset.train_targets.shape[-1], recipe.batch_size)
+    return jax.lax.cond(
+        index % passes == passes - 1,
+        lambda: _propose(recipe, lane, short_batch, keys, index),
+        lambda: _propose(recipe, lane, batch, keys, index),
+    )
+
+
+def _rows_of_a_short_batch(recipe: Recipe, lane: Lane, dataset: Dataset) -> int:
+    """The rows of a pass's last batch where a model with state must not see its dead places; else 0."""
+    if _pass_steps(recipe, dataset) is None or not jax.tree.leaves(lane.state):
+        return 0
+    return dataset.train_targets.shape[-1] % recipe.batch_size
+
+
+def _propose(recipe: Recipe, lane: Lane, batch, keys: Streams, index) -> tuple[Weights, StepInfo]:
+    x, targets, weight = batch
+    if recipe.task.augment is not None:
+        x, targets = recipe.task.augment(jax.random.fold_in(keys.augment, index), x, targets)
+    x = prepared(recipe.task, x)
     dropout_key = jax.random.fold_in(keys.dropout, index)
 
     def objective(params):
         outputs, state = recipe.model.apply(params, lane.state, x, key=dropout_key, train=True)
-        total = jnp.sum(recipe.task.loss(outputs, targets) * weight)
+        losses = per_example("loss", recipe.task.loss(outputs, targets), len(weight))
+        total = jnp.sum(losses * weight)
         mean = total / jnp.sum(weight)
         return _reduce(recipe.reduction, mean, total), (mean, state)
 
-    (_, (loss, state)), grads = jax.value_and_grad(objective, has_aux=True)(lane.params)
-    updates, opt_state = recipe.optimizer.update(grads, lane.opt_state, lane.params)
+    (value, (loss, state)), grads = jax.value_and_grad(objective, has_aux=True)(lane.params)
+    extra = _extra_arguments(recipe.optimizer, value, grads, lambda params: objective(params)[0])
+    updates, opt_state = recipe.optimizer.update(grads, lane.opt_state, lane.params, **extra)
     params = optax.apply_updates(lane.params, updates)
-    healthy = (lane.diverged_at < 0) & jnp.isfinite(loss) & (_square_norm(params) <= NORM_BOUND**2)
-    seen = _seen(recipe.record, StepInfo(index, loss, lane.params, grads, updates))
-    return _accept(lane, healthy, index, (params, state, opt_state), seen)
+    return Weights(params, state, opt_state), StepInfo(index, loss, lane.params, grads, updates)
 
 
-def _accept(lane: Lane, healthy, index, after, seen) -> Lane:
-    """The lane after a step if that was healthy, else the lane as it was, marked."""
-    before = (lane.params, lane.state, lane.opt_state)
-    params, state, opt_state = jax.tree.map(lambda new, old: jnp.where(healthy, new, old), after, before)
-    diverged_at = jnp.where(healthy | (lane.diverged_at >= 0), lane.diverged_at, index)
+def _extra_arguments(optimizer, value, grads, value_fn) -> dict:
+    """What optax hands to the transformations that take more than gradients: see `optax.lbfgs`."""
+    if not isinstance(optimizer, optax.GradientTransformationExtraArgs):
+        return {}
+    return {"value": value, "grad": grads, "value_fn": value_fn}
+
+
+def per_example(name: str, values, batch: int, differentiable: bool = True):
+    """The values of a loss or metric as float32, if they are one per example.
+
+    Args:
+      name: for the message.
+      values: shape (batch,).
+      batch: number of examples.
+      differentiable: whether integers are refused: their gradient is zero.
+
+    Raises:
+      ValueError: another shape, or no floats where a gradient is needed.
+    """
+    shape = jnp.shape(values)
+    if shape != (batch,):
+        raise ValueError(f"{name} must give one value per example, shape ({batch},), got shape {shape}")
+    if differentiable and not jnp.issubdtype(values.dtype, jnp.floating):
+        raise ValueError(f"{name} must give floats, which have a gradient, got {values.dtype}")
+    return values.astype(jnp.float32)
+
+
+def prepared(task: Task, x):
+    """Inputs as the model takes them."""
+    return x if task.prepare is None else task.prepare(x)
+
+
+def accept(recipe: Recipe, lane: Lane, proposed: Weights, info: StepInfo) -> Lane:
+    """The lane after a step: moved on if the step was healthy, else left where it was and marked."""
+    norm_is_fine = _square_norm(proposed.params) <= recipe.norm_bound**2
+    healthy = (lane.diverged_at < 0) & jnp.isfinite(info.loss) & norm_is_fine
+
+    # Lanes of one program cannot stop alone: a frozen lane goes on computing, and its results are dropped here.
+    def keep(new, old):
+        return jnp.where(healthy, new, old)
+
+    before = Weights(lane.params, lane.state, lane.opt_state)
+    after = jax.tree.map(keep, proposed, before)
+    failed_first_here = ~healthy & (lane.diverged_at < 0)
+    seen = _seen(recipe.record, info)
     running = {name: _include(lane.running[name], value, healthy) for name, value in seen.items()}
-    return lane._replace(params=params, state=state, opt_state=opt_state, diverged_at=diverged_at, running=running)
+    return lane._replace(
+        **after._asdict(),
+        diverged_at=jnp.where(failed_first_here, info.step, lane.diverged_at),
+        running=running,
+    )
 
 
-def _batch(recipe: Recipe, order) -> Callable:
-    """The task's batches, under the recipe's sampling where the task leaves that open."""
-    if recipe.task.batch is draw_batch:
-        return lambda *args: draw_batch(*args, sampling=recipe.sampling, order=order)
-    return recipe.task.batch
+def _batch(recipe: Recipe, dataset: Dataset, keys: Streams, index, order):
+    """The batch of a step: the task's own, or drawn from the training rows."""
+    if recipe.task.batch is not None:
+        return recipe.task.batch(dataset, keys.shuffle, index, recipe.batch_size)
+    sampling = recipe.sampling or "step"
+    return draw_batch(dataset, keys.shuffle, index, recipe.batch_size, sampling=sampling, order=order)
 
 
 def _reduce(reduction, mean, total):
@@ -177,7 +303,15 @@ def _square_norm(tree):
 
 
 def _seen(record, info: StepInfo) -> dict:
-    return {"batch_loss": info.loss, **{name: function(info) for name, function in record.items()}}
+    """The per-step values of a step, as float32 scalars."""
+    return {"batch_loss": info.loss, **{name: _scalar(name, function(info)) for name, function in record.items()}}
+
+
+def _scalar(name: str, value):
+    value = jnp.asarray(value)
+    if value.shape != ():
+        raise ValueError(f"record {name!r} must give a scalar, got shape {value.shape}")
+    return value.astype(jnp.float32)
 
 
 def _include(running: Running, value, healthy) -> Running:
@@ -188,24 +322,61 @@ def _include(running: Running, value, healthy) -> Running:
 
 def evaluate(recipe: Recipe, params, state, dataset: Dataset) -> dict:
     """The mean loss and metrics over every split: name -> float32 scalar."""
-    found = {}
+    values: dict[str, Any] = {}
     for split, (x, targets) in splits(dataset).items():
-        outputs, _ = recipe.model.apply(params, state, x, key=None, train=False)
-        for name, function in {"loss": recipe.task.loss, **recipe.task.metrics}.items():
-            found[f"{split}_{name}"] = jnp.mean(function(outputs, targets))
-    return found
+        means = evaluate_split(recipe, params, state, x, targets)
+        values |= {f"{split}_{name}": mean for name, mean in means.items()}
+    return values
+
+
+def evaluate_split(recipe: Recipe, params, state, x, targets) -> dict:
+    """The mean loss and metrics over some examples: name -> float32 scalar.
+
+    A NaN among an example's outputs makes its values NaN: an argmax of NaN is class 0, which may be right by chance.
+    """
+    functions = {"loss": recipe.task.loss, **{name: metric.function for name, metric in recipe.task.metrics.items()}}
+    outputs, _ = recipe.model.apply(params, state, prepared(recipe.task, x), key=None, train=False)
+    batch = targets.shape[-1]
+    spoilt = _is_nan(outputs, batch)
+    means = {}
+    for name, function in functions.items():
+        each = per_example(f"metric {name!r}", function(outputs, targets), batch, differentiable=False)
+        means[name] = jnp.mean(jnp.where(spoilt, jnp.nan, each))
+    return means
+
+
+def _is_nan(outputs, batch: int):
+    """Which examples have a NaN among their outputs, (batch,) bool; outputs may be a tree of batch-last arrays."""
+    spoilt = jnp.zeros(batch, bool)
+    for leaf in jax.tree.leaves(outputs):
+        if jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.shape[-1:] == (batch,):
+            spoilt |= jnp.isnan(leaf).reshape(-1, batch).any(axis=0)
+    return spoilt
+
+
+def evaluated_params(recipe: Recipe, params, opt_state):
+    """The weights that evaluation uses: those that are trained, or what `eval_params` makes of them."""
+    return params if recipe.eval_params is None else recipe.eval_params(params, opt_state)
 
 
 def _write(recipe: Recipe, lane: Lane, dataset: Dataset, column) -> Lane:
     """Fills one column of the history and starts the running values anew."""
-    values = evaluate(recipe, lane.params, lane.state, dataset)
-    for name, seen in lane.running.items():
+    params = evaluated_params(recipe, lane.params, lane.opt_state)
+    values = evaluate(recipe, params, lane.state, dataset)
+    values |= running_values(lane.running)
+    history = {name: row.at[column].set(values[name]) for name, row in lane.history.items()}
+    return lane._replace(history=history, running=fresh_running(recipe))
+
+
+def running_values(running: dict[str, Running]) -> dict:
+    """The smallest, the mean and the largest of every per-step value; NaN where no step was taken."""
+    values = {}
+    for name, seen in running.items():
         some = seen.count > 0
         mean = seen.total / jnp.maximum(seen.count, 1.0)
         for kind, value in (("min", seen.min), ("mean", mean), ("max", seen.max)):
             values[f"{name}_{kind}"] = jnp.where(some, value, jnp.nan)
-    history = {name: row.at[column].set(values[name]) for name, row in lane.history.items()}
-    return lane._replace(history=history, running={name: _nothing_yet() for name in lane.running})
+    return values
 
 
 def segment(recipe: Recipe, schedule: Schedule, lane: Lane, dataset: Dataset, keys: Streams, start, stop) -> Lane:
@@ -241,7 +412,8 @@ def segment(recipe: Recipe, schedule: Schedule, lane: Lane, dataset: Dataset, ke
 
 def _pass_steps(recipe: Recipe, dataset: Dataset) -> int | None:
     """The steps of a pass, where batches are cut from passes of one length."""
-    if recipe.task.batch is not draw_batch or recipe.sampling != "epoch" or not isinstance(recipe.batch_size, int):
+    own_batches = recipe.task.batch is not None
+    if own_batches or recipe.sampling != "epoch" or not isinstance(recipe.batch_size, int):
         return None
     return steps_of_pass(dataset.train_targets.shape[-1], recipe.batch_size)
 
@@ -255,8 +427,10 @@ def make_train(
     batch_size: int | None = None,
     eval_every: int | None = None,
     reduction: str = "mean",
-    sampling: str = "step",
+    sampling: str | None = None,
     record: dict[str, Callable] | None = None,
+    eval_params: Callable | None = None,
+    norm_bound: float = NORM_BOUND,
 ) -> Callable:
     """A whole training run as one pure function of a key.
 
@@ -266,8 +440,11 @@ def make_train(
       batch_size: rows a step, in 1..n; all of them by default.
       eval_every: steps between evaluations; `steps` by default (before and after).
       reduction: ``"mean"`` or ``"sum"`` of the per-example losses in a batch.
-      sampling: ``"step"`` or ``"epoch"``.
+      sampling: ``"step"`` (the default) or ``"epoch"``; not for a task that brings batches of its own.
       record: name -> ``(StepInfo) -> scalar``, kept as running min, mean and max between evaluations.
+      eval_params: ``(params, opt_state) -> params``, the weights that are evaluated and returned, where the optimizer
+        trains others (schedule-free, averages).
+      norm_bound: a lane whose parameters would get a larger Euclidean norm counts as diverged; above 0, at most 1e18.
 
     Returns:
       ``train(key, dataset=None) -> (params, state, history)``, where history maps names to float32
@@ -282,19 +459,49 @@ def make_train(
     """
     schedule = Schedule(positive_int("steps", steps), positive_int("eval_every", steps if eval_every is None else eval_every))
     one_of("reduction", reduction, REDUCTIONS)
-    one_of("sampling", sampling, SAMPLINGS)
+    check_norm_bound(norm_bound)
+    check_task(task, sampling, record)
 
     def train(key, dataset: Dataset | None = None):
         if dataset is None:
             dataset = task.data(key) if callable(task.data) else task.data
         n = dataset.train_targets.shape[-1]
         size = positive_int("batch_size", n if batch_size is None else batch_size, most=n)
-        recipe = Recipe(task, model, optimizer, size, reduction, sampling, record or {})
+        recipe = Recipe(task, model, optimizer, size, reduction, sampling, record or {}, eval_params, norm_bound)
         lane = init(recipe, key, dataset, schedule)
         lane = segment(recipe, schedule, lane, dataset, streams(key), 0, schedule.steps + 1)
-        return lane.params, lane.state, {**lane.history, "diverged_at": lane.diverged_at}
+        params = evaluated_params(recipe, lane.params, lane.opt_state)
+        return params, lane.state, {**lane.history, "diverged_at": lane.diverged_at}
 
     return train
+
+
+def check_norm_bound(bound):
+    """Refuses a bound that is no number above 0, or whose square no float32 holds."""
+    number_within("norm_bound", bound, 0.0, LARGEST_BOUND)
+
+
+def check_task(task: Task, sampling: str | None = None, record: dict | None = None):
+    """Refuses names that would overwrite each other, undeclared metrics, and a sampling that nothing follows.
+
+    Raises:
+      ValueError: a line that says what is wrong and how it is put right.
+    """
+    check_metrics(task.metrics)
+    check_record(record or {})
+    if sampling is None:
+        return
+    one_of("sampling", sampling, SAMPLINGS)
+    if task.batch is not None:
+        raise ValueError(f"sampling must not be given for a task that brings its own batches, got {sampling!r}")
+
+
+def check_record(record: dict):
+    """Refuses recorded values whose history keys would be those of something else, and what is no function."""
+    for name, function in record.items():
+        check_name("record", name, reserved=("batch_loss",), prefixes=("train_", "valid_", "test_"))
+        if not callable(function):
+            raise ValueError(f"record {name!r} must be a function (StepInfo) -> scalar, got {function!r}")
 
 
 __all__ = ["Lane", "Recipe", "Schedule", "StepInfo", "evaluate", "init", "make_train", "seed_key", "segment", "step", "streams"]

@@ -4,11 +4,13 @@ Arrays are batch-last: points are ``(features, batch)``, sequences ``(time, feat
 ``(channels, height, width, batch)``. Weights are ``(out, in)``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from jaxdl.checks import check_name
 
 
 class Model(NamedTuple):
@@ -29,13 +31,44 @@ class Dataset(NamedTuple):
     valid_targets: Any = None
 
 
+class Metric(NamedTuple):
+    """A value per example, and which direction of it is better: declared, never guessed from a name."""
+
+    function: Callable  # (outputs, targets) -> per-example value, shape (batch,)
+    higher_is_better: bool
+
+
 class Task(NamedTuple):
-    """What is learned: where data come from, how batches are drawn, what is minimised and measured."""
+    """What is learned: where data come from, what is minimised and measured, how batches come about.
+
+    Constructed by keyword. What the trainer draws (`batch` None) follows the study's `sampling`; a task that
+    brings its own batches may not be given one.
+    """
 
     data: Any  # (key) -> Dataset, drawn per lane; or a Dataset that all lanes share
-    batch: Callable  # (dataset, key, step, batch_size) -> (x, targets, weight)
     loss: Callable  # (outputs, targets) -> per-example loss, shape (batch,)
-    metrics: dict  # name -> (outputs, targets) -> per-example value, shape (batch,)
+    metrics: dict[str, Metric]
+    augment: Callable | None = None  # (key, x, targets) -> (x, targets), in training only
+    prepare: Callable | None = None  # (x) -> x, in training and evaluation alike
+    batch: Callable | None = None  # (dataset, key, step, batch_size) -> (x, targets, weight)
+
+
+def check_metrics(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+    """The metrics, if each one declares its direction and is called by a name of its own.
+
+    Raises:
+      ValueError: a bare function (with what to write instead), or a name that is taken.
+    """
+    if not isinstance(metrics, Mapping):
+        raise ValueError(f"metrics must be a dict of name -> Metric, got {metrics!r}")
+    for name, metric in metrics.items():
+        check_name("metric", name, reserved=("loss",))
+        if not isinstance(metric, Metric):
+            remedy = f"{name!r}: Metric(function, higher_is_better=True), or False"
+            raise ValueError(f"metrics must declare which direction is better, got {metric!r}: write {remedy}")
+        if not callable(metric.function) or not isinstance(metric.higher_is_better, bool):
+            raise ValueError(f"metric {name!r} must be a function and a bool, got {metric!r}")
+    return dict(metrics)
 
 
 class Padded:

@@ -8,15 +8,15 @@ import sys
 
 import pytest
 
-from jaxdl import losses, make_train, models, tasks, types
+from jaxdl import batches, losses, make_train, models, tasks, types
 
 ROOT = pathlib.Path(types.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 # Each module imports only modules above it; a new module is put where it belongs.
 ORDER = (
-    "types",
     "checks",
+    "types",
     "hp",
     "sampling",
     "layers",
@@ -25,6 +25,7 @@ ORDER = (
     "data",
     "models",
     "tasks",
+    "batches",
     "train",
     "spec",
     "stats",
@@ -100,7 +101,7 @@ def test_models_take_params_state_x(model):
 
 
 def test_tasks_and_training_take_their_arguments_in_order():
-    assert arguments(tasks.draw_batch).startswith("(dataset, key, step, batch_size")
+    assert arguments(batches.draw_batch).startswith("(dataset, key, step, batch_size")
     assert arguments(tasks.moons(10).data) == arguments(tasks.linear(10).data) == "(key)"
     assert arguments(make_train(tasks.moons(10), models.mlp(2), None, steps=1)) == "(key, dataset)"
     assert arguments(make_train).startswith("(task, model, optimizer, *, ")
@@ -123,7 +124,8 @@ def test_losses_and_metrics_take_outputs_and_targets(function):
 
 def test_the_contracts_have_their_fields():
     assert types.Model._fields == ("init", "apply")
-    assert types.Task._fields == ("data", "batch", "loss", "metrics")
+    assert types.Metric._fields == ("function", "higher_is_better")
+    assert types.Task._fields == ("data", "loss", "metrics", "augment", "prepare", "batch")
     assert types.Dataset._fields == ("train_x", "train_targets", "test_x", "test_targets", "valid_x", "valid_targets")
 
 

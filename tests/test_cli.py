@@ -39,7 +39,7 @@ def test_show_says_what_the_folder_holds(run, capsys):
     assert 0 < diverged < 12
     for line in (
         str(folder),
-        "sampling=step",
+        "sampling=None",
         "axis      learning_rate: 0.1, 1e+30",
         "axis      batch_size: 8, 16",
         "seeds     3",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.datasets import make_moons
 
-from jaxdl import data, losses, tasks
+from jaxdl import Metric, data, losses, tasks
 from jaxdl.sampling import seed_key
 from jaxdl.types import Dataset
 
@@ -57,8 +57,11 @@ def test_xor_is_training_and_test_set_at_once():
     dataset = tasks.xor().data
     np.testing.assert_array_equal(dataset.train_x, dataset.test_x)
     np.testing.assert_array_equal(dataset.train_targets, dataset.test_targets)
-    assert (tasks.xor().loss, tasks.xor().metrics) == (losses.binary_cross_entropy, {"accuracy": losses.binary_accuracy})
-    assert tasks.xor(losses.squared_error).metrics == {"accuracy": losses.rounded_accuracy}
+    assert (tasks.xor().loss, tasks.xor().metrics) == (
+        losses.binary_cross_entropy,
+        {"accuracy": Metric(losses.binary_accuracy, True)},
+    )
+    assert tasks.xor(losses.squared_error).metrics == {"accuracy": Metric(losses.rounded_accuracy, True)}
 
 
 def test_linear_points_are_uniform_and_cut_by_the_diagonal():
@@ -122,7 +125,7 @@ def test_from_arrays_turns_user_arrays_batch_last_and_keeps_rows_together():
     assert sorted(rows) == list(range(40))
     np.testing.assert_array_equal(dataset.train_x, np.moveaxis(X[dataset.train_targets], 0, -1))
     assert dataset.test_targets.tolist() != sorted(dataset.test_targets.tolist())  # a random choice of rows
-    assert (task.loss, task.metrics) == (losses.cross_entropy, {"accuracy": losses.accuracy})
+    assert (task.loss, task.metrics) == (losses.cross_entropy, {"accuracy": Metric(losses.accuracy, True)})
 
 
 def test_from_arrays_splits_by_its_seed_alone():

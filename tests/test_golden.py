@@ -34,7 +34,7 @@ def losses_of_steps(golden, optimizer=None) -> np.ndarray:
     hidden = tuple(len(layer.bias) for layer in layers[:-1])
     model = models.mlp(2, hidden, 2, activation=str(golden["activation"]))._replace(init=lambda key: (tuple(layers), ()))
     optimizer = optimizer or optax.sgd(float(golden["learning_rate"]), momentum=float(golden["momentum"]))
-    task = Task(None, stored_batches, losses.cross_entropy, {})
+    task = Task(data=None, batch=stored_batches, loss=losses.cross_entropy, metrics={})
     rows = golden["rows"].astype(np.int32)
     recipe = train.Recipe(task, model, optimizer, rows.shape[1], str(golden["reduction"]))
     dataset = Dataset(golden["x"], golden["targets"].astype(np.int32), None, None, rows, None)

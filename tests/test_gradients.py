@@ -28,7 +28,7 @@ def step_gradients(activation, reduction):
 
     @jax.jit
     def gradients(weight):
-        task = Task(None, lambda *_: (jnp.float32(X), jnp.int32(Y), weight), losses.cross_entropy, {})
+        task = Task(data=None, batch=lambda *_: (jnp.float32(X), jnp.int32(Y), weight), loss=losses.cross_entropy, metrics={})
         recipe, dataset, key = train.Recipe(task, model, catch, len(Y), reduction), Dataset(X, Y, X, Y), jax.random.key(0)
         lane = train.init(recipe, key, dataset, train.Schedule(1, 1))
         return train.step(recipe, lane, dataset, train.streams(key), 0).opt_state

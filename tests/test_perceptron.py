@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import integrate, linalg, stats
 from sklearn.linear_model import Perceptron
 
-from jaxdl import Study, losses, make_train, models, sampling, tasks, train
+from jaxdl import Metric, Study, losses, make_train, models, sampling, tasks, train
 from jaxdl.data import bayes_accuracy, gaussians
 from jaxdl.data.gaussians import square_root
 from jaxdl.sampling import seed_key
@@ -243,5 +243,5 @@ def test_targets_other_than_plus_and_minus_one_are_named(loss):
     with pytest.raises(ValueError, match=r"^inputs must be a positive integer, got 0$"):
         models.perceptron(0)
     task = tasks.from_arrays(X, [1, -1] * 5, loss=loss)
-    assert task.metrics == {"accuracy": losses.sign_accuracy}
+    assert task.metrics == {"accuracy": Metric(losses.sign_accuracy, True)}
     assert task.data.train_targets.dtype == np.int32

@@ -69,7 +69,10 @@ def test_convergence_counts_what_never_converges():
     ("arguments", "message"),
     [
         (["perceptron_separability", "--sweep", "variance=0.5,-1"], "covariances must be a finite variance from 0 up, got -1"),
-        (["perceptron_separability", "--sweep", "distance=inf"], "distance must be a finite number (or None), got inf"),
+        (
+            ["perceptron_separability", "--sweep", "distance=inf"],
+            "means must be two points of two finite numbers, got [[-inf, 0.0], [inf, 0.0]]",
+        ),
         (
             ["perceptron_separability", "--sweep", "rule=onlin"],
             "rule must be one of 'online', 'batch', 'majority', got 'onlin'; did you mean",

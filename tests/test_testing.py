@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from test_from_flax import ALL, X
 
-from jaxdl import losses, models, tasks
+from jaxdl import Metric, losses, models, tasks
+from jaxdl.batches import draw_batch
 from jaxdl.layers import ACTIVATIONS, INITS, Dense, dense, init_dense, normal
 from jaxdl.sampling import rows
 from jaxdl.testing import check_model, check_task
@@ -46,7 +47,7 @@ TASKS = {
     "regression": tasks.from_arrays(RNG.normal(size=(30, 4)), RNG.normal(size=30), valid_fraction=0.2),
     "regression of two": tasks.from_arrays(RNG.normal(size=(30, 4)), RNG.normal(size=(30, 2))),
     "images": tasks.from_arrays(RNG.normal(size=(30, 4, 4, 1)), RNG.integers(0, 3, 30)),
-    "epochs": tasks.moons(40)._replace(batch=functools.partial(tasks.draw_batch, sampling="epoch")),
+    "epochs": tasks.moons(40)._replace(batch=functools.partial(draw_batch, sampling="epoch")),
 }
 
 
@@ -168,7 +169,7 @@ DATA = MOONS.data(jax.random.key(8))
 
 
 def batch_of(function):
-    return MOONS._replace(batch=lambda dataset, key, step, size: function(tasks.draw_batch(dataset, key, step, size), size))
+    return MOONS._replace(batch=lambda dataset, key, step, size: function(draw_batch(dataset, key, step, size), size))
 
 
 def data_of(**changes):
@@ -194,14 +195,14 @@ BROKEN_TASKS = {
     "data of a clock": (data_of(train_x=lambda data, key: data.train_x + next(CALLS)), "the key decides the data, but data of the same key"),
     "shapes by key": (MOONS._replace(data=lambda key: tasks.moons(40 + int(jax.random.key_data(key)[0] % 97)).data(key)), "the key decides the data, but training data of two keys have shapes"),
     "data on the host": (data_of(train_x=lambda data, key: jnp.asarray(np.asarray(data.train_x))), "jit changes no data, but TracerArrayConversionError"),
-    "batches of ten": (MOONS._replace(batch=lambda dataset, key, step, size: tasks.draw_batch(dataset, key, step, 10)), "batches have the size asked for, but a batch of 1 has shapes"),
+    "batches of ten": (MOONS._replace(batch=lambda dataset, key, step, size: draw_batch(dataset, key, step, 10)), "batches have the size asked for, but a batch of 1 has shapes"),
     "no weight": (batch_of(lambda batch, size: (*batch[:2], 0 * batch[2])), "batches have the size asked for, but a batch of 1 has weights from 0.0 to 0.0"),
     "a batch that sees jit": (batch_of(lambda batch, size: (batch[0] + isinstance(batch[0], jax.core.Tracer), *batch[1:])), "jit changes no batch, but"),
     "weight beyond": (batch_of(lambda batch, size: (*batch[:2], jnp.ones_like(batch[2]))), "a padded batch is the plain one.*has weight beyond its size"),
     "other rows where padded": (batch_of(lambda batch, size: batch if isinstance(size, int) else (batch[0] + 1, *batch[1:])), "a padded batch is the plain one.* differ by up to 1"),
     "sizes as numbers": (batch_of(lambda batch, size: (batch[0] * (size > 0), *batch[1:])), "a padded batch .*TypeError: a padded size has no single value"),
     "a summed loss": (measured(loss=lambda outputs, targets: losses.cross_entropy(outputs, targets).sum()), "loss is one finite value per example, but its shape is \\(\\)"),
-    "an infinite metric": (measured(metrics={"log": lambda outputs, targets: jnp.log(0.0 * targets)}), "log is one finite value per example, but values hold NaN or infinity"),
+    "an infinite metric": (measured(metrics={"log": Metric(lambda outputs, targets: jnp.log(0.0 * targets), True)}), "log is one finite value per example, but values hold NaN or infinity"),
     "a loss by place": (measured(loss=lambda outputs, targets: losses.cross_entropy(outputs, targets) * jnp.arange(targets.size)), "loss does not depend on the order of the batch, but"),
     "a loss of ranks": (measured(loss=lambda outputs, targets: outputs[0] - outputs[0].mean()), "loss of an example does not depend on the others, but"),
     "a loss that sees jit": (measured(loss=jittery), "loss is the same under jit, but values differ by up to 1"),
@@ -221,5 +222,5 @@ def test_a_task_may_do_without_padded_batches_and_have_outputs_of_its_own():
     check_task(BROKEN_TASKS["sizes as numbers"][0], padded=False)
     shared = Dataset(COLUMNS, COLUMNS[0], COLUMNS, COLUMNS[0])
     check_task(
-        Task(shared, tasks.draw_batch, lambda outputs, targets: (outputs.sum(axis=(0, 1)) - targets) ** 2, {}), outputs=(2, 3)
+        Task(data=shared, loss=lambda outputs, targets: (outputs.sum(axis=(0, 1)) - targets) ** 2, metrics={}), outputs=(2, 3)
     )

@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdl.batches import draw_batch
 from jaxdl.sampling import seed_key, stream
 from jaxdl.testing.compare import finite, float32, named, same
 from jaxdl.train import splits
-from jaxdl.types import Dataset, Padded, Task
+from jaxdl.types import Dataset, Padded, Task, check_metrics
 
 EXAMPLES = 32  # of the training data that losses and metrics are checked on
 
@@ -35,7 +36,10 @@ def check_task(task: Task, *, outputs: int | tuple[int, ...] | None = None, padd
             check(task)
     with named("check_task", "outputs can be drawn"):
         answers = _answers(_data(task), outputs)
-    for label, function in {"loss": task.loss, **task.metrics}.items():
+    with named("check_task", "metrics declare their direction"):
+        check_metrics(task.metrics)
+    metrics = {name: metric.function for name, metric in task.metrics.items()}
+    for label, function in {"loss": task.loss, **metrics}.items():
         for name, value_check in VALUE_CHECKS.items():
             with named("check_task", f"{label} {name}"):
                 value_check(function, *answers)
@@ -93,7 +97,7 @@ def _sizes(task: Task) -> list[int]:
 
 
 def _batch(task: Task, size, step=0):
-    return task.batch(_data(task), stream(seed_key(0), "shuffle"), step, size)
+    return (task.batch or draw_batch)(_data(task), stream(seed_key(0), "shuffle"), step, size)
 
 
 def _batches(task: Task):

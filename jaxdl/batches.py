@@ -1,0 +1,33 @@
+"""Batches of training rows as the trainer draws them, for tasks that bring none of their own."""
+
+import jax.numpy as jnp
+
+from jaxdl.checks import integer
+from jaxdl.sampling import batch_rows
+from jaxdl.types import Dataset
+
+SAMPLINGS = ("step", "epoch")
+
+
+def draw_batch(dataset: Dataset, key, step, batch_size, *, sampling: str = "step", order=None):
+    """Draws a batch of training rows, without replacement.
+
+    Args:
+      dataset: arrays with the batch axis last.
+      key: the lane's shuffle key, the same at every step.
+      step: int scalar, counted from 0.
+      batch_size: an int in 1..n or `Padded`; n itself gives all rows in order under ``"step"``.
+      sampling, order: see `sampling.batch_rows`.
+
+    Returns:
+      (x, targets, weight): (..., batch), (..., batch) and float32 (batch,), 0 where a place holds no example.
+    """
+    n = dataset.train_targets.shape[-1]
+    if sampling == "step" and integer(batch_size) and batch_size == n:
+        return dataset.train_x, dataset.train_targets, jnp.ones(n, jnp.float32)
+    rows, weight = batch_rows(key, step, n, batch_size, sampling, order)
+    return _take(dataset.train_x, rows), _take(dataset.train_targets, rows), weight
+
+
+def _take(array, rows):
+    return jnp.asarray(array).at[..., rows].get(mode="promise_in_bounds")

@@ -27,6 +27,7 @@ ORDER = (
     "tasks",
     "train",
     "spec",
+    "intervals",
     "stats",
     "tables",
     "cost",

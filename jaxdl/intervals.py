@@ -2,8 +2,8 @@
 
 What so few values cannot tell is (NaN, NaN), ``null`` in JSON: "n too small". Coverage is the
 percentage of the intervals that hold the true value, of those that are given; the figures in the
-docstrings are for n = 3, 5, 10 and 30 where nothing else is said. ``tests/test_stats.py`` simulates
-them again.
+docstrings are for n = 3, 5, 10 and 30 where nothing else is said, and ``tests/test_intervals.py``
+measures them again.
 """
 
 import functools
@@ -167,8 +167,8 @@ def iqm_interval(values) -> tuple[float, float]:
     Up to n = 300: the expanded percentile bootstrap (Hesterberg 2015, The American Statistician 69,
     371), whose percentiles go as far out as Student's t asks for. Beyond: Tukey and McLaughlin's
     (1963, Sankhya A 25, 331) t interval from the winsorised variance, in closed form. Its values
-    are winsorised where the intervals of the quartiles end, not at the quartiles: if about a quarter
-    of the seeds end on another hump, a variance that ends at the quartile may know nothing of it
+    are winsorised where the intervals of the quartiles end, not at the quartiles: if a quarter of
+    the seeds end on another hump, a variance that ends at the quartile may know nothing of it
     (coverage 63 in place of 97 at n = 301 with 26 % of the seeds).
 
     Coverage at n = 5, 10, 30: normal 94, 97, 96; bounded by 1 94, 97, 96; in steps 94, 97, 95; two
@@ -203,7 +203,7 @@ def expanded_tail(n: int) -> float:
     """The tail beyond either end of a percentile bootstrap of n values that is as wide as t.
 
     A resample varies by (n - 1) / n of what a sample does, and its percentiles are those of a known
-    variance. So the tail is the normal one at ``sqrt(n / (n - 1)) t``: 0.001 at n = 5, 0.023 at 100.
+    variance. So the tail is the normal one at ``sqrt(n / (n - 1)) t``: 0.001 at n = 5, 0.009 at 10.
     """
     import scipy.special
 

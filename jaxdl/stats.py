@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxdl.intervals import (
+    expanded_tail,
     improvement_interval,
     iqm_interval,
     mean_interval,
@@ -23,6 +24,7 @@ __all__ = [
     "Comparison",
     "Summary",
     "compare",
+    "expanded_tail",
     "first_reached",
     "improvement_interval",
     "iqm",

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from jaxdl import stats
+from experiments import report
+from jaxdl import stats, tables
 
 RNG = np.random.default_rng(0)
 INF, NAN = math.inf, math.nan
@@ -249,3 +250,24 @@ def test_preference_is_for_the_median_then_for_survivors_then_for_the_iqm():
 def test_first_reached_by_hand():
     curves = np.float32([[0.5, 0.9, 0.95], [0.1, 0.2, 0.3], [0.9, 0.1, 0.9], [NAN, NAN, 0.91]]).astype(float)
     assert stats.first_reached(curves, [0, 50, 100], 0.9).tolist() == [50, INF, 0, 100]
+
+
+def test_a_table_says_where_there_are_too_few_seeds_for_an_interval():
+    samples = {"few": [0.5, 0.6, 0.7], "equal": [0.9] * 8, "some": [0.5, 0.6, 0.7, 0.8, 0.9]}
+    rows = [({"kind": kind}, stats.summarise(v, [False] * len(v))) for kind, v in samples.items()]
+    rows.append(({"kind": "lost"}, stats.summarise([0.5] * 3, [True] * 3, False)))
+    lines = str(tables.summary_table("accuracy", ["kind"], rows)).splitlines()
+    ends = {line.split()[0]: line.rstrip() for line in lines[3:] if line.strip()}
+    assert ends["few"].endswith("n<5")
+    assert ends["equal"].endswith("n too small")
+    assert ends["some"].endswith("[0.5, 0.9]")
+    assert "diverged" in ends["lost"]  # the median of a loss: not "never"
+
+
+def test_json_has_null_for_ends_that_there_are_none_of():
+    entry = report.metric_entry([0.5, 0.6, 0.7], [False] * 3, True)
+    assert report.plain(entry)["iqm_interval"] == [None, None]
+    assert report.plain(entry)["median_interval"] == [None, None]
+    assert report.iqm_cell(entry, 3) == "0.600 n<5"
+    lost = report.metric_entry(np.arange(10) / 10, [False] * 7 + [True] * 3, True)
+    assert report.plain(lost)["median_interval"] == [None, 0.5]

@@ -73,9 +73,15 @@ class Result:
         rows = self.rows(config)
         return stats.summarise(self.final(name)[rows], self.diverged[rows], higher_is_better(name))
 
+    def _summaries(self, name: str) -> list[stats.Summary]:
+        """The distribution over seeds of a metric's last value, by config; every lane is read once."""
+        final, diverged, better = self.final(name), self.diverged, higher_is_better(name)
+        of_configs = sorted(self._rows.values())  # in the order of `configs`, each by seed
+        return [stats.summarise(final[rows], diverged[rows], better) for rows in of_configs]
+
     def table(self, name: str) -> tables.Table:
         """A metric's last value by config: n, survived, mean, sd, median, IQM with its 95 % interval."""
-        rows = [(config, self.summary(name, config)) for config in self.configs]
+        rows = list(zip(self.configs, self._summaries(name), strict=True))
         return tables.summary_table(f"{name} at the last evaluation", self.axes, rows)
 
     def compare(self, name: str, a: dict, b: dict) -> stats.Comparison:

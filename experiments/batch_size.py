@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from experiments.options import merge_sweeps, run_folder, run_study, unswept
-from experiments.report import Report, inside, metric_entry, rows_of
+from experiments.report import Report, inside, iqm_cell, metric_entry, rows_of
 from jaxdl import Study, models, plots, stats, tables, tasks
 from jaxdl.sampling import seed_key
 from jaxdl.study import Result
@@ -140,7 +140,7 @@ def table_row(result: Result, row: dict) -> tuple:
     return (
         *(row[name] for name in result.axes), row["n"], row["survived"],
         f"{accuracy['mean']:.3f} ({accuracy['sd']:.3f})", f"{accuracy['median']:.3f}",
-        f"{accuracy['iqm']:.3f} [{accuracy['iqm_interval'][0]:.3f}, {accuracy['iqm_interval'][1]:.3f}]", place(accuracy),
+        iqm_cell(accuracy, row["survived"]), place(accuracy),
         f"{cell(float(reached['median']))} [{cell(float(low))}, {cell(float(high))}]", f"{reached['never_reached']:.0%}", place(reached),
         loss["median"], place(loss), f"{cell(extremes['smallest'])} to {cell(extremes['largest'])}",
     )  # fmt: skip

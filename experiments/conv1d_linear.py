@@ -14,9 +14,9 @@ import numpy as np
 import optax
 
 from experiments.options import merge_sweeps, run_folder, run_study
-from experiments.perceptrons import place, wilson
+from experiments.perceptrons import place
 from experiments.report import Report, metric_entry, rows_of
-from jaxdl import Study, models, plots, tables, tasks
+from jaxdl import Study, models, plots, stats, tables, tasks
 from jaxdl.checks import one_of
 from jaxdl.layers import normal
 from jaxdl.study import Result
@@ -65,7 +65,7 @@ def entries(result: Result, config: dict, lanes: np.ndarray) -> dict:
     count = int(np.sum((final == 1) & ~lost))
     return {
         "test_accuracy": metric_entry(final, lost, True, published),
-        "solved": {"share": count / n, "interval": wilson(count, n)},
+        "solved": {"share": count / n, "interval": stats.share_interval(count, n)},
     }
 
 

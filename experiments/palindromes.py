@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 from experiments.options import unswept
-from experiments.report import metric_entry
+from experiments.report import iqm_cell, metric_entry
 from jaxdl import Study, data, models, stats, tables, tasks
 from jaxdl.cells import CELLS, stack
 from jaxdl.checks import one_of, positive_number
@@ -94,11 +94,10 @@ def entries(result: Result, config: dict, lanes, published: float | None, clip) 
 def table_row(row: dict, names) -> tuple:
     """One line of a table: the values of the axes, then `COLUMNS`."""
     accuracy, reached, norm = row["test_accuracy"], row["steps_to_90"], row["grad_norm"]
-    low, high = accuracy["iqm_interval"]
     place = "-" if accuracy["published"] is None else f"{accuracy['published']:g} ({accuracy['published_percentile']:.3g})"
     return (
         *(row[name] for name in names), row["n"], row["survived"], f"{accuracy['mean']:.3f} ({accuracy['sd']:.3f})",
-        f"{accuracy['median']:.3f}", f"{accuracy['iqm']:.3f} [{low:.3f}, {high:.3f}]", place,
+        f"{accuracy['median']:.3f}", iqm_cell(accuracy, row["survived"]), place,
         tables.cell(reached["median"]), f"{reached['never_reached']:.0%}", norm["median"], norm["largest"], f"{norm['clipped']:.0%}",
     )  # fmt: skip
 

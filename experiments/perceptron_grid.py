@@ -33,7 +33,7 @@ from experiments.perceptrons import (
     product,
     shown,
 )
-from experiments.report import Report, rows_of
+from experiments.report import Report, iqm_cell, rows_of
 from jaxdl import Metric, Study, losses, models, tables, tasks
 from jaxdl.study import Result
 
@@ -176,7 +176,6 @@ COLUMNS = ("n", "survived", "converged", "epochs", "test acc", "median", "IQM [9
 def cells(row: dict) -> tuple:
     """The figures of a row that both tables show."""
     entry, epochs = row["test_accuracy"], row["converged"]["epochs"]
-    iqm = f"{entry['iqm']:.3f} [{entry['iqm_interval'][0]:.3f}, {entry['iqm_interval'][1]:.3f}]"
     median = tables.cell(float(epochs["median"]))
     return (
         row["n"],
@@ -185,7 +184,7 @@ def cells(row: dict) -> tuple:
         median,
         shown(entry),
         entry["median"],
-        iqm,
+        iqm_cell(entry, row["survived"]),
         place(entry),
         entry.get("within_a_point"),
     )

@@ -90,18 +90,11 @@ def convergence(epochs: np.ndarray, published: float | None = None) -> dict:
     share = count / n
     return {
         "share": share,
-        "interval": wilson(count, n),
+        "interval": stats.share_interval(count, n),
         "epochs": {"median": median, "quantiles": [low, high], "never": 1 - share},
         "published": published,
         "published_probability": None if published is None else share**RUNS,  # that all of R1's runs converge
     }
-
-
-def wilson(count: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson, 1927)."""
-    z = 1.959964
-    centre, half = count + z**2 / 2, z * np.sqrt(count * (n - count) / n + z**2 / 4)
-    return (float(centre - half) / (n + z**2), float(centre + half) / (n + z**2))
 
 
 def accuracy_entry(result: Result, metric: str, lanes, published: float | None = None) -> dict:
@@ -110,7 +103,8 @@ def accuracy_entry(result: Result, metric: str, lanes, published: float | None =
     entry = metric_entry(values, result.diverged[lanes], True, published)
     if published is not None:
         picks = np.random.default_rng(0).integers(0, len(values), (2000, RUNS))
-        entry["published_percentile_of_means"] = stats.percentile(values[picks].mean(axis=1), published)
+        ranks = stats.ranked(values, result.diverged[lanes], True)  # a mean with a diverged lane is worst
+        entry["published_percentile_of_means"] = stats.percentile(ranks[picks].mean(axis=1), published)
         entry["within_a_point"] = float(np.mean(np.abs(values - published) < 1.01 / TEST))
     return entry
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxdl import stats
+from jaxdl import stats, tables
 from jaxdl.study import Result
 
 NAMES = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "nesterov": "Nesterov", "rmsprop": "RMSprop", "relu": "ReLU", "gru": "GRU",
@@ -45,9 +45,19 @@ def plain(value: Any):
 def metric_entry(values, diverged, higher_is_better: bool, published: float | None = None) -> dict:
     """A metric's distribution over seeds, with the place of a published number in it."""
     summary = stats.summarise(values, diverged, higher_is_better)
-    entry = {name: getattr(summary, name) for name in ("mean", "sd", "median", "iqm", "iqm_interval")}
+    names = ("mean", "mean_interval", "sd", "median", "median_interval", "iqm", "iqm_interval")
+    entry = {name: getattr(summary, name) for name in names}
     place = None if published is None else stats.percentile(stats.ranked(values, diverged, higher_is_better), published)
     return {**entry, "published": published, "published_percentile": place}
+
+
+def iqm_cell(entry: dict, survived: int) -> str:
+    """An IQM with its interval, or that there are too few seeds for one."""
+    low, high = entry["iqm_interval"]
+    ends = f"[{low:.3f}, {high:.3f}]"
+    if math.isnan(low):
+        ends = tables.cell(tables.iqm_interval_cell((low, high), survived))
+    return f"{entry['iqm']:.3f} {ends}"
 
 
 def rows_of(result: Result, entries: Callable[[dict, np.ndarray], dict]) -> list[dict]:

@@ -1,12 +1,12 @@
 """The claims of report R3 as shares with intervals, and the likelihood of its tables under each protocol."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats as distributions
 
 from experiments import r3
-from experiments.perceptrons import wilson
 from experiments.report import written
 from jaxdl import data, stats, tables
 from jaxdl.study import Result
@@ -26,7 +26,7 @@ class Claim(NamedTuple):
 
 
 class Likelihood(NamedTuple):
-    """The log-likelihood of R3's cells under one protocol, with bootstrap intervals over seeds."""
+    """The log-likelihood of R3's cells under one protocol, with intervals from a bootstrap over seeds."""
 
     protocol: dict
     cells: int
@@ -99,7 +99,7 @@ def best_rate(done: dict) -> list[Claim]:
             if rate != 0.01:
                 gain = shares[rate] - shares[0.01]
                 where = f"{written(name)}: rate {rate:g} ({shares[rate].mean():.3f}) against 0.01 ({shares[0.01].mean():.3f})"
-                interval = stats.interval(gain, np.mean)
+                interval = stats.mean_interval(gain)
                 found.append(
                     Claim("0.01 is best: share of cells solved, difference", where, len(gain), float(gain.mean()), interval)
                 )
@@ -115,17 +115,22 @@ def small_rates(done: dict) -> list[Claim]:
         where = f"{written(name)}: rate {rate:g}, {len(cells)} cells, a seed in the mean cell"
         share = np.mean(cells, axis=0)
         found.append(Claim("too small a rate does not converge: share solved", where, len(share), float(share.mean()),
-                           stats.interval(share, np.mean)))  # fmt: skip
+                           _within(stats.mean_interval(share), 0.0, 1.0)))  # fmt: skip
     return found
 
 
 def _share(text: str, where: str, seeds: np.ndarray) -> Claim:
     count, n = int(np.sum(seeds)), len(seeds)
-    return Claim(text, where, n, count / n, wilson(count, n))
+    return Claim(text, where, n, count / n, stats.share_interval(count, n))
+
+
+def _within(interval: tuple[float, float], least: float, most: float) -> tuple[float, float]:
+    low, high = interval
+    return (max(low, least), min(high, most)) if low <= high else interval  # NaN: too few seeds
 
 
 def claims_table(said: list[Claim]) -> tables.Table:
-    """The claims, each with its n and its 95 % interval (Wilson for shares of seeds, else bootstrap)."""
+    """The claims, each with its n and its 95 % interval (Wilson for shares of seeds, else t over seeds)."""
     body = tuple((claim.text, claim.where, claim.n, claim.value, claim.interval) for claim in said)
     return tables.Table("R3's claims", ("claim", "where", "n", "value", "95 % interval"), body)
 
@@ -171,15 +176,19 @@ def _ranked(each: dict[tuple, np.ndarray], cells: list[tuple]) -> list[Likelihoo
     best = max(totals, key=lambda key: totals[key])
     return [
         Likelihood(
-            dict(zip(r3.PROTOCOL, key, strict=True)), len(cells), seeds, float(totals[key]), _middle(drawn[key]),
-            float(totals[best] - totals[key]), _middle(drawn[best] - drawn[key]),
+            dict(zip(r3.PROTOCOL, key, strict=True)), len(cells), seeds, float(totals[key]), _middle(drawn[key], seeds),
+            float(totals[best] - totals[key]), _middle(drawn[best] - drawn[key], seeds),
         )
         for key in sorted(totals, key=lambda key: -totals[key])
     ]  # fmt: skip
 
 
-def _middle(values: np.ndarray) -> tuple[float, float]:
-    low, high = np.quantile(values, [0.025, 0.975])
+def _middle(resampled: np.ndarray, seeds: int) -> tuple[float, float]:
+    """The expanded percentile interval of a bootstrap over seeds; NaN for fewer than 5 of them."""
+    if seeds < 5:
+        return math.nan, math.nan
+    tail = stats.expanded_tail(seeds)
+    low, high = np.quantile(resampled, [tail, 1 - tail])
     return float(low), float(high)
 
 
@@ -187,7 +196,7 @@ def likelihood_table(ranked: list[Likelihood]) -> tables.Table:
     """Protocols by likelihood."""
     title = (
         f"Log-likelihood of R3's {ranked[0].cells} cells under each protocol's distribution over n={ranked[0].seeds} seeds "
-        "(bootstrap over seeds); behind: the likeliest minus this one, paired by seed"
+        "(expanded percentile bootstrap over seeds); behind: the likeliest minus this one, paired by seed"
     )
     body = tuple(
         ("one example a step" if entry.protocol["batch"] == "one" else "full batch", "yes" if entry.protocol["bias"] else "no",

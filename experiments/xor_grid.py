@@ -17,12 +17,12 @@ import numpy as np
 
 from experiments import r3
 from experiments.options import merge_sweeps, run_folder, run_studies
-from experiments.perceptrons import place, wilson
+from experiments.perceptrons import place
 from experiments.report import Report, metric_entry, written
 from experiments.xor_claims import Likelihood, claims, claims_table, likelihood_table, likelihoods
 from experiments.xor_figures import base_figure, curves_figure, table_figure
 from experiments.xor_losses import beside, losses_rows, losses_tables
-from jaxdl import Study, tables
+from jaxdl import Study, stats, tables
 from jaxdl.study import Result
 
 SWEEP = {
@@ -89,7 +89,7 @@ def rows_of(result: Result) -> list[dict]:
         found.append({
             **config, "n": n, "survived": int((~lost[lanes]).sum()),
             "test_accuracy": metric_entry(final[lanes], lost[lanes], True, r3.published(config)),
-            "solved": {"share": count / n, "interval": wilson(count, n)},
+            "solved": {"share": count / n, "interval": stats.share_interval(count, n)},
         })  # fmt: skip
     return found
 

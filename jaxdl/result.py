@@ -79,12 +79,15 @@ class Result:
         self.metric(name)
         if higher_is_better is not None:
             return higher_is_better
-        metric = name.partition("_")[2] if name.startswith(SPLITS) else name
         if name.startswith("batch_loss_"):
             return False
-        if metric not in self.metrics:
+        if (metric := self.metric_of(name)) not in self.metrics:
             raise ValueError(f"higher_is_better must be given for {name!r}, whose direction no metric declares, got None")
         return self.metrics[metric]
+
+    def metric_of(self, name: str) -> str:
+        """A history name without its split: ``"accuracy"`` of ``"test_accuracy"``; else the name itself."""
+        return name.partition("_")[2] if name.startswith(SPLITS) else name
 
     def summary(self, name: str, config: dict, higher_is_better: bool | None = None) -> stats.Summary:
         """The distribution over seeds of a metric's last value.
@@ -96,22 +99,24 @@ class Result:
             rank a diverged lane worst (median and quantiles) are of the survivors.
         """
         rows = self.rows(config)
-        values, lost = self.final(name)[rows], self.diverged[rows]
-        if higher_is_better is None and not self._has_direction(name):
-            return stats.summarise(values[~lost], lost[~lost])._replace(n=len(rows))
-        return stats.summarise(values, lost, self.direction(name, higher_is_better))
+        better = self._direction_if_any(name, higher_is_better)
+        return stats.summarise(self.final(name)[rows], self.diverged[rows], better)
 
-    def _has_direction(self, name: str) -> bool:
-        try:
-            self.direction(name)
-        except ValueError:
-            return False
-        return True
+    def _direction_if_any(self, name: str, higher_is_better: bool | None = None) -> bool | None:
+        """The direction of a history name; None of a recorded value of which nothing is said."""
+        known = self.metric_of(name) in self.metrics or name.startswith("batch_loss_")
+        return self.direction(name, higher_is_better) if known else higher_is_better
+
+    def _summaries(self, name: str, higher_is_better: bool | None = None) -> list[stats.Summary]:
+        """The distribution over seeds of a metric's last value, by config; every lane is read once."""
+        final, diverged = self.final(name), self.diverged
+        better = self._direction_if_any(name, higher_is_better)
+        of_configs = sorted(self._rows.values())  # in the order of `configs`, each by seed
+        return [stats.summarise(final[rows], diverged[rows], better) for rows in of_configs]
 
     def table(self, name: str) -> tables.Table:
         """A metric's last value by config: n, survived, mean, sd, median, IQM with its 95 % interval."""
-        self.metric(name)
-        rows = [(config, self.summary(name, config)) for config in self.configs]
+        rows = list(zip(self.configs, self._summaries(name), strict=True))
         return tables.summary_table(f"{name} at the last evaluation", self.axes, rows)
 
     def compare(self, name: str, a: dict, b: dict, higher_is_better: bool | None = None) -> stats.Comparison:
@@ -140,7 +145,7 @@ class Result:
     def best(self, name: str, over: str, higher_is_better: bool | None = None) -> list[dict]:
         """The config with the best median, for every combination of the axes other than `over`.
 
-        The first of several that tie, in declared order.
+        Where medians tie, the one that lost fewer lanes, then the better IQM, then the first in declared order.
 
         Raises:
           ValueError: a test metric (choosing by it would leak the test set), an axis that is not swept, a recorded
@@ -150,19 +155,14 @@ class Result:
             raise ValueError(
                 f"metric must not be of the test split, got {name!r}: choose by a valid_ metric (valid_fraction above 0)"
             )
-        sign = 1 if self.direction(name, higher_is_better) else -1
+        higher = self.direction(name, higher_is_better)
         if over not in self.axes:
             raise unknown("axis", over, self.axes)
-        groups: dict[tuple, list[dict]] = {}
-        for config in self.configs:
-            groups.setdefault(config_key(config, [axis for axis in self.axes if axis != over]), []).append(config)
-        winners = []
-        for configs in groups.values():
-            medians = [sign * self.summary(name, config, higher_is_better).median for config in configs]
-            if not np.isfinite(max(medians)):
-                raise ValueError(f"{name} must be finite for half of the seeds of some config, got none among {configs[:5]}")
-            winners.append(configs[int(np.argmax(medians))])
-        return winners
+        groups: dict[tuple, list[tuple]] = {}
+        others = [axis for axis in self.axes if axis != over]
+        for config, summary in zip(self.configs, self._summaries(name, higher), strict=True):
+            groups.setdefault(config_key(config, others), []).append((config, summary))
+        return [_best_of(name, group, higher) for group in groups.values()]
 
     def plot(self, name: str):
         """The median curve of every config with bands that hold 50 and 90 % of its lanes: a matplotlib Figure."""
@@ -175,7 +175,7 @@ class Result:
             label = ", ".join(f"{key}={value}" for key, value in config.items()) or "all lanes"
             curves = self.metric(name)[rows][:, shown]
             plots.band(axes[0, 0], steps[shown], curves, f"{label} (n={len(rows)})", colour, diverged=self.lost(rows)[:, shown],
-                       higher_is_better=self._has_direction(name) and self.direction(name))  # fmt: skip
+                       higher_is_better=bool(self._direction_if_any(name)))  # fmt: skip
         plots.style(axes[0, 0], f"{name}: median, middle 50 % and 90 % of seeds", "step", name)
         if len(configs) <= 12:
             axes[0, 0].legend(fontsize=plots.FONT - 2)
@@ -186,6 +186,14 @@ class Result:
         at = np.array([np.inf if self.lanes[row]["diverged_at"] is None else self.lanes[row]["diverged_at"] for row in rows])
         steps = self.steps if self.steps.ndim == 1 else self.steps[rows]
         return np.broadcast_to(steps, (len(rows), self.steps.shape[-1])) > at[:, None]
+
+
+def _best_of(name: str, group: list[tuple], higher_is_better: bool) -> dict:
+    """The best config of a group of (config, Summary)."""
+    if not any(summary.survived for _, summary in group):
+        configs = [config for config, _ in group[:5]]
+        raise ValueError(f"{name} must be finite in some lane, got none that survived among {configs}")
+    return max(group, key=lambda pair: stats.preference(pair[1], higher_is_better))[0]
 
 
 def load(path) -> Result:

@@ -4,6 +4,7 @@ import io
 import math
 from typing import Any, NamedTuple
 
+from jaxdl.intervals import IQM_LEAST
 from jaxdl.stats import Summary
 
 
@@ -29,12 +30,22 @@ class Table(NamedTuple):
         return "\n".join(line.rstrip() for line in buffer.getvalue().rstrip().splitlines())
 
 
+def iqm_interval_cell(interval: tuple[float, float], survived: int) -> tuple | str:
+    """The interval of an IQM, or the least number of seeds that has one."""
+    return f"n<{IQM_LEAST}" if survived < IQM_LEAST else interval
+
+
 def cell(value: Any) -> str:
-    """A value as a person reads it: four significant digits, a dash for what is missing, ``never`` for infinity."""
+    """A value as a person reads it: four significant digits, a dash for what is missing.
+
+    ``never`` stands for infinity, "n too small" for an interval without ends.
+    """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
     if isinstance(value, float) and math.isinf(value):
         return "never" if value > 0 else "diverged"
+    if isinstance(value, tuple) and value and all(cell(part) == "-" for part in value):
+        return "n too small"  # for an interval
     if isinstance(value, tuple):
         return "[" + ", ".join(cell(part) for part in value) + "]"
     return f"{value + 0.0:.4g}" if isinstance(value, float) else str(value)  # + 0.0: no negative zero
@@ -99,5 +110,13 @@ def _axis_cell(program, kind: str) -> str:
 
 
 def summary_cells(summary: Summary) -> tuple:
-    """n, survived, mean, sd, median, IQM and its interval."""
-    return (summary.n, summary.survived, summary.mean, summary.sd, summary.median, summary.iqm, summary.iqm_interval)
+    """n, survived, mean, sd, median, IQM and its interval; ``diverged`` for the median of most lanes."""
+    return (
+        summary.n,
+        summary.survived,
+        summary.mean,
+        summary.sd,
+        "diverged" if math.isinf(summary.median) else summary.median,
+        summary.iqm,
+        iqm_interval_cell(summary.iqm_interval, summary.survived),
+    )

@@ -28,6 +28,7 @@ ORDER = (
     "batches",
     "train",
     "spec",
+    "intervals",
     "stats",
     "tables",
     "cost",

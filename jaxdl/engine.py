@@ -71,7 +71,7 @@ def _chunk(
     lane, dataset = compiled.init(seeds, hp, compiled.shared)
     dataset = compiled.shared if dataset is None else dataset
     start, steps = 0, program.schedule.steps
-    if saved is not None and int(saved["chunk"]) == compiled.lanes:
+    if saved is not None and int(saved["chunk"]) == compiled.lanes and _fits(lane, saved):
         start, lane = int(saved["step"]), _restored(lane, saved)
     length = max(1, steps // 100)
     if start > steps:  # saved after its last segment
@@ -122,6 +122,18 @@ def _checkpoint(parts: list[dict], compiled: Compiled, step: int, lane: Lane) ->
     if not parts:
         done = {f"done/{name}": values[:0] for name, values in _results(lane, 0).items()}
     return {**done, **running, "chunk": np.array(compiled.lanes), "step": np.array(step)}
+
+
+def _fits(lane: Lane, saved: dict) -> bool:
+    """Whether a checkpoint has the leaves of a chunk, in kind and shape: else the chunk begins anew."""
+    leaves = jax.tree.leaves(lane)
+    data = [jax.eval_shape(jax.random.key_data, leaf) if _is_key(leaf) else leaf for leaf in leaves]
+    found = [saved.get(f"lane/{index}") for index in range(len(leaves) + 1)]
+    same = (
+        values is not None and (values.shape, values.dtype) == (leaf.shape, leaf.dtype)
+        for values, leaf in zip(found, data, strict=False)
+    )  # fmt: skip
+    return found[-1] is None and all(same)
 
 
 def _restored(lane: Lane, saved: dict) -> Lane:

@@ -13,6 +13,7 @@ class Table(NamedTuple):
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple, ...]
+    footer: str = ""
 
     def __str__(self) -> str:
         from rich import box
@@ -26,7 +27,8 @@ class Table(NamedTuple):
             shown.add_row(*(cell(value) for value in row))
         buffer = io.StringIO()
         Console(file=buffer, width=1000, no_color=True, force_terminal=False, highlight=False, markup=False).print(shown)
-        return "\n".join(line.rstrip() for line in buffer.getvalue().rstrip().splitlines())
+        lines = [line.rstrip() for line in buffer.getvalue().rstrip().splitlines()]
+        return "\n".join([*lines, f"  {self.footer}"] if self.footer else lines)
 
 
 def cell(value: Any) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax
-import numpy as np
 
 from jaxdl import engine, store
 from jaxdl.manifest import about, blocks_of, checked, config_key, program_of, reader, with_lane_size

@@ -9,7 +9,7 @@ A block is planned by its number, and read by what it says of itself: values, se
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import numpy as np
@@ -76,7 +76,7 @@ def checked(manifest: dict, run) -> dict:
     return manifest
 
 
-def _check_parts(thing, parts: dict[str, type], where: str):
+def _check_parts(thing, parts: Mapping[str, type], where: str):
     for name, kind in parts.items():
         value = thing.get(name) if isinstance(thing, dict) else None
         if type(value) is not kind:
@@ -137,9 +137,9 @@ def owners(manifest: dict) -> dict[int, int]:
     return {config: number for number, program in enumerate(manifest["programs"]) for config in program["configs"]}
 
 
-def planned_lanes(manifest: dict) -> int:
-    """How many lanes a run has when it is whole."""
-    return len({lane for _, lanes in blocks_of(manifest) for lane in lanes})
+def planned_lanes(manifest: dict) -> set[tuple[int, int]]:
+    """The lanes that a run has when it is whole: (config number, seed)."""
+    return {lane for _, lanes in blocks_of(manifest) for lane in lanes}
 
 
 def program_json(program: Program, index: dict, work: Work, identity: dict) -> dict:
@@ -211,7 +211,7 @@ def reader(manifest: dict) -> Callable[[dict], list[tuple[int, int] | None]]:
         try:
             said = json.loads(block["about"].tobytes())
             configs = [numbers.get(config_key(config)) for config in said["configs"]]
-            mine = [digests.get(config) == said["program"] for config in configs]
+            mine = [config is not None and digests[config] == said["program"] for config in configs]
             pairs = zip(block["config"].tolist(), block["seed"].tolist(), strict=True)
             return [(configs[place], seed) if mine[place] else None for place, seed in pairs]
         except (KeyError, TypeError, ValueError, IndexError, AttributeError):

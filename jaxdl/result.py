@@ -184,19 +184,27 @@ def collect(manifest: dict, blocks: dict[int, dict], path=None, configs=None, se
     known = {config_key(config): number for number, config in enumerate(manifest["configs"])}
     order = list(known.values()) if configs is None else [known[config_key(config)] for config in configs]
     rank = {number: place for place, number in enumerate(order)}
-    places: dict[tuple[int, int], tuple[int, int]] = {}  # (rank of the config, seed) -> (block, row)
-    lanes_of = manifests.reader(manifest)
-    for number in sorted(blocks):
-        for row, lane in enumerate(lanes_of(blocks[number])):
-            if lane is not None and lane[0] in rank and (seeds is None or lane[1] in seeds):
-                places.setdefault((rank[lane[0]], lane[1]), (number, row))  # equal where there are two
-    found = sorted((*lane, *place) for lane, place in places.items())
+    planned = manifests.planned_lanes(manifest)
+    if configs is not None:
+        planned = {(config, seed) for config in order for seed in seeds}
+    places = _places(manifest, blocks, planned)
+    found = sorted((rank[config], seed, *place) for (config, seed), place in places.items())
     lanes = [_lane(manifest["configs"][order[place]], seed, blocks[number], row) for place, seed, number, row in found]
     schedules = {n: manifests.program_of(manifest, n).schedule.due() for n in range(len(manifest["programs"]))}
     owner = manifests.owners(manifest)
     steps = _steps([schedules[owner[order[place]]] for place, *_ in found])
-    planned = manifests.planned_lanes(manifest) if configs is None else len(order) * len(seeds)
-    return Result(lanes, _history(blocks, found, steps.shape[-1]), steps, manifest["axes"], path, planned)
+    return Result(lanes, _history(blocks, found, steps.shape[-1]), steps, manifest["axes"], path, len(planned))
+
+
+def _places(manifest: dict, blocks: dict[int, dict], planned: set) -> dict[tuple[int, int], tuple[int, int]]:
+    """Where lanes stand: (config number, seed) -> (block, row); a lane in two blocks is the same in both."""
+    places: dict[tuple[int, int], tuple[int, int]] = {}
+    lanes_of = manifests.reader(manifest)
+    for number in sorted(blocks):
+        for row, lane in enumerate(lanes_of(blocks[number])):
+            if lane in planned:
+                places.setdefault(lane, (number, row))
+    return places
 
 
 def _lane(config: dict, seed: int, block: dict, row: int) -> dict:

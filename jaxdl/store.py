@@ -170,9 +170,7 @@ def read_manifest(run: pathlib.Path) -> dict | None:
             f"{path} must be of format {FORMAT}, got {written!r:.80}: another version of jaxdl wrote it"
         )  # fmt: skip
     if stored != digest:
-        raise ValueError(
-            f"{path} was changed after it was written: its digest is {digest}, it says {stored!r:.80}"
-        )
+        raise ValueError(f"{path} was changed after it was written: its digest is {digest}, it says {stored!r:.80}")
     return manifest
 
 

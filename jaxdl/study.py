@@ -140,9 +140,7 @@ class Study:
             if stored is not None:
                 manifests.check_same(manifests.checked(stored, run), self.spec, lane_size, run, self._identity)
             elif not store.is_new(run):
-                raise ValueError(
-                    f"path must be a new folder or one that holds this study, got {run}, which holds something else"
-                )
+                raise ValueError(f"path must be a new folder or one that holds this study, got {run}, which holds something else")
             manifest = manifests.grow(stored or manifests.empty(self.spec), self.spec, self._planned, self._identity)
             if manifest == stored or store.swap_manifest(run, stored, manifest):
                 store.drop_leftovers(run)

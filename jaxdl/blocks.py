@@ -38,18 +38,19 @@ def wanted(spec: Spec, manifest: dict) -> dict[int, tuple[int, list]]:
     return {n: block for n, block in blocks if any(config in configs and seed in seeds for config, seed in block[1])}
 
 
-def stored(manifest: dict, path: pathlib.Path | None) -> dict[int, dict]:
+def stored(manifest: dict, path: pathlib.Path | None, names: tuple[str, ...] = ()) -> dict[int, dict]:
     """The blocks on disk that hold lanes of a run: number -> arrays; the number says nothing on the lanes."""
     if path is None:
         return {}
     lanes_of = reader(manifest)
-    return {number: block for number, block in store.stored_blocks(path) if any(lanes_of(block))}
+    return {number: block for number, block in store.stored_blocks(path, names) if any(lanes_of(block))}
 
 
-def missing(run: Run, manifest: dict, found: dict[int, dict]) -> dict[int, tuple[int, list]]:
-    """The blocks of this shard's study with a lane that no block on disk or in memory holds."""
+def missing(run: Run, manifest: dict, kept: dict[int, dict]) -> dict[int, tuple[int, list]]:
+    """The blocks of this shard's study with a lane that no block on disk, or kept in memory, holds."""
     lanes_of = reader(manifest)
-    there = {lane for block in found.values() for lane in lanes_of(block)}
+    found = [*stored(manifest, run.path, store.ABOUT).values(), *kept.values()]
+    there = {lane for block in found for lane in lanes_of(block)}
     mine = wanted(run.spec, manifest).items()
     return {n: block for n, block in mine if run.shard.takes(n) and not there.issuperset(block[1])}
 
@@ -63,7 +64,7 @@ def train_blocks(run: Run, manifest: dict) -> tuple[dict, dict[int, dict]]:
     """
     kept: dict[int, dict] = {}  # in memory, where there is no folder
     while True:
-        todo = missing(run, manifest, {**stored(manifest, run.path), **kept})
+        todo = missing(run, manifest, kept)
         try:
             for number, arrays in _train(run, manifest, todo):
                 if run.path is None:

@@ -79,6 +79,7 @@ def about(run: pathlib.Path, manifest, result) -> list[str]:
     """The lines on a run's settings, programs and progress."""
     from jaxdl.blocks import stored
     from jaxdl.manifest import blocks_of
+    from jaxdl.store import ABOUT
 
     blocks, diverged = blocks_of(manifest), int(result.diverged.sum())
     planned = len(result.lanes) + result.missing
@@ -89,7 +90,7 @@ def about(run: pathlib.Path, manifest, result) -> list[str]:
         *(f"axis      {name}: {', '.join(map(str, _values(manifest, name)))}" for name in manifest["axes"]),
         f"seeds     {len(seeds)}",
         f"lanes     {len(result.lanes)} of {planned} trained: {len(result.lanes) - diverged} finished, {diverged} diverged",
-        f"blocks    {len(stored(manifest, run))} of {len(blocks)}",
+        f"blocks    {len(stored(manifest, run, ABOUT))} of {len(blocks)}",
         "versions  " + _pairs(manifest["versions"]),
     ]
     return lines + [f"program {number} {_program(program)}" for number, program in enumerate(manifest["programs"])]

@@ -202,7 +202,7 @@ def _places(manifest: dict, blocks: dict[int, dict], planned: set) -> dict[tuple
     lanes_of = manifests.reader(manifest)
     for number in sorted(blocks):
         for row, lane in enumerate(lanes_of(blocks[number])):
-            if lane in planned:
+            if lane is not None and lane in planned:
                 places.setdefault(lane, (number, row))
     return places
 

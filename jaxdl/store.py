@@ -293,11 +293,11 @@ def _npz(arrays: dict[str, np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
-def _arrays(content: bytes) -> dict[str, np.ndarray] | None:
-    """The arrays of a file; None where it cannot be read."""
+def _arrays(content: bytes, names: tuple[str, ...] = ()) -> dict[str, np.ndarray] | None:
+    """The arrays of a file, those of some names or all; None where it cannot be read."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            return dict(file)
+            return {name: file[name] for name in names or file.files}
     except Exception:  # zipfile, zlib, struct and numpy each have their own for a broken file
         return None
 
@@ -312,10 +312,10 @@ def finished_blocks(run: pathlib.Path) -> dict[int, dict]:
     return {event["block"]: event for event, _ in _finished(run)}
 
 
-def stored_blocks(run: pathlib.Path) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    """Yields (number, arrays) of the blocks that are whole, by number."""
+def stored_blocks(run: pathlib.Path, names: tuple[str, ...] = ()) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """Yields (number, arrays) of the blocks that are whole, by number; the arrays of some names, or all."""
     for event, content in _finished(run):
-        arrays = _arrays(content)
+        arrays = _arrays(content, names)
         if arrays is not None:
             yield event["block"], arrays
 

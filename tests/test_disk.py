@@ -404,10 +404,7 @@ def judge(run, result, capsys):
     try:
         found = load(run)
     except ValueError as error:
-        assert "\n" not in str(error)
-        assert str(run) in str(error)
-        assert not isinstance(error, UnicodeError)
-        return "refused"
+        return "refused" if type(error) is ValueError and re.fullmatch(f"{run}[^\n]*", str(error)) else repr(error)
     err = capsys.readouterr().err
     assert curves(found).items() <= curves(result).items()
     assert found.steps.tolist() == (result.steps.tolist() if found.lanes else [])
@@ -482,7 +479,7 @@ def test_a_manifest_that_was_changed_is_refused_in_a_line(name, made, capsys):
 
 
 def test_reordered_configs_are_refused(made):
-    run, each, _ = made
+    run, _, _ = made
     raw = json.loads((run / "manifest.json").read_text())
     (run / "manifest.json").write_text(json.dumps({**raw, "configs": raw["configs"][::-1]}))
     with pytest.raises(ValueError, match=r"manifest.json was changed after it was written: its digest is [0-9a-f]{32}"):

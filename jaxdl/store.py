@@ -92,6 +92,8 @@ def _abandoned(path: pathlib.Path) -> bool:
 
 
 def _alive(process: int) -> bool:
+    if os.name == "nt":  # where signal 0 is a Ctrl-C
+        return True
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

@@ -614,6 +614,20 @@ CHECKPOINTS = {
     "without a leaf": lambda kept, box: rewritten(
         kept[1], box, lambda arrays: {name: values for name, values in arrays.items() if name != "lane/1"}
     ),
+    "without a number of steps": lambda kept, box: rewritten(
+        kept[1], box, lambda arrays: {name: values for name, values in arrays.items() if name != "step"}
+    ),
+    "of more steps": lambda kept, box: rewritten(kept[1], box, lambda arrays: {**arrays, "step": np.array(99)}),
+    "of steps in words": lambda kept, box: rewritten(kept[1], box, lambda arrays: {**arrays, "step": np.array("3")}),
+    "without results": lambda kept, box: rewritten(
+        kept[1], box, lambda arrays: {name: values for name, values in arrays.items() if not name.startswith("done/")}
+    ),
+    "with other results": lambda kept, box: rewritten(
+        kept[1], box, lambda arrays: {**arrays, "done/history/other": arrays["done/history/train_loss"]}
+    ),
+    "with results of other shape": lambda kept, box: rewritten(
+        kept[1], box, lambda arrays: {**arrays, "done/history/train_loss": np.zeros((0, 9), np.float32)}
+    ),
     "with a leaf more": lambda kept, box: rewritten(kept[1], box, lambda arrays: {**arrays, "lane/999": np.zeros(3)}),
 }
 

@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax
-import numpy as np
 
 from jaxdl import engine, store
-from jaxdl.manifest import blocks_of, config_key, program_of
+from jaxdl.manifest import about, blocks_of, checked, config_key, program_of, reader, with_lane_size
 from jaxdl.progress import progress
 from jaxdl.shards import Shard
 from jaxdl.spec import Spec
@@ -27,6 +26,7 @@ class Run(NamedTuple):
     shard: Shard
     compiled: Callable  # {number: Program} -> {number: Future of Compiled}
     shown: bool  # progress on stderr
+    reopened: Callable[[], dict] | None = None  # the manifest on disk now, with this study's lanes
 
 
 def wanted(spec: Spec, manifest: dict) -> dict[int, tuple[int, list]]:
@@ -38,71 +38,100 @@ def wanted(spec: Spec, manifest: dict) -> dict[int, tuple[int, list]]:
     return {n: block for n, block in blocks if any(config in configs and seed in seeds for config, seed in block[1])}
 
 
-def stored(spec: Spec, manifest: dict, path: pathlib.Path | None) -> dict[int, dict]:
-    """The blocks of a study that are whole on disk: number -> arrays."""
+def stored(manifest: dict, path: pathlib.Path | None, names: tuple[str, ...] = ()) -> dict[int, dict]:
+    """The blocks on disk that hold lanes of a run: number -> arrays; the number says nothing on the lanes."""
     if path is None:
         return {}
-    mine = wanted(spec, manifest)
-    return {number: store.read_block(path, number) for number in store.finished_blocks(path) if number in mine}
+    lanes_of = reader(manifest)
+    return {number: block for number, block in store.stored_blocks(path, names) if any(lanes_of(block))}
+
+
+def missing(run: Run, manifest: dict, kept: dict[int, dict]) -> dict[int, tuple[int, list]]:
+    """The blocks of this shard's study with a lane that no block on disk, or kept in memory, holds."""
+    lanes_of = reader(manifest)
+    found = [*stored(manifest, run.path, store.ABOUT).values(), *kept.values()]
+    there = {lane for block in found for lane in lanes_of(block)}
+    mine = wanted(run.spec, manifest).items()
+    return {n: block for n, block in mine if run.shard.takes(n) and not there.issuperset(block[1])}
 
 
 def train_blocks(run: Run, manifest: dict) -> tuple[dict, dict[int, dict]]:
     """Trains the missing blocks of this shard.
 
     Returns:
-      (manifest, blocks): the manifest, with a smaller lane_size where memory ran out before the first block was
-      stored, and all blocks that are there at the end.
+      (manifest, blocks): the manifest, grown by other processes meanwhile, and with a smaller lane_size where
+      memory ran out before the first block was stored; and all blocks that are there at the end.
     """
-    done = stored(run.spec, manifest, run.path)
+    kept: dict[int, dict] = {}  # in memory, where there is no folder
     while True:
-        missing = {n: block for n, block in wanted(run.spec, manifest).items() if n not in done and run.shard.takes(n)}
+        todo = missing(run, manifest, kept)
         try:
-            for number, arrays in _train(run, manifest, missing):
-                done[number] = arrays
-            return manifest, {**stored(run.spec, manifest, run.path), **done}
+            for number, arrays in _train(run, manifest, todo):
+                if run.path is None:
+                    kept[number] = arrays
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
-            manifest = _halved(run, manifest, bool(done), error)
+            manifest = _halved(run, manifest, bool(kept), error)
+            continue
+        # another process may have grown the run, or halved its lane_size: then more may be missing
+        before, manifest = manifest, run.reopened() if todo and run.reopened else manifest
+        if manifest == before:
+            return manifest, {**stored(manifest, run.path), **kept}
 
 
 def _halved(run: Run, manifest: dict, done: bool, error: Exception) -> dict:
-    """The manifest with half the lane_size, on disk too."""
-    sizes = [program["lane_size"] for program in manifest["programs"]]
-    done = done or (run.path is not None and bool(store.finished_blocks(run.path)))
+    """The manifest with half the lane_size, on disk too; as it is there, if another process has halved it."""
+    if run.path is None:
+        return _with_half(run, manifest, done, error)
+    with store.locked(run.path):  # no other process stores a block between the look and the change
+        now = checked(store.read_manifest(run.path) or manifest, run.path)
+        if _sizes(now)[: len(_sizes(manifest))] != _sizes(manifest):
+            return now
+        halved = _with_half(run, now, bool(store.finished_blocks(run.path)), error)
+        store.write_manifest(run.path, halved)
+        return halved
+
+
+def _with_half(run: Run, manifest: dict, done: bool, error: Exception) -> dict:
+    sizes = _sizes(manifest)
     if done or max(sizes) == 1:
         why = "blocks are stored that were trained with it" if done else "it is 1 already"
         raise MemoryError(f"out of memory with lane_size {sizes}, which cannot be halved: {why}") from error
-    halved = [{**program, "lane_size": max(1, program["lane_size"] // 2)} for program in manifest["programs"]]
+    halved = [with_lane_size(program, max(1, program["lane_size"] // 2)) for program in manifest["programs"]]
+    halved_manifest = {**manifest, "programs": halved}
     with progress(run.shown, 1) as shown:
-        shown.say(f"out of memory: lane_size {sizes} becomes {[program['lane_size'] for program in halved]}")
-    manifest = {**manifest, "programs": halved}
-    if run.path is not None:
-        store.write_manifest(run.path, manifest)
-    return manifest
+        shown.say(f"out of memory: lane_size {sizes} becomes {_sizes(halved_manifest)}")
+    return halved_manifest
 
 
-def _train(run: Run, manifest: dict, missing: dict) -> Iterator[tuple[int, dict]]:
+def _sizes(manifest: dict) -> list[int]:
+    return [program["lane_size"] for program in manifest["programs"]]
+
+
+def _train(run: Run, manifest: dict, todo: dict) -> Iterator[tuple[int, dict]]:
     """Trains blocks: yields (number, arrays), stored already where there is a folder."""
-    if not missing:
+    if not todo:
         return
-    programs = {number: program_of(manifest, number) for number in sorted({number for number, _ in missing.values()})}
+    programs = {number: program_of(manifest, number) for number in sorted({number for number, _ in todo.values()})}
     seconds = {number: manifest["programs"][number]["lane_seconds"] for number in programs}
-    total = sum(len(lanes) * seconds[number] for number, lanes in missing.values())
+    total = sum(len(lanes) * seconds[number] for number, lanes in todo.values())
     with progress(run.shown, total) as shown, engine.deferred_interrupt() as asked:
         ready = run.compiled(programs)
-        for number, (program_number, lanes) in missing.items():
+        for number, (program_number, lanes) in todo.items():
             program = programs[program_number]
             if not ready[program_number].done():
                 shown.say(f"compiling program {program_number + 1} of {len(manifest['programs'])}")
             compiled = ready[program_number].result()
-            shown.say(f"training block {number + 1} of {max(missing) + 1}")
+            shown.say(f"training block {number + 1} of {max(todo) + 1}")
             advance = functools.partial(_advance, shown, seconds[program_number] / program.schedule.steps)
-            saved = None if run.path is None else store.read_checkpoint(run.path, number)
+            whose = about(manifest, program_number, lanes)
+            saved = None if run.path is None else _saved(run.path, number, whose)
             named = [(manifest["configs"][config], seed) for config, seed in lanes]
             begin = time.perf_counter()
-            results = engine.run_block(run.spec, program, compiled, named, _hooks(run.path, number, asked, advance), saved)
-            arrays = {**_names(lanes), **results}
+            hooks = _hooks(run.path, number, whose, asked, advance)
+            results = engine.run_block(run.spec, program, compiled, named, hooks, saved)
+            arrays = {**whose, **results}
             if run.path is not None:
                 store.write_block(run.path, number, arrays, _event(program_number, lanes, begin), run.shard.events)
             yield number, arrays
@@ -112,12 +141,10 @@ def _advance(shown, weight: float, lane_steps: float):
     shown.advance(weight * lane_steps)
 
 
-def _names(lanes: list) -> dict[str, np.ndarray]:
-    """Which lanes a block holds."""
-    return {
-        "config": np.array([config for config, _ in lanes], np.int32),
-        "seed": np.array([seed for _, seed in lanes], np.uint32),
-    }
+def _saved(path: pathlib.Path, number: int, whose: dict) -> dict | None:
+    """A checkpoint of these lanes of this program; one that cannot be read, or is of others, is none."""
+    saved = store.read_checkpoint(path, number)
+    return saved if saved is not None and store.same_lanes(saved, whose) else None
 
 
 def _event(program: int, lanes: list, begin: float) -> dict:
@@ -125,7 +152,7 @@ def _event(program: int, lanes: list, begin: float) -> dict:
     return {"program": program, "lanes": len(lanes), "seconds": round(time.perf_counter() - begin, 3), "finished": now}
 
 
-def _hooks(path, number: int, asked: Callable[[], bool], advance: Callable) -> engine.Hooks:
+def _hooks(path, number: int, whose: dict, asked: Callable[[], bool], advance: Callable) -> engine.Hooks:
     """What happens between the segments of a block: progress, a checkpoint now and then, and one at Ctrl-C."""
     wait, last = CHECKPOINT_SECONDS, time.perf_counter()
 
@@ -137,7 +164,7 @@ def _hooks(path, number: int, asked: Callable[[], bool], advance: Callable) -> e
     def save(arrays: dict):
         nonlocal wait, last
         begin = time.perf_counter()
-        store.write_checkpoint(path, number, arrays)
+        store.write_checkpoint(path, number, {**whose, **arrays})
         last = time.perf_counter()
         wait = max(CHECKPOINT_SECONDS, 50 * (last - begin))  # at most 2 % of the time
         if asked():

@@ -77,11 +77,12 @@ def show(run: pathlib.Path, metric: str | None = None) -> str:
 
 def about(run: pathlib.Path, manifest, result) -> list[str]:
     """The lines on a run's settings, programs and progress."""
-    from jaxdl import store
+    from jaxdl.blocks import stored
     from jaxdl.manifest import blocks_of
+    from jaxdl.store import ABOUT
 
-    blocks, identity = blocks_of(manifest), manifest["identity"]
-    planned, diverged = sum(len(lanes) for _, lanes in blocks), int(result.diverged.sum())
+    blocks, diverged = blocks_of(manifest), int(result.diverged.sum())
+    planned = len(result.lanes) + result.missing
     seeds = {seed for _, lanes in blocks for _, seed in lanes}
     lines = [
         str(run),
@@ -89,8 +90,8 @@ def about(run: pathlib.Path, manifest, result) -> list[str]:
         *(f"axis      {name}: {', '.join(map(str, _values(manifest, name)))}" for name in manifest["axes"]),
         f"seeds     {len(seeds)}",
         f"lanes     {len(result.lanes)} of {planned} trained: {len(result.lanes) - diverged} finished, {diverged} diverged",
-        f"blocks    {len(store.finished_blocks(run))} of {len(blocks)}",
-        "versions  " + _pairs({name: identity[name] for name in identity if name not in ("program", "data")}),
+        f"blocks    {len(stored(manifest, run, ABOUT))} of {len(blocks)}",
+        "versions  " + _pairs(manifest["versions"]),
     ]
     return lines + [f"program {number} {_program(program)}" for number, program in enumerate(manifest["programs"])]
 

@@ -37,11 +37,12 @@ def run_block(spec: Spec, program: Program, compiled: Compiled, lanes: list, hoo
     Args:
       lanes: list of (config, seed).
       hooks: called between segments.
-      saved: the arrays of a checkpoint of this block, to go on from.
+      saved: the arrays of a checkpoint of this block, to go on from; where they do not fit, it begins anew.
 
     Returns:
       ``diverged_at`` and ``history/NAME`` arrays with a leading axis of lanes.
     """
+    saved = saved if saved is not None and _whole(saved, len(lanes), program.schedule.steps) else None
     parts = [] if saved is None else [{name[5:]: values for name, values in saved.items() if name.startswith("done/")}]
     begin = len(parts[0]["diverged_at"]) if parts else 0
     while begin < len(lanes):
@@ -51,6 +52,8 @@ def run_block(spec: Spec, program: Program, compiled: Compiled, lanes: list, hoo
                 hooks.save(_checkpoint(parts, compiled, step, lane))
         parts.append(_results(lane, len(real)))
         begin, saved = begin + len(real), None
+        if _kinds(parts[0]) != _kinds(parts[-1]):
+            return run_block(spec, program, compiled, lanes, hooks)
     return _joined(parts)
 
 
@@ -71,7 +74,7 @@ def _chunk(
     lane, dataset = compiled.init(seeds, hp, compiled.shared)
     dataset = compiled.shared if dataset is None else dataset
     start, steps = 0, program.schedule.steps
-    if saved is not None and int(saved["chunk"]) == compiled.lanes:
+    if saved is not None and int(saved["chunk"]) == compiled.lanes and _fits(lane, saved):
         start, lane = int(saved["step"]), _restored(lane, saved)
     length = max(1, steps // 100)
     if start > steps:  # saved after its last segment
@@ -122,6 +125,34 @@ def _checkpoint(parts: list[dict], compiled: Compiled, step: int, lane: Lane) ->
     if not parts:
         done = {f"done/{name}": values[:0] for name, values in _results(lane, 0).items()}
     return {**done, **running, "chunk": np.array(compiled.lanes), "step": np.array(step)}
+
+
+def _whole(saved: dict, lanes: int, steps: int) -> bool:
+    """Whether a checkpoint of a block of so many lanes says how far it was, within the block."""
+    done = [values for name, values in saved.items() if name.startswith("done/")]
+    marks: list[Any] = [saved.get("chunk"), saved.get("step"), saved.get("done/diverged_at")]
+    if any(values is None or values.dtype.kind != "i" for values in marks) or marks[2].ndim != 1:
+        return False
+    if any(values.ndim == 0 or len(values) != len(marks[2]) for values in done):
+        return False
+    return marks[0].ndim == marks[1].ndim == 0 and 0 <= marks[1] <= steps + 1 and len(marks[2]) < lanes
+
+
+def _kinds(results: dict) -> dict:
+    """The dtype of each result and its shape for a lane."""
+    return {name: (values.dtype, values.shape[1:]) for name, values in results.items()}
+
+
+def _fits(lane: Lane, saved: dict) -> bool:
+    """Whether a checkpoint has the leaves of a chunk, in kind and shape: else the chunk begins anew."""
+    leaves = jax.tree.leaves(lane)
+    data = [jax.eval_shape(jax.random.key_data, leaf) if _is_key(leaf) else leaf for leaf in leaves]
+    found = [saved.get(f"lane/{index}") for index in range(len(leaves) + 1)]
+    same = (
+        values is not None and (values.shape, values.dtype) == (leaf.shape, leaf.dtype)
+        for values, leaf in zip(found, data, strict=False)
+    )  # fmt: skip
+    return found[-1] is None and all(same)
 
 
 def _restored(lane: Lane, saved: dict) -> Lane:

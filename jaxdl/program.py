@@ -174,10 +174,3 @@ def whole(functions: LaneFunctions, stop: int) -> Callable:
         return functions.segment(lane, shared if dataset is None else dataset, seed, hp, 0, stop)
 
     return run
-
-
-def lowered_text(spec: Spec, program: Program) -> tuple[str, Dataset | None]:
-    """The lowered program of a single lane, as text, and the data set that all lanes share."""
-    functions = lane_functions(spec, program)
-    lowered = jax.jit(whole(functions, 2)).lower(np.uint32(0), first_hp(spec, program), functions.shared)
-    return lowered.as_text(), functions.shared

@@ -8,6 +8,7 @@ from jaxdl import manifest as manifests
 from jaxdl import plots, stats, store, tables
 from jaxdl.checks import unknown
 from jaxdl.manifest import config_key
+from jaxdl.progress import say
 
 SPLITS = ("train_", "valid_", "test_")
 
@@ -23,17 +24,37 @@ class Result:
       axes: the swept names.
       path: the run folder, or None.
       metrics: name without its split -> whether higher is better, as the tasks declare.
+      missing: how many of the planned lanes are not there: not trained yet, or damaged on disk.
     """
 
-    def __init__(self, lanes: list[dict], history: dict[str, np.ndarray], steps: np.ndarray, axes, path=None, metrics=None):
+    def __init__(
+        self, lanes: list[dict], history: dict[str, np.ndarray], steps: np.ndarray, axes, path=None,
+        planned: int | None = None, metrics: dict[str, bool] | None = None,
+    ):  # fmt: skip
         self.lanes, self.history, self.steps, self.axes, self.path = lanes, history, steps, tuple(axes), path
-        self.metrics: dict[str, bool] = dict(metrics or {})
+        self.missing = 0 if planned is None else planned - len(lanes)
+        self.metrics = dict(metrics or {})
         self._rows: dict[tuple, list[int]] = {}  # of each config, by seed
         for row in sorted(range(len(lanes)), key=lambda row: lanes[row]["seed"]):
             self._rows.setdefault(config_key(lanes[row], self.axes), []).append(row)
 
     def __repr__(self) -> str:
-        return f"Result({len(self.lanes)} lanes, {len(self.configs)} configs, {len(self.history)} metrics)"
+        return f"Result({self._count}, {len(self.configs)} configs, {len(self.history)} metrics)"
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned lane is there."""
+        return not self.missing
+
+    @property
+    def _count(self) -> str:
+        some = f"{len(self.lanes)} of {len(self.lanes) + self.missing}"
+        return f"{len(self.lanes) if self.complete else some} lanes"
+
+    @property
+    def footer(self) -> str:
+        """What tables and figures of a partial result say below: ``"48 of 80 lanes"``; empty for a whole one."""
+        return "" if self.complete else self._count
 
     @property
     def configs(self) -> list[dict]:
@@ -117,7 +138,8 @@ class Result:
     def table(self, name: str) -> tables.Table:
         """A metric's last value by config: n, survived, mean, sd, median, IQM with its 95 % interval."""
         rows = list(zip(self.configs, self._summaries(name), strict=True))
-        return tables.summary_table(f"{name} at the last evaluation", self.axes, rows)
+        made = tables.summary_table(f"{name} at the last evaluation", self.axes, rows)
+        return made._replace(footer=self.footer)
 
     def compare(self, name: str, a: dict, b: dict, higher_is_better: bool | None = None) -> stats.Comparison:
         """Two configs on the seeds that both have: a - b, and the probability that a is better.
@@ -176,7 +198,8 @@ class Result:
             curves = self.metric(name)[rows][:, shown]
             plots.band(axes[0, 0], steps[shown], curves, f"{label} (n={len(rows)})", colour, diverged=self.lost(rows)[:, shown],
                        higher_is_better=bool(self._direction_if_any(name)))  # fmt: skip
-        plots.style(axes[0, 0], f"{name}: median, middle 50 % and 90 % of seeds", "step", name)
+        part = "" if self.complete else f" ({self.footer})"
+        plots.style(axes[0, 0], f"{name}: median, middle 50 % and 90 % of seeds{part}", "step", name)
         if len(configs) <= 12:
             axes[0, 0].legend(fontsize=plots.FONT - 2)
         return made
@@ -197,16 +220,24 @@ def _best_of(name: str, group: list[tuple], higher_is_better: bool) -> dict:
 
 
 def load(path) -> Result:
-    """Reads a run back, finished or not, under any version of jax.
+    """Reads a run back, finished or not, under any version of jax; says on stderr where lanes are missing.
 
     Raises:
-      ValueError: there is no run in that folder.
+      ValueError: there is no run in that folder, or its manifest is not as it was written.
     """
     run = pathlib.Path(path)
     manifest = store.read_manifest(run)
     if manifest is None:
         raise ValueError(f"path must be a run folder, got {path}, which has no {store.MANIFEST}")
-    return collect(manifest, {number: store.read_block(run, number) for number in store.finished_blocks(run)}, run)
+    manifest = manifests.checked(manifest, run)
+    return told(collect(manifest, dict(store.stored_blocks(run)), run))
+
+
+def told(result: Result) -> Result:
+    """The result; says in a line on stderr how many of its lanes are missing, if any."""
+    if not result.complete:
+        say(f"{result.path} holds {result.footer}: the others are not trained yet or damaged; run the study again for them")
+    return result
 
 
 def collect(manifest: dict, blocks: dict[int, dict], path=None, configs=None, seeds=None) -> Result:
@@ -214,24 +245,34 @@ def collect(manifest: dict, blocks: dict[int, dict], path=None, configs=None, se
     known = {config_key(config): number for number, config in enumerate(manifest["configs"])}
     order = list(known.values()) if configs is None else [known[config_key(config)] for config in configs]
     rank = {number: place for place, number in enumerate(order)}
-    found = []  # (rank of the config, seed, block, row in it)
-    for number, block in blocks.items():
-        for row, (config, seed) in enumerate(zip(block["config"].tolist(), block["seed"].tolist(), strict=True)):
-            if config in rank and (seeds is None or seed in seeds):
-                found.append((rank[config], seed, number, row))
-    found.sort()
-    lanes = [_lane(manifest, blocks[number], row) for _, _, number, row in found]
+    planned = manifests.planned_lanes(manifest)
+    if configs is not None:
+        planned = {(config, seed) for config in order for seed in seeds}
+    places = _places(manifest, blocks, planned)
+    found = sorted((rank[config], seed, *place) for (config, seed), place in places.items())
+    lanes = [_lane(manifest["configs"][order[place]], seed, blocks[number], row) for place, seed, number, row in found]
     schedules = {n: manifests.program_of(manifest, n).schedule.due() for n in range(len(manifest["programs"]))}
     owner = manifests.owners(manifest)
     steps = _steps([schedules[owner[order[place]]] for place, *_ in found])
     history = _history(blocks, found, steps.shape[-1])
-    return Result(lanes, history, steps, manifest["axes"], path, manifest["metrics"])
+    return Result(lanes, history, steps, manifest["axes"], path, len(planned), manifest["metrics"])
 
 
-def _lane(manifest: dict, block: dict, row: int) -> dict:
+def _places(manifest: dict, blocks: dict[int, dict], planned: set) -> dict[tuple[int, int], tuple[int, int]]:
+    """Where lanes stand: (config number, seed) -> (block, row); a lane in two blocks is the same in both."""
+    places: dict[tuple[int, int], tuple[int, int]] = {}
+    lanes_of = manifests.reader(manifest)
+    for number in sorted(blocks):
+        for row, lane in enumerate(lanes_of(blocks[number])):
+            if lane is not None and lane in planned:
+                places.setdefault(lane, (number, row))
+    return places
+
+
+def _lane(config: dict, seed: int, block: dict, row: int) -> dict:
     at = int(block["diverged_at"][row])
     status = {"status": "finished", "diverged_at": None} if at < 0 else {"status": "diverged", "diverged_at": at}
-    return {**manifest["configs"][int(block["config"][row])], "seed": int(block["seed"][row]), **status}
+    return {**config, "seed": seed, **status}
 
 
 def _history(blocks: dict[int, dict], found: list, columns: int) -> dict[str, np.ndarray]:

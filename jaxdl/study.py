@@ -14,9 +14,10 @@ from jaxdl import blocks, compiler, engine, shards, store, tune
 from jaxdl import manifest as manifests
 from jaxdl import plan as planning
 from jaxdl.checks import one_of, positive_int
+from jaxdl.identity import identity_of
 from jaxdl.program import Program, concrete_recipe
 from jaxdl.progress import progress as show_progress
-from jaxdl.result import Result, collect, load, match
+from jaxdl.result import Result, collect, load, match, told
 from jaxdl.sampling import seed_key
 from jaxdl.spec import declare, seed_list
 from jaxdl.train import NORM_BOUND, Recipe, evaluated_params
@@ -65,6 +66,8 @@ class Study:
         self._lane_size = None if lane_size is None or self._measures else positive_int("lane_size", lane_size)
         self._plan: planning.Plan | None = None
         self._ready: dict[str, Future] = {}
+        self._identities: dict[str, dict] = {}  # of programs, as they are stored
+        self._hashed: dict[int, tuple] = {}  # arrays shared by lanes, and their digests
         self._last: tuple[dict, Result] | None = None  # manifest and result of the last run
 
     def plan(self, measure: bool = False) -> planning.Plan:
@@ -98,7 +101,8 @@ class Study:
             or `jax.distributed` where None.
 
         Returns:
-          The study's lanes that are stored when it ends.
+          The study's lanes that are stored when it ends; where some are missing (`Result.missing`: those of other
+          shards, or after Ctrl-C), a line on stderr says so.
 
         Raises:
           ValueError: the folder holds another study, or the shard is out of range.
@@ -112,35 +116,47 @@ class Study:
             )
         compiler.prepare_devices()
         compiler.use_cache()
-        manifest = self._open(run)
+        manifest = self._open(run, self._lane_size)
+        reopened = None if run is None else lambda: self._open(run)
         try:
-            there = blocks.Run(self.spec, run, mine, self._compiled, progress)
+            there = blocks.Run(self.spec, run, mine, self._compiled, progress, reopened)
             manifest, found = blocks.train_blocks(there, manifest)
         except KeyboardInterrupt:
             if run is None or "ipykernel" not in sys.modules:
                 raise
-            found = blocks.stored(self.spec, manifest, run)
-        result = collect(manifest, found, run, self.spec.configs, set(self.spec.seeds))
+            found = blocks.stored(manifest, run)
+        result = told(collect(manifest, found, run, self.spec.configs, set(self.spec.seeds)))
         self._last = (manifest, result)
         return result
 
-    def _open(self, run: pathlib.Path | None) -> dict:
-        """The manifest of the run with this study's lanes in it, on disk where there is a folder."""
-        stored = None if run is None else store.read_manifest(run)
-        if stored is not None:
-            manifests.check_same(stored, self.spec, self._lane_size, run)
-        elif run is not None and not store.is_new(run):
-            raise ValueError(f"path must be a new folder or one that holds this study, got {run}, which holds something else")
-        manifest = manifests.grow(stored or manifests.empty(self.spec), self.spec, self._planned)
-        if stored is None:
-            manifest = {**manifest, "identity": manifests.identity(manifest, self.spec)}
-        if run is None or manifest == stored:
-            return manifest
-        if stored is not None:
-            store.write_manifest(run, manifest)
-        elif not store.create_manifest(run, manifest):
-            return self._open(run)  # another shard was first: its plan is the run's
-        return manifest
+    def _open(self, run: pathlib.Path | None, lane_size: int | None = None) -> dict:
+        """The manifest of the run with this study's lanes in it, on disk where there is a folder.
+
+        Growth is compare-and-swap: planning takes seconds, so the manifest is read, grown, and written only
+        if it is still the one that was read; else what another process has made of it is grown.
+
+        Args:
+          lane_size: that the run must have; any where None.
+        """
+        if run is None:
+            return manifests.grow(manifests.empty(self.spec), self.spec, self._planned, lambda program: {})
+        while True:
+            stored = store.read_manifest(run)
+            if stored is not None:
+                manifests.check_same(manifests.checked(stored, run), self.spec, lane_size, run, self._identity)
+            elif not store.is_new(run):
+                raise ValueError(f"path must be a new folder or one that holds this study, got {run}, which holds something else")
+            manifest = manifests.grow(stored or manifests.empty(self.spec), self.spec, self._planned, self._identity)
+            if manifest == stored or store.swap_manifest(run, stored, manifest):
+                store.drop_leftovers(run)
+                return manifest
+
+    def _identity(self, program: Program) -> dict:
+        """What a program trains, found once in the life of a study: it takes a trace."""
+        key = repr(program._replace(lane_size=0))
+        if key not in self._identities:
+            self._identities[key] = identity_of(self.spec, program, self._hashed)
+        return self._identities[key]
 
     def _planned(self, spec) -> planning.Plan:
         return self.plan() if spec.configs == self.spec.configs else self._make_plan(spec)
@@ -195,10 +211,10 @@ class Study:
     def _program(self, config: dict) -> Program:
         """The program that trains a config: the stored one where there has been a run."""
         if self._last is None:
-            return next(program for program in self.plan().programs if config in program.configs)
+            return next(program for program in self.plan().programs if _trains(program, config))
         manifest, _ = self._last
         programs = (manifests.program_of(manifest, number) for number in range(len(manifest["programs"])))
-        return next(program for program in programs if config in program.configs)
+        return next(program for program in programs if _trains(program, config))
 
     def _compare(self, config: dict, seed: int, history: dict, progress: bool):
         """Reports how a replayed lane differs from the stored one, if there is one."""
@@ -218,6 +234,12 @@ class Study:
         elif progress:
             with show_progress(True, 1) as shown:
                 shown.say(f"the replay of seed {seed} at {config} is bit-equal to the stored lane")
+
+
+def _trains(program: Program, config: dict) -> bool:
+    """Whether a program trains a config; 1 and 1.0 and True are different values."""
+    key = manifests.config_key(config)
+    return any(manifests.config_key(each) == key for each in program.configs)
 
 
 def largest_gap(a, b) -> float:

@@ -14,6 +14,7 @@ class Table(NamedTuple):
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple, ...]
+    footer: str = ""
 
     def __str__(self) -> str:
         from rich import box
@@ -27,7 +28,8 @@ class Table(NamedTuple):
             shown.add_row(*(cell(value) for value in row))
         buffer = io.StringIO()
         Console(file=buffer, width=1000, no_color=True, force_terminal=False, highlight=False, markup=False).print(shown)
-        return "\n".join(line.rstrip() for line in buffer.getvalue().rstrip().splitlines())
+        lines = [line.rstrip() for line in buffer.getvalue().rstrip().splitlines()]
+        return "\n".join([*lines, f"  {self.footer}"] if self.footer else lines)
 
 
 def iqm_interval_cell(interval: tuple[float, float], survived: int) -> tuple | str:

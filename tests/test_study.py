@@ -136,7 +136,10 @@ def test_more_seeds_and_values_compute_only_the_new_lanes(run):
         ({"defaults": {"learning_rate": 0.1, "width": 5}}, "width is 4 there and 5 here"),
         ({"steps": 11}, "steps is 10 there and 11 here"),
         ({"sweep": {"batch_size": [4, 60]}}, "axes is"),
-        ({"task": tasks.moons(100, 0.2, valid_fraction=0.2)}, "program is"),
+        (
+            {"task": tasks.moons(100, 0.2, valid_fraction=0.2)},
+            "program 0 .batch_size=4, learning_rate=0.01. trains otherwise there",
+        ),
         ({"lane_size": 2}, "lane_size is"),
     ],
 )

@@ -1,0 +1,116 @@
+"""Tells programs apart by what they train: lowered text, data, history names, settings.
+
+Names, values and labels say what a person calls a study; a changed function, constant or data set
+shows in none of them. So each program of a run has a digest of all that its lanes depend on.
+A host callback's Python code is the one thing that no digest sees.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+from jaxdl.cost import jaxprs
+from jaxdl.program import Program, concrete_recipe, first_hp, hp_columns, lane_functions, whole
+from jaxdl.spec import SETTINGS, Spec, settings_of
+from jaxdl.train import directions
+from jaxdl.types import Dataset
+
+DIGITS = 16  # of a digest, hexadecimal
+
+
+def identity_of(spec: Spec, program: Program, hashed: dict | None = None) -> dict:
+    """Describes what a program trains, in JSON values; equal for equal programs in any process.
+
+    Args:
+      hashed: arrays that were digested before, see `data_digest`.
+
+    Returns:
+      ``text``, a digest of a single lane's lowered program and its constants; ``data``, of the
+      data set that all lanes share (None where each draws its own); ``history``, the names of what
+      is kept; ``metrics``, their directions; ``hp``, the dtypes of what lanes carry; ``settings``, name -> value of all configs,
+      or a list with the value of each.
+    """
+    functions = lane_functions(spec, program)
+    arguments = (np.uint32(0), first_hp(spec, program), functions.shared)
+    traced = jax.jit(whole(functions, 2)).trace(*arguments)
+    columns = hp_columns(spec, program, program.configs[:1])
+    return {
+        "text": _text_digest(traced),
+        "data": data_digest(functions.shared, hashed),
+        "history": sorted(traced.out_info.history),
+        "metrics": directions(concrete_recipe(spec, program.configs[0]).task),
+        "hp": {name: str(column.dtype) for name, column in columns.items()},
+        "settings": _settings(spec, program),
+    }
+
+
+def _text_digest(traced) -> str:
+    found = hashlib.sha256(traced.lower().as_text().encode())
+    # newer versions of jax hand constants in from outside: then the text shows their shapes alone
+    for array in _constants(traced.jaxpr):
+        _add(found, array)
+    return found.hexdigest()[:DIGITS]
+
+
+def _constants(jaxpr) -> Iterator:
+    """Yields the arrays that a jaxpr and those inside it hold, as constants or as literals."""
+    yield from getattr(jaxpr, "consts", ())
+    for equation in jaxpr.eqns:
+        yield from (each.val for each in equation.invars if np.ndim(getattr(each, "val", 0)))
+        for part in jaxprs(equation):
+            yield from _constants(part)
+
+
+def data_digest(dataset: Dataset | None, hashed: dict | None = None) -> str | None:
+    """Digests a data set, array by array: there is never a joined copy of it.
+
+    Args:
+      hashed: id of an array -> (that array, its digest), filled: programs mostly share their data.
+    """
+    hashed = {} if hashed is None else hashed
+    digests = []
+    for leaf in jax.tree.leaves(dataset):
+        if id(leaf) not in hashed:
+            found = hashlib.sha256()
+            _add(found, leaf)
+            hashed[id(leaf)] = (leaf, found.hexdigest())
+        digests.append(hashed[id(leaf)][1])
+    places = str(jax.tree.structure(dataset))  # which splits there are
+    return digest_of([places, *digests]) if digests else None
+
+
+def _add(found, leaf):
+    is_key = hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    array = np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+    found.update(f"{array.shape}{array.dtype}".encode())
+    found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+
+
+def _settings(spec: Spec, program: Program) -> dict:
+    """The resolved settings: a changed function of hp need not change the text of the program."""
+    every = [settings_of(spec, config) for config in program.configs]
+    columns = {name: [settings[name] for settings in every] for name in SETTINGS}
+    return {name: column[0] if _all_same(column) else column for name, column in columns.items()}
+
+
+def _all_same(column: list) -> bool:
+    return all(repr(value) == repr(column[0]) for value in column)
+
+
+def setting_of(identity: dict, name: str, index: int):
+    """The value of a setting for the program's config at a place."""
+    value = identity["settings"].get(name)
+    return value[index] if isinstance(value, list) else value
+
+
+def digest_of(value) -> str:
+    """Digests a JSON value; the order of lists and of names counts.
+
+    >>> digest_of({"a": 1}) == digest_of({"a": 1.0})
+    False
+    """
+    text = json.dumps(value, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]

@@ -5,6 +5,7 @@ import json
 import sys
 
 from experiments import options as command_line
+from jaxdl.background import leave
 from jaxdl.cli import fail
 
 
@@ -38,4 +39,4 @@ def main(arguments=None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

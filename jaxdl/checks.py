@@ -10,6 +10,14 @@ class UnknownName(ValueError, AttributeError):
     """A name that is not there; the message ends with the nearest one that is."""
 
 
+def check_float32():
+    """Raises a ValueError where jax computes in 64 bits: draws, and so results, would be others than those of a study."""
+    import jax
+
+    if jax.config.jax_enable_x64:  # type: ignore[attr-defined]
+        raise ValueError("jax_enable_x64 must be off, as jaxdl trains in float32: `with jax.enable_x64(False):`, got True")
+
+
 def integer(value) -> bool:
     """Whether a value is a whole number (a bool is not)."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)

@@ -8,6 +8,11 @@ from collections.abc import Iterator
 PLAIN_SECONDS = 10.0  # between two plain lines
 
 
+def say(message: str):
+    """Says one line on stderr that stays there."""
+    print(f"jaxdl: {message}", file=sys.stderr, flush=True)
+
+
 class _Silent:
     def say(self, message: str):
         """Says nothing."""
@@ -21,7 +26,7 @@ class _Plain(_Silent):
         self.total, self.done, self.begin, self.last = total, 0.0, time.monotonic(), time.monotonic()
 
     def say(self, message: str):
-        print(f"jaxdl: {message}", file=sys.stderr, flush=True)
+        say(message)
 
     def advance(self, amount: float):
         self.done += amount

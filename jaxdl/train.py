@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from jaxdl.checks import one_of, positive_int
+from jaxdl.checks import check_float32, one_of, positive_int
 from jaxdl.sampling import pass_order, seed_key, steps_of_pass, stream
 from jaxdl.tasks import SAMPLINGS, draw_batch
 from jaxdl.types import Dataset, Model, Size, Task
@@ -101,7 +102,7 @@ def init(recipe: Recipe, key, dataset: Dataset, schedule: Schedule) -> Lane:
         opt_state=recipe.optimizer.init(params),
         diverged_at=jnp.int32(-1),
         running={name: _nothing_yet() for name in ("batch_loss", *recipe.record)},
-        history=dict.fromkeys(names, jnp.full(len(schedule.due()), jnp.nan)),
+        history=dict.fromkeys(names, jnp.zeros(len(schedule.due()), jnp.float32)),  # each column is written once
     )
 
 
@@ -200,12 +201,29 @@ def _write(recipe: Recipe, lane: Lane, dataset: Dataset, column) -> Lane:
     """Fills one column of the history and starts the running values anew."""
     values = evaluate(recipe, lane.params, lane.state, dataset)
     for name, seen in lane.running.items():
-        some = seen.count > 0
         mean = seen.total / jnp.maximum(seen.count, 1.0)
         for kind, value in (("min", seen.min), ("mean", mean), ("max", seen.max)):
-            values[f"{name}_{kind}"] = jnp.where(some, value, jnp.nan)
+            values[f"{name}_{kind}"] = value  # of nothing: inf, 0 and -inf, see `unseen_as_nan`
     history = {name: row.at[column].set(values[name]) for name, row in lane.history.items()}
     return lane._replace(history=history, running={name: _nothing_yet() for name in lane.running})
+
+
+def unseen_as_nan(history: dict, record, where: Callable = jnp.where) -> dict:
+    """The history with NaN where no step was seen since the last evaluation: the least of nothing is above its largest.
+
+    Lanes hold no NaN of ours while they are trained, so that `jax_debug_nans` finds the user's alone.
+
+    Args:
+      history: name -> values.
+      record: names of the per-step values beside the batch loss.
+      where: `jnp.where` or, for arrays on the host, `np.where`.
+    """
+    found = dict(history)
+    for name in ("batch_loss", *record):
+        unseen = history[f"{name}_min"] > history[f"{name}_max"]
+        for key in (f"{name}_{kind}" for kind in ("min", "mean", "max")):
+            found[key] = where(unseen, np.float32(np.nan), history[key])
+    return found
 
 
 def segment(recipe: Recipe, schedule: Schedule, lane: Lane, dataset: Dataset, keys: Streams, start, stop) -> Lane:
@@ -285,6 +303,7 @@ def make_train(
     one_of("sampling", sampling, SAMPLINGS)
 
     def train(key, dataset: Dataset | None = None):
+        check_float32()
         if dataset is None:
             dataset = task.data(key) if callable(task.data) else task.data
         n = dataset.train_targets.shape[-1]
@@ -292,7 +311,9 @@ def make_train(
         recipe = Recipe(task, model, optimizer, size, reduction, sampling, record or {})
         lane = init(recipe, key, dataset, schedule)
         lane = segment(recipe, schedule, lane, dataset, streams(key), 0, schedule.steps + 1)
-        return lane.params, lane.state, {**lane.history, "diverged_at": lane.diverged_at}
+        debugging = getattr(jax.config, "jax_debug_nans")  # noqa: B009  (not declared) - it would stop at a NaN of ours
+        history = lane.history if debugging else unseen_as_nan(lane.history, recipe.record)
+        return lane.params, lane.state, {**history, "diverged_at": lane.diverged_at}
 
     return train
 

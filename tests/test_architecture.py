@@ -29,6 +29,7 @@ ORDER = (
     "spec",
     "stats",
     "tables",
+    "background",
     "cost",
     "memo",
     "program",

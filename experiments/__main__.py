@@ -39,4 +39,7 @@ def main(arguments=None) -> int:
 
 
 if __name__ == "__main__":
-    leave(main())
+    try:
+        leave(main())
+    except KeyboardInterrupt:  # a second one, while the first was reported
+        leave(130)

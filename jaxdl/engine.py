@@ -19,7 +19,7 @@ import numpy as np
 from jaxdl.compiler import Compiled
 from jaxdl.program import Program, hp_columns
 from jaxdl.spec import Spec
-from jaxdl.train import Lane, unseen_as_nan
+from jaxdl.train import Lane, mark_unseen
 
 SEGMENT_SECONDS = 0.5
 FIRST_STEPS = 1  # of the first segment of a program, whose speed is not known yet
@@ -67,7 +67,7 @@ def run_lane(spec: Spec, program: Program, compiled: Compiled, config: dict, see
     *_, (_, lane, _) = _chunk(spec, program, compiled, [(config, seed)], Hooks(), None)
     # taken apart on the host: across devices ``leaf[0]`` is a sum with zeros, and -0 becomes +0
     lane = jax.tree.map(lambda leaf: leaf[0] if _is_key(leaf) else np.asarray(leaf)[0], lane)
-    return lane._replace(history=unseen_as_nan(lane.history, spec.record, np.where))
+    return lane._replace(history=mark_unseen(lane.history, spec.record, np.where))
 
 
 def _chunk(
@@ -134,7 +134,7 @@ def calibrate(spec: Spec, program: Program, compiled: Compiled, seconds: float =
 
 def _results(spec: Spec, lane: Lane, count: int) -> dict[str, np.ndarray]:
     history = {name: np.asarray(values)[:count] for name, values in lane.history.items()}
-    named = {f"history/{name}": values for name, values in unseen_as_nan(history, spec.record, np.where).items()}
+    named = {f"history/{name}": values for name, values in mark_unseen(history, spec.record, np.where).items()}
     return {"diverged_at": np.asarray(lane.diverged_at)[:count], **named}
 
 

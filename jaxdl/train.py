@@ -203,12 +203,12 @@ def _write(recipe: Recipe, lane: Lane, dataset: Dataset, column) -> Lane:
     for name, seen in lane.running.items():
         mean = seen.total / jnp.maximum(seen.count, 1.0)
         for kind, value in (("min", seen.min), ("mean", mean), ("max", seen.max)):
-            values[f"{name}_{kind}"] = value  # of nothing: inf, 0 and -inf, see `unseen_as_nan`
+            values[f"{name}_{kind}"] = value  # of nothing: inf, 0 and -inf, see `mark_unseen`
     history = {name: row.at[column].set(values[name]) for name, row in lane.history.items()}
     return lane._replace(history=history, running={name: _nothing_yet() for name in lane.running})
 
 
-def unseen_as_nan(history: dict, record, where: Callable = jnp.where) -> dict:
+def mark_unseen(history: dict, record, where: Callable = jnp.where, mark: float = np.nan) -> dict:
     """The history with NaN where no step was seen since the last evaluation: the least of nothing is above its largest.
 
     Lanes hold no NaN of ours while they are trained, so that `jax_debug_nans` finds the user's alone.
@@ -217,12 +217,13 @@ def unseen_as_nan(history: dict, record, where: Callable = jnp.where) -> dict:
       history: name -> values.
       record: names of the per-step values beside the batch loss.
       where: `jnp.where` or, for arrays on the host, `np.where`.
+      mark: what stands there in place of a value.
     """
     found = dict(history)
     for name in ("batch_loss", *record):
         unseen = history[f"{name}_min"] > history[f"{name}_max"]
         for key in (f"{name}_{kind}" for kind in ("min", "mean", "max")):
-            found[key] = where(unseen, np.float32(np.nan), history[key])
+            found[key] = where(unseen, np.float32(mark), history[key])
     return found
 
 
@@ -289,7 +290,8 @@ def make_train(
 
     Returns:
       ``train(key, dataset=None) -> (params, state, history)``, where history maps names to float32
-      (evaluations,) arrays and ``"diverged_at"`` to an int32 scalar, -1 for a run that stayed finite.
+      (evaluations,) arrays and ``"diverged_at"`` to an int32 scalar, -1 for a run that stayed finite. Values of steps
+      are NaN (infinite under `jax_debug_nans`) where there was no step since the last evaluation.
 
     >>> from jaxdl import models, tasks
     >>> train = make_train(tasks.moons(100), models.mlp(2), optax.sgd(0.1), steps=10)
@@ -311,8 +313,8 @@ def make_train(
         recipe = Recipe(task, model, optimizer, size, reduction, sampling, record or {})
         lane = init(recipe, key, dataset, schedule)
         lane = segment(recipe, schedule, lane, dataset, streams(key), 0, schedule.steps + 1)
-        debugging = getattr(jax.config, "jax_debug_nans")  # noqa: B009  (not declared) - it would stop at a NaN of ours
-        history = lane.history if debugging else unseen_as_nan(lane.history, recipe.record)
+        stops_at_nan = jax.config.jax_debug_nans  # type: ignore[attr-defined]
+        history = mark_unseen(lane.history, recipe.record, mark=np.inf if stops_at_nan else np.nan)
         return lane.params, lane.state, {**history, "diverged_at": lane.diverged_at}
 
     return train

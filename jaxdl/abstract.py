@@ -4,6 +4,7 @@ import jax
 import numpy as np
 
 from jaxdl import background, memo, train
+from jaxdl.checks import nan_named
 from jaxdl.cost import Work, work_of
 from jaxdl.program import Axis, Program, first_hp, lane_functions, value_of, whole
 from jaxdl.spec import Spec
@@ -51,7 +52,8 @@ def _difference(spec: Spec, program: Program, config: dict) -> float:
 
     def compared() -> float:
         compiled = traced.lower().compile(compiler_options=QUICK if jax.default_backend() == "cpu" else None)
-        ours, theirs = jax.device_get(compiled(*arguments))
+        with nan_named():
+            ours, theirs = jax.device_get(compiled(*arguments))
         return max(_relative(ours[name], theirs[name]) for name in ours if name.endswith("loss") or name == "batch_loss_mean")
 
     return float(memo.recall("checks", memo.digest(memo.machine(), traced.jaxpr, arguments), lambda: background.call(compared)))

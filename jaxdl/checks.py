@@ -1,9 +1,10 @@
 """Checks of what users hand in: one line that names the parameter, the allowed range and the value given."""
 
+import contextlib
 import difflib
 import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class UnknownName(ValueError, AttributeError):
@@ -16,6 +17,18 @@ def check_float32():
 
     if jax.config.jax_enable_x64:  # type: ignore[attr-defined]
         raise ValueError("jax_enable_x64 must be off, as jaxdl trains in float32: `with jax.enable_x64(False):`, got True")
+
+
+@contextlib.contextmanager
+def nan_named() -> Iterator[None]:
+    """Makes a `FloatingPointError` of what jax raises where a compiled program hands out a NaN under `jax_debug_nans`."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__name__ != "InternalFloatingPointError":
+            raise
+        what = "the data, weights or metrics of a lane hold a NaN"
+        raise FloatingPointError(f"jax_debug_nans is on and {what}; with it off, lanes that diverge are counted") from None
 
 
 def integer(value) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxdl.checks import nan_named
 from jaxdl.compiler import Compiled
 from jaxdl.program import Program, hp_columns
 from jaxdl.spec import Spec
@@ -81,7 +82,8 @@ def _chunk(
     full = [real[index % len(real)] for index in range(compiled.lanes)]
     seeds = np.array([seed for _, seed in full], np.uint32)
     hp = hp_columns(spec, program, [config for config, _ in full])
-    lane, dataset = compiled.init(seeds, hp, compiled.shared)
+    with nan_named():
+        lane, dataset = compiled.init(seeds, hp, compiled.shared)
     dataset = compiled.shared if dataset is None else dataset
     start, steps = 0, program.schedule.steps
     if saved is not None and int(saved["chunk"]) == compiled.lanes:
@@ -91,7 +93,9 @@ def _chunk(
     while start <= steps:
         stop = min(start + length, steps + 1)
         begin = time.perf_counter()
-        lane = jax.block_until_ready(compiled.segment(lane, dataset, seeds, hp, np.int32(start), np.int32(stop)))
+        with nan_named():
+            lane = compiled.segment(lane, dataset, seeds, hp, np.int32(start), np.int32(stop))
+        jax.block_until_ready(lane)
         length = _length_after(length, stop - start, time.perf_counter() - begin)
         hooks.advance((min(stop, steps) - start) * len(real))
         start = stop

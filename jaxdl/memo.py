@@ -53,7 +53,7 @@ def recall(kind: str, key: str, find: Callable[[], Any]) -> Any:
     if where is None:
         return find()
     place = where / kind / f"{key}.json"
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         entry = json.loads(place.read_text())
         if entry["digest"] == _seal(key, entry["value"]):
             return entry["value"]
@@ -104,8 +104,9 @@ def machine() -> str:
 @functools.cache
 def _library() -> str:
     """The digest of this library's source: whatever finds something out otherwise than before finds it out anew."""
-    files = sorted(pathlib.Path(__file__).parent.rglob("*.py"))
-    return digest(*(f"{path.name} {path.read_text('utf-8')}" for path in files))
+    root = pathlib.Path(__file__).parent
+    files = sorted(root.rglob("*.py"))
+    return digest(*(f"{path.relative_to(root)} {path.read_text('utf-8')}" for path in files))
 
 
 def digest(*parts) -> str:

@@ -1,8 +1,9 @@
-"""Work that cannot be interrupted, done in threads that an interrupted process does not wait for: XLA's compiling.
+"""Work that cannot be interrupted (XLA compiling), in threads that Ctrl-C does not wait for.
 
-A thread pool of the standard library is joined as Python ends, which after Ctrl-C may be minutes. Threads that are
-merely daemons crash the process where they come back to a Python that has gone. So these are daemons that are
-waited for at the end of a process, unless it ends by Ctrl-C: then it ends as it would have, and at once.
+A thread pool of the standard library is joined as Python ends, which after Ctrl-C may be minutes.
+Threads that are merely daemons crash the process where they come back to a Python that has gone.
+So these are daemons that are waited for at the end of a process, unless it ends by Ctrl-C: then it
+ends as it would have, and at once.
 """
 
 import atexit
@@ -67,7 +68,9 @@ def leave(code: int) -> NoReturn:
 
 def _settings() -> dict[str, Any]:
     jax = sys.modules.get("jax")
-    return {} if jax is None else {name: getattr(jax.config, name) for name in SETTINGS if hasattr(jax.config, name)}
+    if jax is None:
+        return {}
+    return {name: getattr(jax.config, name) for name in SETTINGS if hasattr(jax.config, name)}
 
 
 @contextlib.contextmanager
@@ -101,11 +104,12 @@ def fulfil(future: Future, task: Callable[[], Any]):
 
 
 def _working() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == NAME and thread is not threading.current_thread()]
+    others = set(threading.enumerate()) - {threading.current_thread()}
+    return [thread for thread in others if thread.name == NAME]
 
 
 def _finish():
-    """Waits for the threads at the end of a process; at Ctrl-C, now or as the process's end, ends it as Python would."""
+    """Waits for the threads at the end of a process; where Ctrl-C ends it, ends it as Python would."""
     try:
         if getattr(sys, "last_type", None) is not KeyboardInterrupt:
             for thread in _working():

@@ -12,23 +12,24 @@ class UnknownName(ValueError, AttributeError):
 
 
 def check_float32():
-    """Raises a ValueError where jax computes in 64 bits: draws, and so results, would be others than those of a study."""
+    """Raises a ValueError where jax computes in 64 bits: draws, and so results, would be others."""
     import jax
 
     if jax.config.jax_enable_x64:  # type: ignore[attr-defined]
-        raise ValueError("jax_enable_x64 must be off, as jaxdl trains in float32: `with jax.enable_x64(False):`, got True")
+        remedy = "`with jax.enable_x64(False):`"
+        raise ValueError(f"jax_enable_x64 must be off, as jaxdl trains in float32: {remedy}, got True")
 
 
 @contextlib.contextmanager
 def nan_named() -> Iterator[None]:
-    """Makes a `FloatingPointError` of what jax raises where a compiled program hands out a NaN under `jax_debug_nans`."""
+    """Makes a `FloatingPointError` of what a compiled program raises under `jax_debug_nans`."""
     try:
         yield
     except Exception as error:
         if type(error).__name__ != "InternalFloatingPointError":
             raise
         what = "the data, weights or metrics of a lane hold a NaN"
-        raise FloatingPointError(f"jax_debug_nans is on and {what}; with it off, lanes that diverge are counted") from None
+        raise FloatingPointError(f"jax_debug_nans is on and {what}") from None
 
 
 def integer(value) -> bool:

@@ -116,7 +116,7 @@ def _fitting(steps: int, seconds: float) -> int:
 
 
 def _length_after(length: int, steps: int, seconds: float) -> int:
-    """The next length, where a segment of `length` had `steps`: fewer where its chunk ended, which tells nothing new."""
+    """The next length after a segment of `steps`: where its chunk ended before `length`, no less for it."""
     grown = next_length(steps, seconds)
     return grown if steps == length else max(grown, min(length, _fitting(steps, seconds)))
 
@@ -176,7 +176,7 @@ def awaited(future: Future, asked: Callable[[], bool], path) -> Compiled:
     """A program once it is compiled.
 
     Raises:
-      KeyboardInterrupt: it was `asked` for meanwhile; nothing is at work but the compiler, so nothing is waited for.
+      KeyboardInterrupt: it was `asked` for meanwhile; nothing but the compiler is at work.
     """
     while not future.done():
         if asked():

@@ -1,8 +1,8 @@
 """What was measured or found out on this machine before, kept in a private folder of the user.
 
-Entries are small JSON values under the digest of all that they depend on. Nothing depends on them being there:
-a folder that cannot be written, or an entry that is not whole, means finding out once more. ``JAXDL_CACHE=off``
-neither reads nor writes here; else the folder is kept below `MOST_BYTES`.
+Entries are small JSON values under the digest of all that they depend on. Nothing depends on them
+being there: a folder that cannot be written, or an entry that is not whole, means finding out once
+more. ``JAXDL_CACHE=off`` neither reads nor writes here; else the folder is kept below `MOST_BYTES`.
 """
 
 import contextlib
@@ -72,9 +72,13 @@ def _seal(key: str, value) -> str:
 
 
 def prune(most: int | None = None):
-    """Deletes what has not been used for longest, until the user's folder takes at most so many bytes (`MOST_BYTES`).
+    """Deletes what has not been used for longest, until the user's folder is small enough.
 
-    Other processes may do the same, or use the folder, at the same time: what is gone is found or compiled anew.
+    Other processes may do the same, or use the folder, at the same time: what is gone is found or
+    compiled anew.
+
+    Args:
+      most: bytes that the folder may take; `MOST_BYTES` by default.
     """
     where, most = folder(), MOST_BYTES if most is None else most
     if where is None:
@@ -103,7 +107,7 @@ def machine() -> str:
 
 @functools.cache
 def _library() -> str:
-    """The digest of this library's source: whatever finds something out otherwise than before finds it out anew."""
+    """The digest of this library's source: what finds something out in a new way finds it anew."""
     root = pathlib.Path(__file__).parent
     files = sorted(root.rglob("*.py"))
     return digest(*(f"{path.relative_to(root)} {path.read_text('utf-8')}" for path in files))

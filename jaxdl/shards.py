@@ -1,8 +1,9 @@
 """Which share of a run's blocks a process takes, where many processes write one run folder.
 
-Nobody waits for anybody: process i of n takes the blocks whose number is i modulo n, and the same command takes up
-what a lost process left. A share is asked for: the environment of a scheduler alone means nothing, as it is also that
-of an interactive allocation, or of a batch script that starts Python once.
+Nobody waits for anybody: process i of n takes the blocks whose number is i modulo n, and the same
+command takes up what a lost process left. A share is asked for: the environment of a scheduler alone
+means nothing, as it is also that of an interactive allocation, or of a batch script that starts
+Python once.
 """
 
 import os
@@ -50,7 +51,8 @@ def parse(given) -> Shard:
         parts = given.split("/") if isinstance(given, str) else tuple(given)
         index, count = (int(part) if isinstance(part, str) or integer(part) else int("") for part in parts)
     except (TypeError, ValueError):
-        raise ValueError(f"shard must look like i/n, got {given!r} ('auto' asks the scheduler's environment)") from None
+        hint = "('auto' asks the scheduler's environment)"
+        raise ValueError(f"shard must look like i/n, got {given!r} {hint}") from None
     return _checked("shard index", index, count)
 
 
@@ -58,8 +60,8 @@ def find(given=None, environ: Mapping[str, str] | None = None) -> Shard:
     """The shard asked for.
 
     Args:
-      given: None for all blocks; ``"i/n"`` or (i, n); or ``"auto"``: what SLURM's or Open MPI's environment says, else
-        a running `jax.distributed`, else all blocks.
+      given: None for all blocks; ``"i/n"`` or (i, n); or ``"auto"``: what SLURM's or Open MPI's
+        environment says, else a running `jax.distributed`, else all blocks.
       environ: the environment; that of the process by default.
 
     Raises:
@@ -74,15 +76,16 @@ def find(given=None, environ: Mapping[str, str] | None = None) -> Shard:
         return parse(given)
     environ = os.environ if environ is None else environ
     array, task = _of_array(environ), _of_tasks(environ)
-    if array and task.processes > 1 and "SLURM_STEP_NUM_TASKS" in environ:  # an array whose jobs start several each
-        return Shard(array.process * task.processes + task.process, array.processes * task.processes)
+    if array and "SLURM_STEP_NUM_TASKS" in environ:  # jobs that start several processes each
+        place = array.process * task.processes + task.process
+        return Shard(place, array.processes * task.processes)
     if array:
         return array
     return task if task.processes > 1 else _of_jax()
 
 
 def _of_array(environ: Mapping[str, str]) -> Shard | None:
-    """The place of a job in a SLURM array, whose numbers may begin anywhere and go in steps; None outside one."""
+    """The place of a job in a SLURM array, whose numbers may go in steps; None outside one."""
     if ARRAY + "ID" not in environ or _number(environ, ARRAY + "COUNT", "1") <= 1:
         return None
     count, first = _number(environ, ARRAY + "COUNT"), _number(environ, ARRAY + "MIN", "0")
@@ -90,7 +93,8 @@ def _of_array(environ: Mapping[str, str]) -> Shard | None:
     last = _number(environ, ARRAY + "MAX", str(first + step * (count - 1)))
     place, rest = divmod(_number(environ, ARRAY + "ID") - first, step)
     if rest or last != first + step * (count - 1):
-        raise ValueError(f"shard 'auto' needs a SLURM array without gaps, such as 0-{count - 1}, got {count} of {first}-{last}")
+        gapless = f"a SLURM array without gaps, such as 0-{count - 1}"
+        raise ValueError(f"shard 'auto' needs {gapless}, got {count} of {first}-{last}")
     return _checked(ARRAY + "ID's place", place, count)
 
 

@@ -209,7 +209,7 @@ def _write(recipe: Recipe, lane: Lane, dataset: Dataset, column) -> Lane:
 
 
 def mark_unseen(history: dict, record, where: Callable = jnp.where, mark: float = np.nan) -> dict:
-    """The history with NaN where no step was seen since the last evaluation: the least of nothing is above its largest.
+    """The history with NaN where no step was seen: there the smallest value is above the largest.
 
     Lanes hold no NaN of ours while they are trained, so that `jax_debug_nans` finds the user's alone.
 

@@ -8,6 +8,7 @@ Command: python -m benchmarks overhead [--rounds N] [--seconds S]
 
 import argparse
 import contextlib
+import math
 import os
 import resource
 import tempfile
@@ -57,7 +58,7 @@ def memory() -> tuple:
     )  # fmt: skip
     study(10).run()  # what any program takes: the compiler, the pools
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    planned = wide.plan(measure=True).bytes or 0
+    planned = wide.plan(measure=True).bytes or math.nan
     wide.run()
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3 - before
     return ("peak memory, MB: used, planned, ratio", f"{used:.0f}, {planned / 1e6:.0f}, {used / (planned / 1e6):.2f}")

@@ -5,6 +5,7 @@ import json
 import sys
 
 from experiments import options as command_line
+from jaxdl.background import leave
 from jaxdl.cli import fail
 
 
@@ -38,4 +39,7 @@ def main(arguments=None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        leave(main())
+    except KeyboardInterrupt:  # a second one, while the first was reported
+        leave(130)

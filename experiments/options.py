@@ -78,7 +78,9 @@ def parser() -> Parser:
     made.add_argument("--json", action="store_true", help="the result as JSON on stdout")
     made.add_argument("--lane-size", type=lanes, metavar="N", help="lanes vmapped together, or 'measure' (for experts)")
     made.add_argument(
-        "--shard", metavar="I/N", help="train only every N-th block, from the I-th; found in SLURM's and Open MPI's environment"
+        "--shard",
+        metavar="I/N",
+        help="train only every N-th block, from the I-th; 'auto': as SLURM's or Open MPI's environment says",
     )
     made.add_argument("--plan", action="store_true", help="show what would be traced, padded and compiled, and stop")
     made.add_argument("--shapes", choices=("auto", "pad", "bucket"), default="auto",

@@ -3,14 +3,14 @@
 import functools
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdl import memo, train
+from jaxdl import background, memo, train
+from jaxdl.checks import nan_named
 from jaxdl.cost import Work, work_of
 from jaxdl.program import Axis, LaneFunctions, Program, first_hp, lane_functions, value_of, whole
 from jaxdl.sampling import seed_key
@@ -76,8 +76,8 @@ def disagreement(spec: Spec, program: Program) -> float:
       the largest difference in units of what is allowed: above 1, the program does not mean what the code does.
     """
     planned = side(spec, program)
-    with ThreadPoolExecutor(max_workers=2) as compilers:
-        return max(compilers.map(lambda config: _disagreement(spec, planned, program, config), probes(spec, program)))
+    compared = [functools.partial(_disagreement, spec, planned, program, config) for config in probes(spec, program)]
+    return max(future.result() for future in background.start(compared, workers=2))
 
 
 def probes(spec: Spec, program: Program) -> list[dict]:
@@ -134,7 +134,9 @@ def side(spec: Spec, program: Program) -> Side:
             return compile_once()
 
     def run(hp: dict, nudge: float = 0.0, number: int = 0) -> Rehearsal:
-        answer = compiled()(seed, hp, shared, starts, np.float32(nudge), np.int32(number))
+        run_once = compiled()
+        with nan_named():
+            answer = run_once(seed, hp, shared, starts, np.float32(nudge), np.int32(number))
         return jax.tree.map(np.asarray, answer)
 
     return Side(traced, arguments, run)

@@ -1,5 +1,6 @@
 """The blocks of a run: which are missing, trained by the engine, stored as they end."""
 
+import contextlib
 import datetime
 import functools
 import pathlib
@@ -116,20 +117,26 @@ def _train(run: Run, manifest: dict, todo: dict) -> Iterator[tuple[int, dict]]:
     programs = {number: program_of(manifest, number) for number in sorted({number for number, _ in todo.values()})}
     seconds = {number: manifest["programs"][number]["lane_seconds"] for number in programs}
     total = sum(len(lanes) * seconds[number] for number, lanes in todo.values())
-    with progress(run.shown, total) as shown, engine.deferred_interrupt() as asked:
+    lengths: dict[int, int] = {}  # program number -> steps of a segment by the clock
+    with progress(run.shown, total) as shown, engine.deferred_interrupt() as asked, contextlib.ExitStack() as ends:
         ready = run.compiled(programs)
+        for future in ready.values():
+            ends.callback(future.cancel)  # what has not begun to compile is not needed after an error or Ctrl-C
         for number, (program_number, lanes) in todo.items():
             program = programs[program_number]
             if not ready[program_number].done():
                 shown.say(f"compiling program {program_number + 1} of {len(manifest['programs'])}")
-            compiled = ready[program_number].result()
+            compiled = engine.awaited(ready[program_number], asked, run.path)
             shown.say(f"training block {number + 1} of {max(todo) + 1}")
             advance = functools.partial(_advance, shown, seconds[program_number] / program.schedule.steps)
             whose = about(manifest, program_number, lanes)
             saved = None if run.path is None else _saved(run.path, number, whose)
             named = [(manifest["configs"][config], seed) for config, seed in lanes]
             begin = time.perf_counter()
-            hooks = _hooks(run.path, number, whose, asked, advance)
+            hooks = _hooks(run.path, number, whose, asked, advance)._replace(
+                length=functools.partial(lengths.get, program_number, engine.FIRST_STEPS),
+                keep=functools.partial(lengths.__setitem__, program_number),
+            )
             results = engine.run_block(run.spec, program, compiled, named, hooks, saved)
             arrays = {**whose, **results}
             if run.path is not None:

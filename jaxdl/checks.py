@@ -1,16 +1,38 @@
 """Checks of what users hand in: one line that names the parameter, the allowed range and the value given."""
 
+import contextlib
 import difflib
 import math
 import numbers
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 WORD = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
 
 
 class UnknownName(ValueError, AttributeError):
     """A name that is not there; the message ends with the nearest one that is."""
+
+
+def check_float32():
+    """Raises a ValueError where jax computes in 64 bits: draws, and so results, would be others."""
+    import jax
+
+    if jax.config.jax_enable_x64:  # type: ignore[attr-defined]
+        remedy = "`with jax.enable_x64(False):`"
+        raise ValueError(f"jax_enable_x64 must be off, as jaxdl trains in float32: {remedy}, got True")
+
+
+@contextlib.contextmanager
+def nan_named() -> Iterator[None]:
+    """Makes a `FloatingPointError` of what a compiled program raises under `jax_debug_nans`."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__name__ != "InternalFloatingPointError":
+            raise
+        what = "the data, weights or metrics of a lane hold a NaN"
+        raise FloatingPointError(f"jax_debug_nans is on and {what}") from None
 
 
 def integer(value) -> bool:

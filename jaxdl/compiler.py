@@ -4,21 +4,29 @@ import contextlib
 import functools
 import os
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxdl import memo
+from jaxdl import background, memo
+from jaxdl.plan import largest
 from jaxdl.program import Program, hp_columns, lane_functions
 from jaxdl.spec import Spec
 
 ACROSS = PartitionSpec("lanes")
 EVERYWHERE = PartitionSpec()
 LOAD_SECONDS = 0.4  # what loading a program from the cache takes at most, usually
+CACHE = "jax_compilation_cache_dir"
+CHOICES = {CACHE: None, "jax_enable_compilation_cache": True, "jax_compilation_cache_max_size": -1}  # else the user's
+KEPT = {  # which programs: all of them; jax's setting -> (its default, ours)
+    "jax_persistent_cache_min_compile_time_secs": (1.0, 0.0),
+    "jax_persistent_cache_min_entry_size_bytes": (0, -1),
+}
 
 
 class Lowered(NamedTuple):
@@ -38,7 +46,7 @@ class Compiled(NamedTuple):
     segment: Callable  # (lane, dataset, seeds, hp, start, stop) -> Lane; donates lane
     shared: Any
     lanes: int  # of a chunk: lane_size times devices
-    bytes: int  # of memory at its peak, all devices together: arguments + outputs + temporaries - aliased
+    bytes: int | None  # of memory at its peak, all devices together: see `needed_bytes`; None where not known
 
 
 def prepare_devices() -> list:
@@ -53,36 +61,71 @@ def prepare_devices() -> list:
     return jax.local_devices()
 
 
-def use_cache():
-    """Keeps compiled programs in a private folder of the user, unless JAX was given one already."""
-    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
-        folder = memo.folder() / "xla"
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError:  # a home that cannot be written: compile every time
-            return
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+@contextlib.contextmanager
+def cache() -> Iterator[None]:
+    """Keeps compiled programs in the user's folder meanwhile, and leaves jax's settings as they were.
+
+    Nothing is done where jax has a cache already, is told to have none, or ``JAXDL_CACHE`` is ``off``.
+    """
+    settings = _cache_settings()
+    if not settings:
+        yield
+        return
+    before = {name: getattr(jax.config, name) for name in settings}
+    memo.prune()
+    _configure(settings)
+    try:
+        yield
+    finally:
+        _configure({name: before[name] for name in settings if getattr(jax.config, name) == settings[name]})
+        memo.prune()
+
+
+def _cache_settings() -> dict[str, Any]:
+    """What is to be set so that jax keeps compiled programs for us; what the user has set stays as it is."""
+    chosen = any(getattr(jax.config, name) != default for name, default in CHOICES.items())
+    folder = memo.folder()
+    if chosen or folder is None:
+        return {}
+    try:
+        (folder / "xla").mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:  # a home that cannot be written: compile every time
+        return {}
+    settings: dict[str, Any] = {CACHE: str(folder / "xla")}
+    for name, (default, ours) in KEPT.items():
+        if getattr(jax.config, name) == default and name.upper() not in os.environ:
+            settings[name] = ours
+    return settings
+
+
+def _configure(settings: dict[str, Any]):
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()  # jax reads its settings at the first use of a cache alone
 
 
 def compile_programs(spec: Spec, programs, devices) -> dict[int, Future]:
     """Starts compiling all programs in the background, in order; texts that are equal are compiled once.
 
     Returns:
-      program number -> future of its `Compiled`.
+      program number -> future of its `Compiled`; to cancel it takes back what has not begun.
     """
     mesh = Mesh(np.array(devices), ("lanes",))
     once = _once()
-    tracer, compilers = ThreadPoolExecutor(max_workers=1), ThreadPoolExecutor(max_workers=2)  # tracing holds Python's lock
-    futures: dict[int, Future] = {}
-    for number, program in programs.items():
-        futures[number] = compilers.submit(_compile, tracer.submit(_lower, spec, program, mesh), once)
-        if len(futures) == 1:  # it is waited for: where the cache has it, it loads undisturbed
-            tracer.submit(wait, [futures[number]], timeout=LOAD_SECONDS)
-    tracer.shutdown(wait=False)
-    compilers.shutdown(wait=False)
-    return futures
+    lowered: list[Future] = [Future() for _ in programs]
+    compiled = background.start([functools.partial(_compile, each, once) for each in lowered], workers=2)
+
+    def trace():  # in one thread: tracing holds Python's lock
+        for program, future, result in zip(programs.values(), lowered, compiled, strict=True):
+            if result.cancelled():
+                future.cancel()
+                continue
+            background.fulfil(future, functools.partial(_lower, spec, program, mesh))
+            if future is lowered[0]:  # it is waited for: where the cache has it, it loads undisturbed
+                wait([result], timeout=LOAD_SECONDS)
+
+    background.start([trace])
+    return dict(zip(programs, compiled, strict=True))
 
 
 def _once() -> Callable:
@@ -128,16 +171,23 @@ def _lower(spec: Spec, program: Program, mesh: Mesh) -> Lowered:
 def _compile(future: Future, once: Callable) -> Compiled:
     lowered = future.result()
     segment, init = once(lowered.segment), once(lowered.init)
-    return Compiled(init, segment, lowered.shared, lowered.lanes, lowered.devices * max(_bytes(init), _bytes(segment)))
+    needed = largest([needed_bytes(init), needed_bytes(segment)])
+    total = None if needed is None else lowered.devices * needed
+    return Compiled(init, segment, lowered.shared, lowered.lanes, total)
 
 
-def _bytes(compiled) -> int:
-    """The memory that a compiled function needs on each device; 0 where the backend does not say."""
+def needed_bytes(compiled) -> int | None:
+    """The memory that a compiled function needs on each device: arguments + outputs + temporaries - aliased.
+
+    None where the backend has no such analysis; any other failure of it is raised.
+    """
     try:
         found = compiled.memory_analysis()
-        return found.argument_size_in_bytes + found.output_size_in_bytes + found.temp_size_in_bytes - found.alias_size_in_bytes
-    except Exception:  # not every backend has an analysis
-        return 0
+    except NotImplementedError:
+        return None
+    if found is None:
+        return None
+    return found.argument_size_in_bytes + found.output_size_in_bytes + found.temp_size_in_bytes - found.alias_size_in_bytes
 
 
 def _over_lanes(function: Callable, mesh: Mesh, in_axes: tuple, lane_size: int, donate: int | None = None):

@@ -108,7 +108,9 @@ class Conv1d(NamedTuple):
 
 
 def init_conv1d(key, outputs: int, inputs: int, kernel: int, scheme, bias: bool = True) -> Conv1d:
-    """Draws a 1-D convolution; its fan-in is ``inputs * kernel``.
+    """Draws a 1-D convolution; its fan-in is ``inputs * kernel``, its fan-out ``outputs * kernel``.
+
+    The scheme is asked for a matrix of these two sizes, whose first rows are kept: draws are prefix-stable.
 
     Args:
       key: consumed.
@@ -116,8 +118,8 @@ def init_conv1d(key, outputs: int, inputs: int, kernel: int, scheme, bias: bool 
       kernel: length of the window.
       scheme, bias: see `init_dense`.
     """
-    weight, offset = init_dense(key, outputs, inputs * kernel, scheme, bias)
-    return Conv1d(weight.reshape(outputs, inputs, kernel), offset)
+    weight, offset = init_dense(key, outputs * kernel, inputs * kernel, scheme, bias)
+    return Conv1d(weight[:outputs].reshape(outputs, inputs, kernel), None if offset is None else offset[:outputs])
 
 
 def conv1d(params: Conv1d, x):

@@ -52,7 +52,8 @@ def empty(spec: Spec) -> dict:
 
 def declared(spec: Spec) -> dict:
     """The arguments of a study that are plain values, for people and for naming what differs."""
-    values = {**spec.settings, **spec.defaults, "norm_bound": spec.norm_bound}
+    settings = {**spec.settings, "reduction": spec.settings["reduction"] or "mean"}
+    values = {**settings, **spec.defaults, "norm_bound": spec.norm_bound}
     return {name: _shown(value) for name, value in values.items()}
 
 

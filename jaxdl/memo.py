@@ -1,15 +1,18 @@
 """What was measured or found out on this machine before, kept in a private folder of the user.
 
-Entries are small JSON values under the digest of all that they depend on. Nothing depends on them being there:
-a folder that cannot be written, or an entry that cannot be read, means finding out once more.
+Entries are small JSON values under the digest of all that they depend on. Nothing depends on them
+being there: a folder that cannot be written, or an entry that is not whole, means finding out once
+more. ``JAXDL_CACHE=off`` neither reads nor writes here; else the folder is kept below `MOST_BYTES`.
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
 import pathlib
 import re
+import stat
 from collections.abc import Callable
 from typing import Any
 
@@ -18,12 +21,24 @@ import numpy as np
 
 from jaxdl.cost import jaxprs
 
-METHOD = 1  # to be raised when what is remembered is found in another way: older entries are then found anew
+MOST_BYTES = 10**9  # that entries and compiled programs may take together
 
 
-def folder() -> pathlib.Path:
-    """The user's folder, which may not be there yet: ``jaxdl`` in XDG_CACHE_HOME or in ``~/.cache``."""
-    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "jaxdl"
+def folder() -> pathlib.Path | None:
+    """The user's folder, which may not be there yet: ``jaxdl`` in XDG_CACHE_HOME or in ``~/.cache``; None for none.
+
+    Raises:
+      ValueError: ``JAXDL_CACHE`` is neither ``on`` nor ``off``.
+    """
+    switch = os.environ.get("JAXDL_CACHE", "").lower()
+    if switch not in ("", "on", "off"):
+        raise ValueError(f"JAXDL_CACHE must be 'on' (the default) or 'off', got {os.environ['JAXDL_CACHE']!r}")
+    if switch == "off":
+        return None
+    try:
+        return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "jaxdl"
+    except RuntimeError:  # a user without a home
+        return None
 
 
 def recall(kind: str, key: str, find: Callable[[], Any]) -> Any:
@@ -34,22 +49,68 @@ def recall(kind: str, key: str, find: Callable[[], Any]) -> Any:
       key: a digest of all that the value depends on.
       find: () -> a JSON value.
     """
-    place = folder() / kind / f"{key}.json"
-    with contextlib.suppress(OSError, ValueError):
-        return json.loads(place.read_text())
+    where = folder()
+    if where is None:
+        return find()
+    place = where / kind / f"{key}.json"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+        entry = json.loads(place.read_text())
+        if entry["digest"] == _seal(key, entry["value"]):
+            return entry["value"]
     found = find()
     with contextlib.suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        aside = place.with_suffix(f".{os.getpid()}")
-        aside.write_text(json.dumps(found))
+        aside = place.with_suffix(f".{os.getpid()}-{os.urandom(4).hex()}")
+        aside.write_text(json.dumps({"value": found, "digest": _seal(key, found)}))
         aside.replace(place)
     return found
 
 
+def _seal(key: str, value) -> str:
+    """What an entry that is whole carries: whatever else lies under its name was not written here."""
+    return digest(key, json.dumps(value))
+
+
+def prune(most: int | None = None):
+    """Deletes what has not been used for longest, until the user's folder is small enough.
+
+    Other processes may do the same, or use the folder, at the same time: what is gone is found or
+    compiled anew.
+
+    Args:
+      most: bytes that the folder may take; `MOST_BYTES` by default.
+    """
+    where, most = folder(), MOST_BYTES if most is None else most
+    if where is None:
+        return
+    there = []
+    for path in where.rglob("*"):
+        with contextlib.suppress(OSError):  # another process was quicker
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode):
+                there.append((max(status.st_atime_ns, status.st_mtime_ns), status.st_size, path))
+    excess = sum(size for _, size, _ in there) - most
+    for _, size, path in sorted(there):
+        if excess <= 0:
+            return
+        with contextlib.suppress(OSError):
+            path.unlink()
+        excess -= size
+
+
 def machine() -> str:
-    """What a finding depends on besides its program: how it is found, versions, backend, kind of device, cores."""
+    """What a finding depends on besides its program: this library, versions, backend, kind of device, cores."""
     device = jax.local_devices()[0]
-    return f"{METHOD} {jax.__version__} {jax.lib.__version__} {device.platform} {device.device_kind} {os.cpu_count()}"
+    versions = f"{_library()} {jax.__version__} {jax.lib.__version__}"
+    return f"{versions} {device.platform} {device.device_kind} {os.cpu_count()}"
+
+
+@functools.cache
+def _library() -> str:
+    """The digest of this library's source: what finds something out in a new way finds it anew."""
+    root = pathlib.Path(__file__).parent
+    files = sorted(root.rglob("*.py"))
+    return digest(*(f"{path.relative_to(root)} {path.read_text('utf-8')}" for path in files))
 
 
 def digest(*parts) -> str:

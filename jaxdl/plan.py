@@ -29,7 +29,7 @@ EXACT = 2**24  # integers below it are float32s
 class Measured(NamedTuple):
     """What a compiled program takes on this machine."""
 
-    bytes: int  # of memory at its peak
+    bytes: int | None  # of memory at its peak; None where the backend does not say
     lane_seconds: float
 
 
@@ -60,11 +60,17 @@ class Plan(NamedTuple):
 
     @property
     def bytes(self) -> int | None:
-        """The memory of the largest program, where measured."""
-        return max((found.bytes for found in self.measured), default=None)
+        """The memory of the largest program, where all have been measured and are known; else None."""
+        return largest([measured.bytes for measured in self.measured])
 
     def __str__(self) -> str:
         return plan_text(self)
+
+
+def largest(sizes: list[int | None]) -> int | None:
+    """The largest size; None where there is none or one is not known."""
+    known = [size for size in sizes if size is not None]
+    return max(known) if known and len(known) == len(sizes) else None
 
 
 def _seconds(program: Program, work: Work, lanes: int) -> float:

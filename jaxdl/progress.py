@@ -9,7 +9,7 @@ PLAIN_SECONDS = 10.0  # between two plain lines
 
 
 def say(message: str):
-    """Prints a line on stderr."""
+    """Says one line on stderr that stays there."""
     print(f"jaxdl: {message}", file=sys.stderr, flush=True)
 
 

@@ -1,7 +1,9 @@
 """Which share of a run's blocks a process takes, where many processes write one run folder.
 
-Nobody waits for anybody: process i of n takes the blocks whose number is i modulo n, and the same command takes up
-what a lost process left.
+Nobody waits for anybody: process i of n takes the blocks whose number is i modulo n, and the same
+command takes up what a lost process left. A share is asked for: the environment of a scheduler alone
+means nothing, as it is also that of an interactive allocation, or of a batch script that starts
+Python once.
 """
 
 import os
@@ -11,12 +13,13 @@ from typing import NamedTuple
 
 from jaxdl.checks import integer
 
-SCHEDULERS = (  # (process, processes), the inner ones first
+AUTO = "auto"
+TASKS = (  # (process, processes) as schedulers name them
     ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
     ("SLURM_PROCID", "SLURM_NTASKS"),
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
-    ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT"),
 )
+ARRAY = "SLURM_ARRAY_TASK_"
 
 
 class Shard(NamedTuple):
@@ -35,7 +38,7 @@ class Shard(NamedTuple):
         return "events.jsonl" if self.processes == 1 else f"events-{self.process}-of-{self.processes}.jsonl"
 
 
-def parse(text) -> Shard:
+def parse(given) -> Shard:
     """``"i/n"`` or (i, n) as a `Shard`.
 
     Raises:
@@ -44,28 +47,81 @@ def parse(text) -> Shard:
     >>> parse("1/4")
     Shard(process=1, processes=4)
     """
-    parts = text.split("/") if isinstance(text, str) else list(text)
     try:
+        parts = given.split("/") if isinstance(given, str) else tuple(given)
         index, count = (int(part) if isinstance(part, str) or integer(part) else int("") for part in parts)
-    except ValueError:
-        raise ValueError(f"shard must look like i/n, got {text!r}") from None
-    if count < 1 or not 0 <= index < count:
-        raise ValueError(f"shard index must be from 0 to {max(count - 1, 0)} of {count}, got {index}")
-    return Shard(index, count)
+    except (TypeError, ValueError):
+        hint = "('auto' asks the scheduler's environment)"
+        raise ValueError(f"shard must look like i/n, got {given!r} {hint}") from None
+    return _checked("shard index", index, count)
 
 
 def find(given=None, environ: Mapping[str, str] | None = None) -> Shard:
-    """The shard asked for; else that of the scheduler's environment; else that of a running `jax.distributed`."""
-    if given is not None:
+    """The shard asked for.
+
+    Args:
+      given: None for all blocks; ``"i/n"`` or (i, n); or ``"auto"``: what SLURM's or Open MPI's
+        environment says, else a running `jax.distributed`, else all blocks.
+      environ: the environment; that of the process by default.
+
+    Raises:
+      ValueError: what is given, or a variable of the environment, is no shard.
+
+    >>> find("auto", {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "8"})
+    Shard(process=3, processes=8)
+    """
+    if given is None:
+        return Shard()
+    if not (isinstance(given, str) and given == AUTO):
         return parse(given)
     environ = os.environ if environ is None else environ
-    for process, processes in SCHEDULERS:
-        if environ.get(processes, "1") != "1" and process in environ:
-            first = int(environ.get("SLURM_ARRAY_TASK_MIN", 0)) if process == "SLURM_ARRAY_TASK_ID" else 0
-            return parse((int(environ[process]) - first, int(environ[processes])))
-    if "jax" in sys.modules:
-        import jax
+    array, task = _of_array(environ), _of_tasks(environ)
+    if array and "SLURM_STEP_NUM_TASKS" in environ:  # jobs that start several processes each
+        place = array.process * task.processes + task.process
+        return Shard(place, array.processes * task.processes)
+    if array:
+        return array
+    return task if task.processes > 1 else _of_jax()
 
-        if jax.distributed.is_initialized():
-            return Shard(jax.process_index(), jax.process_count())
+
+def _of_array(environ: Mapping[str, str]) -> Shard | None:
+    """The place of a job in a SLURM array, whose numbers may go in steps; None outside one."""
+    if ARRAY + "ID" not in environ or _number(environ, ARRAY + "COUNT", "1") <= 1:
+        return None
+    count, first = _number(environ, ARRAY + "COUNT"), _number(environ, ARRAY + "MIN", "0")
+    step = max(1, _number(environ, ARRAY + "STEP", "1"))
+    last = _number(environ, ARRAY + "MAX", str(first + step * (count - 1)))
+    place, rest = divmod(_number(environ, ARRAY + "ID") - first, step)
+    if rest or last != first + step * (count - 1):
+        gapless = f"a SLURM array without gaps, such as 0-{count - 1}"
+        raise ValueError(f"shard 'auto' needs {gapless}, got {count} of {first}-{last}")
+    return _checked(ARRAY + "ID's place", place, count)
+
+
+def _of_tasks(environ: Mapping[str, str]) -> Shard:
+    """The place of a process among those that srun or mpirun started together."""
+    for process, processes in TASKS:
+        if process in environ and (count := _number(environ, processes, "1")) != 1:
+            return _checked(process, _number(environ, process), count)
     return Shard()
+
+
+def _of_jax() -> Shard:
+    jax = sys.modules.get("jax")
+    if jax is None or not jax.distributed.is_initialized():
+        return Shard()
+    return Shard(jax.process_index(), jax.process_count())
+
+
+def _number(environ: Mapping[str, str], name: str, default: str | None = None) -> int:
+    text = environ[name] if default is None else environ.get(name, default)
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{name} must be an integer for shard 'auto', got {text!r}") from None
+
+
+def _checked(name: str, index: int, count: int) -> Shard:
+    if count < 1 or not 0 <= index < count:
+        raise ValueError(f"{name} must be from 0 to {max(count - 1, 0)} of {count}, got {index}")
+    return Shard(index, count)

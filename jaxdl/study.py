@@ -13,10 +13,11 @@ import numpy as np
 from jaxdl import blocks, compiler, engine, shards, store, tune
 from jaxdl import manifest as manifests
 from jaxdl import plan as planning
-from jaxdl.checks import one_of, positive_int
+from jaxdl.checks import check_float32, one_of, positive_int
 from jaxdl.identity import identity_of
 from jaxdl.program import Program, concrete_recipe
 from jaxdl.progress import progress as show_progress
+from jaxdl.progress import say
 from jaxdl.result import Result, collect, load, match, told
 from jaxdl.sampling import seed_key
 from jaxdl.spec import declare, seed_list
@@ -70,6 +71,7 @@ class Study:
         self._hashed: dict[int, tuple] = {}  # arrays shared by lanes, and their digests
         self._last: tuple[dict, Result] | None = None  # manifest and result of the last run
 
+    @compiler.cache()
     def plan(self, measure: bool = False) -> planning.Plan:
         """What is traced, padded and static and why, and the programs that follow.
 
@@ -77,28 +79,34 @@ class Study:
           measure: also compiles the programs and times a burst of each, for the memory and the time that they take
             here; else these are estimated from the abstract evaluation and not shown.
         """
+        check_float32()
         if self._plan is None:
             compiler.prepare_devices()
-            compiler.use_cache()
             self._plan = self._make_plan(self.spec)
         if measure and not self._plan.measured:
-            ready = self._compiled(dict(enumerate(self._plan.programs)))
-            self._plan = self._plan._replace(
-                measured=tuple(
-                    planning.Measured(ready[number].result().bytes, engine.calibrate(self.spec, program, ready[number].result()))
-                    for number, program in enumerate(self._plan.programs)
-                )
-            )
+            self._plan = self._plan._replace(measured=self._measured(self._plan.programs))
         return self._plan
 
+    def _measured(self, programs: tuple[Program, ...]) -> tuple[planning.Measured, ...]:
+        ready = self._compiled(dict(enumerate(programs)))
+        try:
+            compiled = [ready[number].result() for number in range(len(programs))]
+        finally:
+            for future in ready.values():
+                future.cancel()  # what has not begun to compile is not needed after an error or Ctrl-C
+        pairs = zip(programs, compiled, strict=True)
+        return tuple(planning.Measured(made.bytes, engine.calibrate(self.spec, program, made)) for program, made in pairs)
+
+    @compiler.cache()
     def run(self, path=None, progress: bool = False, shard=None) -> Result:
         """Trains every lane that is not stored yet.
 
         Args:
           path: run folder, made where it is not there; the same call continues it. None keeps all in memory.
           progress: shows progress on stderr.
-          shard: ``"i/n"`` or (i, n) to train only every n-th block; found in the environment of SLURM, Open MPI
-            or `jax.distributed` where None.
+          shard: ``"i/n"`` or (i, n) to train only every n-th block, from the i-th; ``"auto"`` takes i and n from SLURM's
+            or Open MPI's environment or from `jax.distributed`, and trains all where there is none of them, with a
+            line on stderr. None trains all, whatever the environment says.
 
         Returns:
           The study's lanes that are stored when it ends; where some are missing (`Result.missing`: those of other
@@ -108,14 +116,16 @@ class Study:
           ValueError: the folder holds another study, or the shard is out of range.
           KeyboardInterrupt: after Ctrl-C, once the running block is saved; in a notebook the partial result is returned.
         """
+        check_float32()
         run = None if path is None else pathlib.Path(path)
         mine = shards.find(shard)
+        if isinstance(shard, str) and shard == shards.AUTO and mine.processes == 1:
+            say("shard 'auto' found no other process in the environment: all blocks are trained here")
         if run is None and mine.processes > 1:
             raise ValueError(
                 f"path must be a run folder that the processes share where there are {mine.processes} shards, got None"
             )
         compiler.prepare_devices()
-        compiler.use_cache()
         manifest = self._open(run, self._lane_size)
         reopened = None if run is None else lambda: self._open(run)
         try:
@@ -169,7 +179,8 @@ class Study:
 
     def _compiled(self, programs: dict[int, Program]) -> dict[int, Future]:
         """The programs, compiling or compiled; each is compiled once in the life of a study."""
-        fresh = {n: program for n, program in programs.items() if repr(program) not in self._ready}
+        known = {name for name, future in self._ready.items() if not future.cancelled()}
+        fresh = {n: program for n, program in programs.items() if repr(program) not in known}
         futures = compiler.compile_programs(self.spec, fresh, jax.local_devices()) if fresh else {}
         self._ready.update({repr(fresh[number]): future for number, future in futures.items()})
         return {number: self._ready[repr(program)] for number, program in programs.items()}
@@ -185,6 +196,7 @@ class Study:
             raise ValueError(f"config must name one of the study's configs, got {config}, which fits {len(chosen)}")
         return chosen[0]
 
+    @compiler.cache()
     def replay(self, config: dict, seed: int, progress: bool = False) -> tuple[Any, Any, dict]:
         """Trains one lane alone, in a full chunk of the program that the study trains it with.
 
@@ -198,6 +210,7 @@ class Study:
           (params, state, history): trained weights (of a padded lane: those of its own sizes), the model's state,
           and name -> (evaluations,).
         """
+        check_float32()
         chosen = self._one(config)
         program = self._program(chosen)
         lane = engine.run_lane(self.spec, program, self._compiled({0: program})[0].result(), chosen, seed_list([seed])[0])

@@ -84,7 +84,7 @@ def plan_text(plan) -> str:
         lanes = len(program.configs) * plan.seeds
         found = plan.measured[number] if plan.measured else None
         each = found.lane_seconds if found else work.seconds(program.schedule.steps, len(program.schedule.due()))
-        memory = (found.bytes / 1e6,) if found else ()
+        memory = (None if found.bytes is None else found.bytes / 1e6,) if found else ()
         kinds = (_axis_cell(program, kind) for kind in ("traced", "padded", "static"))
         rows.append(
             (number, lanes, program.lane_size, *kinds, f"{1 - useful:.0%}", work.compile_seconds() + lanes * each, *memory)

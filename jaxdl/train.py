@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxdl.batches import SAMPLINGS, draw_batch
-from jaxdl.checks import check_name, number_within, one_of, positive_int
+from jaxdl.checks import check_float32, check_name, number_within, one_of, positive_int
 from jaxdl.sampling import pass_order, seed_key, steps_of_pass, stream
 from jaxdl.types import Dataset, Model, Size, Task, check_metrics
 
@@ -114,7 +115,7 @@ def init(recipe: Recipe, key, dataset: Dataset, schedule: Schedule) -> Lane:
     opt_state = recipe.optimizer.init(params)
     _check_one_set_of_weights(opt_state)
     names = history_names(recipe, dataset)
-    nothing = jnp.full(len(schedule.due()), jnp.nan, jnp.float32)
+    nothing = jnp.zeros(len(schedule.due()), jnp.float32)  # each column is written once
     return Lane(
         params=params,
         state=state,
@@ -369,14 +370,32 @@ def _write(recipe: Recipe, lane: Lane, dataset: Dataset, column) -> Lane:
 
 
 def running_values(running: dict[str, Running]) -> dict:
-    """The smallest, the mean and the largest of every per-step value; NaN where no step was taken."""
+    """The smallest, the mean and the largest of every per-step value; of none inf, 0 and -inf, see `mark_unseen`."""
     values = {}
     for name, seen in running.items():
-        some = seen.count > 0
         mean = seen.total / jnp.maximum(seen.count, 1.0)
         for kind, value in (("min", seen.min), ("mean", mean), ("max", seen.max)):
-            values[f"{name}_{kind}"] = jnp.where(some, value, jnp.nan)
+            values[f"{name}_{kind}"] = value
     return values
+
+
+def mark_unseen(history: dict, record, where: Callable = jnp.where, mark: float = np.nan) -> dict:
+    """The history with NaN where no step was seen: there the smallest value is above the largest.
+
+    Lanes hold no NaN of ours while they are trained, so that `jax_debug_nans` finds the user's alone.
+
+    Args:
+      history: name -> values.
+      record: names of the per-step values beside the batch loss.
+      where: `jnp.where` or, for arrays on the host, `np.where`.
+      mark: what stands there in place of a value.
+    """
+    found = dict(history)
+    for name in ("batch_loss", *record):
+        unseen = history[f"{name}_min"] > history[f"{name}_max"]
+        for key in (f"{name}_{kind}" for kind in ("min", "mean", "max")):
+            found[key] = where(unseen, np.float32(mark), history[key])
+    return found
 
 
 def segment(recipe: Recipe, schedule: Schedule, lane: Lane, dataset: Dataset, keys: Streams, start, stop) -> Lane:
@@ -448,7 +467,8 @@ def make_train(
 
     Returns:
       ``train(key, dataset=None) -> (params, state, history)``, where history maps names to float32
-      (evaluations,) arrays and ``"diverged_at"`` to an int32 scalar, -1 for a run that stayed finite.
+      (evaluations,) arrays and ``"diverged_at"`` to an int32 scalar, -1 for a run that stayed finite. Values of steps
+      are NaN (infinite under `jax_debug_nans`) where there was no step since the last evaluation.
 
     >>> from jaxdl import models, tasks
     >>> train = make_train(tasks.moons(100), models.mlp(2), optax.sgd(0.1), steps=10)
@@ -463,6 +483,7 @@ def make_train(
     check_task(task, sampling, record)
 
     def train(key, dataset: Dataset | None = None):
+        check_float32()
         if dataset is None:
             dataset = task.data(key) if callable(task.data) else task.data
         n = dataset.train_targets.shape[-1]
@@ -471,7 +492,9 @@ def make_train(
         lane = init(recipe, key, dataset, schedule)
         lane = segment(recipe, schedule, lane, dataset, streams(key), 0, schedule.steps + 1)
         params = evaluated_params(recipe, lane.params, lane.opt_state)
-        return params, lane.state, {**lane.history, "diverged_at": lane.diverged_at}
+        stops_at_nan = jax.config.jax_debug_nans  # type: ignore[attr-defined]
+        history = mark_unseen(lane.history, recipe.record, mark=np.inf if stops_at_nan else np.nan)
+        return params, lane.state, {**history, "diverged_at": lane.diverged_at}
 
     return train
 

@@ -74,9 +74,9 @@ def lane_seconds(spec: Spec, program: Program, size: int) -> float:
     devices = jax.local_devices()
     sized = program._replace(lane_size=size)
     try:
-        compiled = compile_programs(spec, {0: sized}, devices)[0].result()
+        compiled = compile_programs(spec, {0: sized}, devices)[0].result()  # memory that is not known shows as it runs out
         limit = (devices[0].memory_stats() or {}).get("bytes_limit", np.inf)
-        if compiled.bytes > MEMORY * limit * len(devices):
+        if compiled.bytes is not None and compiled.bytes > MEMORY * limit * len(devices):
             return np.inf
         return min(engine.calibrate(spec, sized, compiled) for _ in range(2))
     except jax.errors.JaxRuntimeError as error:

@@ -31,6 +31,7 @@ ORDER = (
     "intervals",
     "stats",
     "tables",
+    "background",
     "cost",
     "memo",
     "program",

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdl import Study, cli, identity, load, losses, models, store, tasks
+from jaxdl import Metric, Study, cli, identity, load, losses, models, store, tasks
 from jaxdl import blocks as running
 from jaxdl import manifest as manifests
 from jaxdl.program import Program
@@ -92,7 +92,12 @@ def renamed_metric():
 
 def other_metric():
     task = tasks.from_arrays(X, Y)
-    return task._replace(metrics={"accuracy": lambda outputs, targets: 1.0 - losses.accuracy(outputs, targets)})
+    wrong = Metric(lambda outputs, targets: 1.0 - losses.accuracy(outputs, targets), higher_is_better=True)
+    return task._replace(metrics={"accuracy": wrong})
+
+
+def other_direction():
+    return tasks.from_arrays(X, Y, metrics={"accuracy": Metric(losses.accuracy, higher_is_better=False)})
 
 
 def with_constant(values):
@@ -122,6 +127,7 @@ CHANGED = {
     "the optimizer": ({"optimizer": lambda hp: optax.sgd(hp.rate, momentum=0.5)}, "program 0 .* trains otherwise"),
     "a new record": ({"record": {"loss_again": lambda info: info.loss}}, "metrics and records is"),
     "a metric's name": ({"task": renamed_metric()}, "metrics and records is .*test_share"),
+    "a metric's direction": ({"task": other_direction()}, "higher_is_better of metrics is .*True.* there and .*False.* here"),
     "a metric's function": ({"task": other_metric()}, "program 0 .* trains otherwise"),
     "one number of the data": ({"task": tasks.from_arrays(X + np.eye(40, 2, dtype=np.float32) * 1e-3, Y)}, "has other data"),
     "one label of the data": ({"task": tasks.from_arrays(X, np.r_[1 - Y[:1], Y[1:]])}, "has other data"),

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdl import Study, engine, models, tasks
+from jaxdl import Study, engine, models, tasks, train
 
 WIDE = dict(  # wide enough for a change in vectorisation to show in the last bits
     task=tasks.moons(200, 0.1),
@@ -51,6 +51,64 @@ def test_segments_of_any_length_change_no_bit(few, length, monkeypatch):
     cut = Study(**WIDE, sweep={"learning_rate": [0.1]}, seeds=3).run()
     assert whole is not engine.next_length
     assert all(bits(few, seed, 0.1) == bits(cut, seed, 0.1) for seed in range(3))
+
+
+class Clock:
+    """A program whose steps take so many seconds, by a clock that only they move."""
+
+    def __init__(self, monkeypatch, seconds):
+        self.now, self.seconds, self.segments = 0.0, seconds, []
+        monkeypatch.setattr(engine.time, "perf_counter", lambda: self.now)
+
+    def compiled(self):
+        def segment(lane, dataset, seeds, hp, start, stop):
+            self.now += self.seconds * (stop - start)
+            self.segments.append((int(start), int(stop)))
+            return lane
+
+        lane = engine.Lane((), (), (), np.zeros(2, np.int32), {}, {f"batch_loss_{kind}": np.zeros((2, 1)) for kind in KINDS})
+        return engine.Compiled(lambda *arguments: (lane, None), segment, None, lanes=2, bytes=None)
+
+    def lengths(self):
+        return [stop - start for start, stop in self.segments]
+
+
+KINDS = ("min", "mean", "max")
+
+
+def trained(clock, steps, chunks, **hooks):
+    study = Study(**{**WIDE, "steps": steps, "eval_every": steps}, sweep={"learning_rate": [0.1]})
+    schedule = engine.Program((), {}, train.Schedule(steps, steps), 1)
+    lanes = [({"learning_rate": 0.1}, seed) for seed in range(2 * chunks)]
+    engine.run_block(study.spec, schedule, clock.compiled(), lanes, engine.Hooks(**hooks))
+
+
+def test_a_slow_program_is_heard_of_after_every_step(monkeypatch):
+    clock = Clock(monkeypatch, seconds=7.0)
+    trained(clock, steps=10_000, chunks=2)
+    assert set(clock.lengths()) == {1}
+
+
+@pytest.mark.parametrize("seconds", [1e-6, 1e-4, 3e-3, 0.04, 0.3])
+def test_segments_grow_to_their_length_once_for_all_chunks_and_blocks(seconds, monkeypatch):
+    clock, kept, steps, chunks = Clock(monkeypatch, seconds), [engine.FIRST_STEPS], 3000, 5
+    for _ in range(3):
+        trained(clock, steps, chunks, length=lambda: kept[-1], keep=kept.append)
+    wanted = max(1, int(engine.SEGMENT_SECONDS / seconds))
+    assert sum(clock.lengths()) == 3 * chunks * (steps + 1)
+    assert max(clock.lengths()) <= wanted
+    assert clock.lengths()[:3] == [1, min(4, wanted), min(16, wanted)]
+    least = int(np.ceil((steps + 1) / wanted))  # segments that a chunk needs
+    assert len(clock.segments) <= 3 * chunks * (least + 1) * 1.05 + 7  # not begun anew with every chunk
+
+
+def test_a_program_that_becomes_slower_is_noticed_in_chunks_of_one_segment(monkeypatch):
+    clock = Clock(monkeypatch, seconds=1e-4)
+    trained(clock, steps=1000, chunks=3, keep=(kept := []).append)
+    assert clock.lengths()[-1] == 1001
+    clock.seconds, clock.segments = 0.1, []
+    trained(clock, steps=1000, chunks=1, length=kept.pop, keep=kept.append)
+    assert kept[0] in (4, 5)
 
 
 def test_replay_gives_the_bits_of_the_run_and_the_weights_behind_them(few):

@@ -167,6 +167,44 @@ def test_conv1d_draws_with_the_fan_in_of_its_window():
     assert 0.049 < np.abs(params.weight).max() <= 0.05  # 1 / sqrt(10 * 40)
 
 
+@pytest.mark.parametrize("name", INITS)
+@pytest.mark.parametrize("sizes", [(50, 10, 40), (20, 30, 3), (40, 20, 1)])
+def test_conv1d_draws_with_the_fans_of_its_window(name, sizes):
+    """As `torch.nn.init` counts them: channels in times kernel, channels out times kernel."""
+    outputs, inputs, kernel = sizes
+    fan_in, fan_out = inputs * kernel, outputs * kernel
+    sd = {
+        "he_normal": np.sqrt(2 / fan_in),
+        "xavier_uniform": np.sqrt(2 / (fan_in + fan_out)),
+        "torch": np.sqrt(1 / (3 * fan_in)),
+        "torch_rnn": np.sqrt(1 / (3 * fan_out)),
+    }[name]
+    draws = [init_conv1d(key, outputs, inputs, kernel, name).weight for key in jax.random.split(jax.random.key(0), 8)]
+    assert np.std(draws) == pytest.approx(sd, rel=0.06)
+    if name != "he_normal":
+        assert np.abs(draws).max() <= sd * np.sqrt(3) * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("name", INITS)
+def test_conv1d_draws_are_prefixes_and_a_kernel_of_one_draws_as_a_dense_layer(name):
+    draw = lambda function, *sizes, **more: function(jax.random.key(0), *sizes, name, **more)
+    narrow, wide = draw(init_conv1d, 3, 4, 5), draw(init_conv1d, 8, 4, 5)
+    ratio = np.asarray(wide.weight[:3] / narrow.weight)  # the same draws, under another fan-out
+    np.testing.assert_allclose(ratio, ratio.flat[0], rtol=1e-5)
+    single, plain = draw(init_conv1d, 3, 4, 1), draw(init_dense, 3, 4)
+    assert single.weight[:, :, 0].tobytes() == plain.weight.tobytes()
+    assert single.bias.tobytes() == plain.bias.tobytes()
+    assert draw(init_conv1d, 3, 4, 5, bias=False).bias is None
+
+
+def test_conv1d_asks_any_scheme_for_both_fans():
+    asked = []
+    scheme = lambda key, outputs, inputs: asked.append((outputs, inputs)) or Dense(jnp.ones((outputs, inputs)), jnp.ones(outputs))
+    params = init_conv1d(jax.random.key(0), 2, 3, 5, scheme)
+    assert asked == [(10, 15)]
+    assert (params.weight.shape, params.bias.shape) == ((2, 3, 5), (2,))
+
+
 def test_the_convolutional_model_by_hand():
     model = models.conv1d(2, hidden=3, channels=2, kernel=2, activation="identity", output_activation="tanh")
     params = (

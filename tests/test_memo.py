@@ -1,5 +1,7 @@
 """What was found out before: kept, found again, told apart, and never needed."""
 
+import pathlib
+import shutil
 import stat
 
 import jax
@@ -27,11 +29,45 @@ def test_a_value_is_found_once(folder):
     assert stat.S_IMODE((folder / "kind").stat().st_mode) == 0o700
 
 
-def test_a_broken_entry_is_found_anew_and_mended(folder):
+BROKEN = ["", "{", "1", "NaN", '"abc"', "[]", "{}", "null", "[1e999", '{"value": 2}', '{"value": NaN, "digest": ""}', "\0\0"]
+
+
+@pytest.mark.parametrize("text", [*BROKEN, '{"digest": "0"}', '{"value": [], "digest": []}', "[" * 100_000])
+def test_a_broken_entry_is_found_anew_and_mended(text, folder):
     memo.recall("kind", "key", lambda: 1)
-    (folder / "kind" / "key.json").write_text("{")
+    (folder / "kind" / "key.json").write_text(text)
     assert memo.recall("kind", "key", lambda: 3) == 3
     assert memo.recall("kind", "key", lambda: 4) == 3
+
+
+def test_no_flipped_bit_and_no_other_key_passes_for_an_entry(folder):
+    memo.recall("kind", "key", lambda: 16)
+    place = folder / "kind" / "key.json"
+    whole = place.read_bytes()
+    for bit in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        place.write_bytes(flipped)
+        assert memo.recall("kind", "key", lambda: 16) == 16
+    (folder / "kind" / "other.json").write_bytes(whole)
+    assert memo.recall("kind", "other", lambda: 3) == 3
+    place.unlink()
+    place.mkdir()
+    assert memo.recall("kind", "key", lambda: 5) == 5
+
+
+def test_other_source_of_the_library_finds_anew(monkeypatch, tmp_path):
+    before = memo.machine()
+    assert memo.machine() == before
+    copy = shutil.copytree(pathlib.Path(memo.__file__).parent, tmp_path / "copy", ignore=shutil.ignore_patterns("__pycache__"))
+    memo._library.cache_clear()
+    monkeypatch.setattr(memo, "__file__", str(copy / "memo.py"))
+    assert memo.machine() == before
+    with open(copy / "abstract.py", "a") as file:
+        file.write("CHECK_STEPS = 4\n")
+    memo._library.cache_clear()
+    assert memo.machine() != before
+    memo._library.cache_clear()
 
 
 def test_a_folder_that_cannot_be_made_is_done_without(tmp_path, monkeypatch):
@@ -64,8 +100,8 @@ def test_the_check_of_a_plan_is_run_once_a_study(monkeypatch):
         ).plan()  # fmt: skip
 
     first = planned(4)
-    calls, original = [], abstract._relative
-    monkeypatch.setattr(abstract, "_relative", lambda *both: calls.append(1) or original(*both))
+    calls, original = [], abstract.largest_ratio
+    monkeypatch.setattr(abstract, "largest_ratio", lambda *both: calls.append(1) or original(*both))
     assert planned(4).programs == first.programs
     assert not calls
     planned(5)

@@ -76,7 +76,8 @@ def test_every_checkpoint_of_a_block_leads_to_its_end(monkeypatch):
     lanes, kept = [(program.configs[0], seed) for seed in range(3)], []
     monkeypatch.setattr(engine, "next_length", lambda *args: 14)
     whole = engine.run_block(study.spec, program, compiled, lanes, engine.Hooks(due=lambda: True, save=kept.append))
-    assert [int(saved["step"]) for saved in kept] == [1, 15, 29, 31] * 2  # two chunks of two; 31 is past the last step
+    # two chunks of two, the second from the length that the first has found; 31 is past the last step
+    assert [int(saved["step"]) for saved in kept] == [1, 15, 29, 31, 14, 28, 31]
     for saved in kept:
         found = engine.run_block(study.spec, program, compiled, lanes, engine.Hooks(), saved)
         assert {name: values.tobytes() for name, values in found.items()} == {n: v.tobytes() for n, v in whole.items()}
@@ -213,7 +214,7 @@ def shard_process(folder, shard, environment=()):
 def test_two_processes_give_the_bytes_of_one_and_a_lost_one_is_made_up_for(tmp_path, whole):
     both = [
         shard_process(tmp_path / "both", "0/2"),
-        shard_process(tmp_path / "both", "", {"SLURM_PROCID": "1", "SLURM_NTASKS": "2"}),
+        shard_process(tmp_path / "both", "auto", {"SLURM_PROCID": "1", "SLURM_NTASKS": "2"}),
     ]
     assert [process.wait(timeout=300) for process in both] == [0, 0]
     assert kill_study.blocks(tmp_path / "both") == whole
@@ -236,7 +237,7 @@ def test_processes_of_jax_distributed_give_the_bytes_of_one(tmp_path, whole):
     code = (
         f"import jax, sys; jax.distributed.initialize('127.0.0.1:{port}', 2, int(sys.argv[2])); sys.path.insert(0, sys.argv[1])\n"
     )
-    code += "import test_resume; test_resume.small().run(sys.argv[3])"
+    code += "import test_resume; test_resume.small().run(sys.argv[3], shard='auto')"
     arguments = [sys.executable, "-c", code, os.path.dirname(__file__)]
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
     both = [subprocess.Popen([*arguments, str(number), str(tmp_path / "run")], env=environment) for number in range(2)]
@@ -260,19 +261,87 @@ def test_only_the_first_process_makes_the_manifest(tmp_path):
     assert store.read_manifest(run) == {"by": 3}
 
 
-def test_shards_are_found_in_the_environment_and_checked():
-    assert shards.find(None, {}) == (0, 1)
-    assert shards.find("2/3", {"SLURM_PROCID": "0", "SLURM_NTASKS": "9"}) == (2, 3)
-    assert shards.find(None, {"SLURM_PROCID": "3", "SLURM_NTASKS": "4"}) == (3, 4)
-    assert shards.find(None, {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY_TASK_MIN": "5"}) == (2, 4)
-    assert shards.find(None, {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"}) == (1, 2)
-    for wrong in ("4/4", "-1/2", (3, 2)):
-        with pytest.raises(ValueError, match="shard index must be from 0 to"):
-            shards.find(wrong)
-    with pytest.raises(ValueError, match="shard must look like i/n, got 'first'"):
-        shards.find("first")
+TASKS = {"SLURM_PROCID": "3", "SLURM_NTASKS": "4"}
+ARRAY = {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY_TASK_MIN": "5", "SLURM_ARRAY_TASK_MAX": "8"}
+STEPS = {"SLURM_ARRAY_TASK_ID": "8", "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_STEP": "4"}
+IN_STEP = {**TASKS, "SLURM_STEP_NUM_TASKS": "4"}
+ENVIRONMENTS = [  # what schedulers set -> the shard that "auto" takes
+    ({}, (0, 1)),
+    (TASKS, (3, 4)),
+    ({**TASKS, "SLURM_NTASKS": "8", "SLURM_STEP_NUM_TASKS": "4"}, (3, 4)),
+    ({"SLURM_NTASKS": "4"}, (0, 1)),  # an interactive allocation
+    ({"SLURM_PROCID": "0", "SLURM_NTASKS": "1"}, (0, 1)),
+    (ARRAY, (2, 4)),
+    (STEPS, (2, 4)),
+    ({**ARRAY, "SLURM_PROCID": "0", "SLURM_NTASKS": "1"}, (2, 4)),
+    ({**ARRAY, "SLURM_PROCID": "0", "SLURM_NTASKS": "4"}, (2, 4)),  # a batch script that starts Python once
+    ({**ARRAY, **IN_STEP}, (2 * 4 + 3, 16)),
+    ({"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "1"}, (0, 1)),
+    ({"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"}, (1, 2)),
+]
+
+
+@pytest.mark.parametrize(("environment", "expected"), ENVIRONMENTS)
+def test_a_shard_is_taken_from_the_environment_where_that_is_asked_for(environment, expected):
+    assert shards.find("auto", environment) == expected
+    assert shards.find(None, environment) == (0, 1)
+    assert shards.find("2/3", environment) == shards.find((2, 3), environment) == (2, 3)
+
+
+def test_the_processes_of_an_array_of_jobs_take_all_blocks_once():
+    places = [{**IN_STEP, "SLURM_PROCID": str(p), "SLURM_ARRAY_TASK_ID": str(j)} for j in range(5, 9) for p in range(4)]
+    mine = [shards.find("auto", {**ARRAY, **place}) for place in places]
+    assert [sum(shard.takes(block) for shard in mine) for block in range(50)] == [1] * 50
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "message"),
+    [
+        ("4/4", {}, "^shard index must be from 0 to 3 of 4, got 4$"),
+        ("-1/2", {}, "^shard index must be from 0 to 1 of 2, got -1$"),
+        ((3, 2), {}, "^shard index must be from 0 to 1 of 2, got 3$"),
+        ("0/0", {}, "^shard index must be from 0 to 0 of 0, got 0$"),
+        *(
+            (wrong, {}, "^shard must look like i/n, got ")
+            for wrong in ("first", "", "1", "1/2/3", 3, 0.5, (1,), (0.5, 2), True, "Auto")
+        ),
+        ("auto", {**TASKS, "SLURM_PROCID": "x"}, "^SLURM_PROCID must be an integer for shard 'auto', got 'x'$"),
+        ("auto", {**TASKS, "SLURM_NTASKS": ""}, "^SLURM_NTASKS must be an integer for shard 'auto', got ''$"),
+        ("auto", {**TASKS, "SLURM_PROCID": "4"}, "^SLURM_PROCID must be from 0 to 3 of 4, got 4$"),
+        ("auto", {**TASKS, "SLURM_NTASKS": "0"}, "^SLURM_PROCID must be from 0 to 0 of 0, got 3$"),
+        ("auto", {**ARRAY, "SLURM_ARRAY_TASK_COUNT": "four"}, "^SLURM_ARRAY_TASK_COUNT must be an integer"),
+        (
+            "auto",
+            {**ARRAY, "SLURM_ARRAY_TASK_MAX": "9"},
+            "^shard 'auto' needs a SLURM array without gaps, such as 0-3, got 4 of 5-9$",
+        ),
+        ("auto", {**STEPS, "SLURM_ARRAY_TASK_ID": "9"}, "^shard 'auto' needs a SLURM array without gaps"),
+        ("auto", {**ARRAY, "SLURM_ARRAY_TASK_ID": "4"}, "^SLURM_ARRAY_TASK_ID's place must be from 0 to 3 of 4, got -1$"),
+    ],
+)
+def test_what_is_no_shard_is_named(given, environment, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        shards.find(given, environment)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_study_is_whole_unless_a_shard_is_asked_for(tmp_path, monkeypatch, capsys):
+    for name, value in TASKS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(running, "_train", lambda run, manifest, missing: asked.append(sorted(missing)) or [])
+    asked = []
+    small().run(tmp_path / "run")
+    small().run(tmp_path / "run", shard="auto")
+    small().run(tmp_path / "run", shard="1/2")
+    assert asked == [[0, 1, 2, 3, 4, 5], [3], [1, 3, 5]]
+    assert capsys.readouterr().err == ""
     with pytest.raises(ValueError, match="path must be a run folder"):
-        small().run(shard="0/2")
+        small().run(shard="auto")
+    monkeypatch.delenv("SLURM_PROCID")
+    small().run(tmp_path / "run", shard="auto")
+    assert asked[3:] == [[0, 1, 2, 3, 4, 5]]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "jaxdl: shard 'auto' found no other process in the environment: all blocks are trained here"
 
 
 def test_replay_says_whether_it_is_the_stored_lane(tmp_path, capsys, monkeypatch):

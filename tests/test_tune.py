@@ -5,7 +5,8 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdl import Study, engine, models, store, tasks, tune
+from jaxdl import Study, compiler, engine, models, store, tasks, tune
+from jaxdl import plan as planning
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +83,42 @@ def test_what_does_not_fit_takes_for_ever(monkeypatch):
 
     monkeypatch.setattr(engine, "calibrate", full)
     assert tune.lane_seconds(made.spec, program, 1) == np.inf
+
+
+class Executable:
+    """A compiled function whose backend answers a question on its memory in some way."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def memory_analysis(self):
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def test_only_a_backend_without_an_analysis_leaves_the_memory_unknown():
+    for unknown in (None, NotImplementedError("memory analysis unsupported on current XLA backend")):
+        assert compiler.needed_bytes(Executable(unknown)) is None
+    for failure in (jax.errors.JaxRuntimeError("INTERNAL: lost"), AttributeError("argument_size_in_bytes"), ValueError("x")):
+        with pytest.raises(type(failure), match=str(failure)):
+            compiler.needed_bytes(Executable(failure))
+    known = jax.jit(lambda x: x + 1).lower(np.zeros(1000, np.float32)).compile()
+    assert compiler.needed_bytes(known) >= 8000
+
+
+def test_memory_that_is_not_known_is_not_small(monkeypatch):
+    monkeypatch.setattr(compiler, "needed_bytes", lambda compiled: None)
+    made = study(lane_size=1)
+    plan = made.plan(measure=True)
+    assert (plan.measured[0].bytes, plan.bytes) == (None, None)
+    row = str(plan).splitlines()[4]
+    assert row.split()[-1] == "-", row
+    assert planning.largest([1, None]) is None
+    assert planning.largest([1, 3, 2]) == 3
+    assert planning.largest([]) is None
+    (program,) = plan.programs
+    assert 0 < tune.lane_seconds(made.spec, program, 1) < 10  # a limit says nothing: running out of memory does
 
 
 def test_an_unknown_word_is_named():

@@ -1,5 +1,5 @@
 # Every target sets up what it needs: `make demo` and `make test` work on a fresh clone.
-# `make test PYTHON=python3.13` tests another Python, in an environment of its own beside .venv (.venv-3.13).
+# `make test PYTHON=python3.13` tests another Python, in an environment of its own, .venv-3.13.
 PYTHON ?= python3
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 DEFAULT := $(shell python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
@@ -10,7 +10,7 @@ VENV := $(if $(filter $(DEFAULT),$(VERSION)),.venv,.venv-$(VERSION))
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
-# What breaks first under other versions: tracing, planning, training, flax, commands; about two minutes on 2 cores.
+# What breaks first under other versions; about two minutes on 2 cores.
 FAST := $(addprefix tests/test_,architecture cli data from_flax gradients layers plan stats train)
 
 .PHONY: demo test test-all test-fast lint bench clean
@@ -18,12 +18,13 @@ FAST := $(addprefix tests/test_,architecture cli data from_flax gradients layers
 demo: $(VENV)/installed ## the batch-size study: a table on stdout, figures under runs/batch_size
 	$(RUN) -m experiments batch_size
 
-# Two runs, because XLA's flags hold for a process: what need not be compiled as users compile is compiled quickly.
+# Two runs, because XLA's flags hold for a process: all that need not be compiled as users
+# compile is compiled quickly (tests/conftest.py).
 test: $(VENV)/installed ## the whole suite, as far as it needs nothing but this machine
 	$(RUN) -m pytest -m "not full and not outside"
 	$(RUN) -m pytest -m "full and not outside"
 
-test-all: $(VENV)/installed ## also the tests marked `outside`: a browser, a cluster, a kernel, a tracker
+test-all: $(VENV)/installed ## also what needs a browser, a cluster, a kernel or a tracker
 	$(RUN) -m pytest -m "not full"
 	$(RUN) -m pytest -m "full"
 

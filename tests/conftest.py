@@ -21,9 +21,10 @@ if "JAX_NUM_CPU_DEVICES" not in os.environ:
     with contextlib.suppress(RuntimeError):  # a backend that has started keeps its devices
         jax.config.update("jax_num_cpu_devices", 2)
 
-# Compiling is most of the suite's time. Tests marked `full` are about bits, about what users run or about others'
-# numbers and compile as users do; all others with few optimisations. XLA's older code generator, which jaxlib had
-# until 0.10, halves that time again; XLA reads its flags once a process, so only a run without `full` can have it.
+# Compiling is most of the suite's time. Tests marked `full` are about bits, what users run or
+# others' numbers, and compile as users do; all others with few optimisations. XLA's older code
+# generator, which jaxlib had until 0.10, takes half the time again. XLA reads its flags once a
+# process, so only a run without `full` can have it.
 OLDER = "--xla_cpu_use_fusion_emitters=false"
 
 
@@ -35,7 +36,8 @@ def has_older_generator():
 def pytest_configure(config):
     """Starts the backend: from here on nothing changes the number of devices, nor XLA's flags."""
     if "not full" in config.option.markexpr and has_older_generator():
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {OLDER}"  # commands that a test starts have it too
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{flags} {OLDER}"  # of the commands that a test starts as well
     jax.local_devices()
 
 

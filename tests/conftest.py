@@ -7,8 +7,8 @@ import tempfile
 
 import hypothesis
 import jax
+import jaxlib
 import pytest
-from jax._src import compiler
 
 CACHE = tempfile.mkdtemp(prefix="jaxdl-tests-")  # of one worker, and of the processes that its tests start
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["XDG_CACHE_HOME"] = CACHE
@@ -20,32 +20,37 @@ jax.config.update("jax_debug_key_reuse", True)
 if "JAX_NUM_CPU_DEVICES" not in os.environ:
     with contextlib.suppress(RuntimeError):  # a backend that has started keeps its devices
         jax.config.update("jax_num_cpu_devices", 2)
-jax.local_devices()  # starts the backend: from here on nothing changes the number of devices
 
-FLAGS = os.environ.get("XLA_FLAGS", "")
-FULL = ("test_engine", "test_experiments", "test_from_flax", "test_golden")  # bits, what users run, others' numbers
-
-
-def _options(*args, env_options_overrides=None, original=compiler.get_compile_options, **named):
-    """XLA's options; with few optimisations, also without its newer code generator, which takes twice as long."""
-    more = {"xla_cpu_use_fusion_emitters": False} if jax.config.values["jax_disable_most_optimizations"] else {}
-    return original(*args, env_options_overrides={**(env_options_overrides or {}), **more}, **named)
+# Compiling is most of the suite's time. Tests marked `full` are about bits, what users run or
+# others' numbers, and compile as users do; all others with few optimisations. XLA's older code
+# generator, which jaxlib had until 0.10, takes half the time again. XLA reads its flags once a
+# process, so only a run without `full` can have it.
+OLDER = "--xla_cpu_use_fusion_emitters=false"
 
 
-compiler.get_compile_options = _options  # inside jax: there is no public way
+def has_older_generator():
+    """Whether this jaxlib knows the flag: XLA ends a process that gives it an unknown one."""
+    return jaxlib.__version__.startswith("0.10.")
+
+
+def pytest_configure(config):
+    """Starts the backend: from here on nothing changes the number of devices, nor XLA's flags."""
+    if "not full" in config.option.markexpr and has_older_generator():
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{flags} {OLDER}"  # of the commands that a test starts as well
+    jax.local_devices()
 
 
 @pytest.fixture(autouse=True, scope="module")
 def quick_compiles(request):
-    """Compiles with few optimisations outside FULL, commands too: compiling is most of the suite's time."""
-    quick = request.module.__name__.removeprefix("tests.") not in FULL
+    """Compiles with few optimisations outside the modules marked `full`, commands too."""
+    quick = request.node.get_closest_marker("full") is None
     jax.config.update("jax_disable_most_optimizations", quick)
-    chosen = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "XLA_FLAGS": f"{FLAGS} --xla_cpu_use_fusion_emitters=false"} if quick else {}
-    os.environ.update(chosen)
+    if quick:
+        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
     yield
     jax.config.update("jax_disable_most_optimizations", False)
     os.environ.pop("JAX_DISABLE_MOST_OPTIMIZATIONS", None)
-    os.environ["XLA_FLAGS"] = FLAGS
     jax.clear_caches()  # gigabytes by the end, which Python's garbage collector would go through again and again
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from jaxdl import Study, engine, models, tasks, train
 
+pytestmark = pytest.mark.full  # bits
 WIDE = dict(  # wide enough for a change in vectorisation to show in the last bits
     task=tasks.moons(200, 0.1),
     model=models.mlp(2, (256, 256), 2),

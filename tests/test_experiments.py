@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.full  # what users run
 ROOT = pathlib.Path(__file__).parent.parent
 
 

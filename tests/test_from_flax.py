@@ -13,6 +13,7 @@ from flax import linen, nnx
 
 from jaxdl import Study, models, tasks
 
+pytestmark = pytest.mark.full  # others' numbers
 X = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)  # the user's layout
 
 

@@ -12,6 +12,7 @@ from jaxdl import losses, models, train
 from jaxdl.layers import Dense
 from jaxdl.types import Dataset, Task
 
+pytestmark = pytest.mark.full  # others' numbers
 GOLDEN = sorted(path for path in (pathlib.Path(__file__).parent / "golden").glob("*.npz") if path.stem not in ("conv1d", "cells"))
 OPTIMIZERS = {  # PyTorch's, by what equals them in optax
     "nesterov": optax.sgd(0.1, momentum=0.9, nesterov=True),

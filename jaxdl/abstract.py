@@ -25,6 +25,7 @@ TIGHT = 3e-5  # relative difference that is allowed besides: 1 - b2 of Adam in f
 LOOSE = 1e-3  # the same after the counters were moved: bias corrections then miss the steps left out
 ROUNDING = 1e-6  # of a leaf beside the others of its tree: what a sum that cancels leaves over
 MOST_PROBES = 4
+CHEAP_FLOPS = 1e8  # of a step's products: below, a step takes about a millisecond at most
 # On a CPU a few steps run, and compiling is their time. Newer versions of XLA lack the last option.
 QUICK: tuple[dict[str, str | bool], ...] = (
     {"xla_backend_optimization_level": "0", "xla_cpu_use_fusion_emitters": False},
@@ -61,22 +62,25 @@ class Rehearsal(NamedTuple):
     values: dict  # name -> (phases,): metrics, per-step values, and the step at which the lane diverged
 
 
-def disagreement(spec: Spec, program: Program) -> float:
+def disagreement(spec: Spec, program: Program, step_flops: float = 0.0) -> float:
     """Compares a program's lanes with plain runs at the corners of its sweep.
 
     A trace proves nothing about code that asks ``isinstance(v, float)``, nor about optimizers that move dead
-    units. So a few steps are run planned and plain: at the start, and with all counters moved to the middle and
-    to the end of the run. Weights, updates, metrics and recorded values must agree.
+    units. So a few steps are run planned and plain: at the start, and with all counters moved on, up to the end of
+    the run. Weights, updates, metrics and recorded values must agree.
 
     How near is near: rounding differs between the two, and some trainings amplify it (Adam makes a gradient that
     is all rounding as large as any other). How much, a plain run shows whose weights were changed by a few units
     in the last place. A difference `NUDGE_FACTOR` times as large passes, and one of `TIGHT` relative to the size.
 
+    Args:
+      step_flops: of a lane's step: costly ones are run less often.
+
     Returns:
       the largest difference in units of what is allowed: above 1, the program does not mean what the code does.
     """
-    planned = side(spec, program)
-    compared = [functools.partial(_disagreement, spec, planned, program, config) for config in probes(spec, program)]
+    planned = side(spec, program, step_flops)
+    compared = [functools.partial(_disagreement, spec, planned, program, config, step_flops) for config in probes(spec, program)]
     return max(future.result() for future in background.start(compared, workers=2))
 
 
@@ -89,14 +93,15 @@ def probes(spec: Spec, program: Program) -> list[dict]:
 
     ordered = sorted(program.configs, key=place)
     by_type = {tuple(map(type, place(config))): config for config in ordered}
-    candidates = [*_corners(ordered, place, len(names)), *by_type.values()]
+    least_and_largest, mixed = _corners(ordered, place, len(names))
+    candidates = [*least_and_largest, *by_type.values(), *mixed]
     if len(ordered) > 2:
         candidates.append(ordered[len(ordered) // 2])
     return list({place(config): config for config in candidates}.values())[:MOST_PROBES]
 
 
-def _corners(configs: list[dict], place, axes: int) -> list[dict]:
-    """The configs with the least and the largest values of all axes, and of each axis against the others."""
+def _corners(configs: list[dict], place, axes: int) -> tuple[list[dict], list[dict]]:
+    """The configs with the largest and the least values of all axes; and those of each axis against the others."""
     signs = [[1] * axes, [-1] * axes]
     for axis in range(axes):
         one_against = [1] * axes
@@ -108,7 +113,8 @@ def _corners(configs: list[dict], place, axes: int) -> list[dict]:
         steps = zip(place(config), ranks, directions, strict=True)
         return sum(direction * rank[value] / max(1, len(rank) - 1) for value, rank, direction in steps)
 
-    return [max(configs, key=lambda config: height(config, directions)) for directions in signs]
+    corners = [max(configs, key=lambda config: height(config, directions)) for directions in signs]
+    return corners[:2], corners[2:]
 
 
 class Side(NamedTuple):
@@ -119,10 +125,10 @@ class Side(NamedTuple):
     run: Callable  # (hp, nudge=0.0, number=0) -> Rehearsal
 
 
-def side(spec: Spec, program: Program) -> Side:
+def side(spec: Spec, program: Program, step_flops: float) -> Side:
     """Traces the rehearsal of a program's lane."""
     functions = lane_functions(spec, program)
-    starts = phase_starts(program.schedule.steps)
+    starts = phase_starts(program.schedule.steps, step_flops)
     shared, seed = functions.shared, np.uint32(0)
     arguments = (seed, first_hp(spec, program), shared, starts, np.float32(0), np.int32(0))
     traced = jax.jit(rehearsal(functions)).trace(*arguments)
@@ -153,22 +159,28 @@ def _compiled_quickly(lowered):
     return lowered.compile()
 
 
-def _disagreement(spec: Spec, planned: Side, program: Program, config: dict) -> float:
-    plain = side(spec, program._replace(configs=(config,), axes=dict.fromkeys(program.axes, Axis("static", ""))))
+def _disagreement(spec: Spec, planned: Side, program: Program, config: dict, step_flops: float) -> float:
+    all_static = dict.fromkeys(program.axes, Axis("static", ""))
+    plain = side(spec, program._replace(configs=(config,), axes=all_static), step_flops)
     hp = first_hp(spec, program, config)
 
     def compared() -> float:
-        nudged = [plain.run({}, NUDGE, number) for number in range(NUDGES)]
+        nudges = NUDGES if step_flops < CHEAP_FLOPS else 1
+        nudged = [plain.run({}, NUDGE, number) for number in range(nudges)]
         return largest_ratio(planned.run(hp), plain.run({}), nudged)
 
     key = memo.digest(memo.machine(), planned.traced.jaxpr, plain.traced.jaxpr, (hp, plain.arguments))
     return float(memo.recall("checks", key, compared))
 
 
-def phase_starts(steps: int) -> np.ndarray:
-    """The steps at which the phases of a rehearsal begin: the first two at the start, then the middle and the end."""
+def phase_starts(steps: int, step_flops: float = 0.0) -> np.ndarray:
+    """The steps at which the phases of a rehearsal begin: two at the start, then spread up to the end.
+
+    Schedules change in between as well, so a program of cheap steps is looked at in more places.
+    """
     last = max(0, steps - PHASE_STEPS)
-    return np.array([0, min(PHASE_STEPS, last), last // 2, last], np.int32)
+    shares = (0.02, 0.1, 0.25, 0.5, 0.75, 1.0) if step_flops < CHEAP_FLOPS else (0.5, 1.0)
+    return np.array([0, min(PHASE_STEPS, last), *(int(share * last) for share in shares)], np.int32)
 
 
 def rehearsal(functions: LaneFunctions):

@@ -297,12 +297,14 @@ def _reason(failure: Exception) -> str:
 def _agreed(spec: Spec, program: Program, found: Work) -> list[tuple[Program, Work]]:
     """The program if a few of its steps are those of plain runs; else with the axes that spoil them static."""
     abstract = program.names("traced", "padded")
-    if not abstract or disagreement(spec, program) <= 1:
+    if not abstract or disagreement(spec, program, found.step_flops) <= 1:
         return [(program, found)]
     worst = {}
     for name in abstract:
         alone = {other: axis for other, axis in program.axes.items() if other == name or axis.kind == "static"}
-        worst[name] = max(disagreement(spec, _program(spec, members, alone)) for members in _others_apart(spec, program, name))
+        worst[name] = max(
+            disagreement(spec, _program(spec, members, alone), found.step_flops) for members in _others_apart(spec, program, name)
+        )
     name = max(worst, key=lambda name: worst[name])
     axis = Axis("static", f"lanes differ from the plain run, {worst[name]:.2g} times what rounding explains")
     rest = {other: axis for other, axis in program.axes.items() if other != name}

@@ -48,7 +48,7 @@ def check_array(name: str, array):
         raise ValueError(f"{name} must hold numbers, got dtype {array.dtype}")
     if array.ndim < 1 or array.size == 0:
         raise ValueError(f"{name} must hold at least one example, batch axis last, got shape {array.shape}")
-    held = jnp.result_type(array.dtype)  # int32 for an int64, unless jax_enable_x64 is on
+    held = jax.dtypes.canonicalize_dtype(array.dtype)  # int32 for an int64, unless jax_enable_x64 is on
     if array.dtype != held and jnp.issubdtype(held, jnp.integer):
         check_fits(name, array, held)
 
@@ -75,7 +75,7 @@ def _check_alike(name: str, array, first_name: str, first):
     """Refuses a split whose examples have another shape or type than those of training."""
     if array.shape[:-1] != first.shape[:-1]:
         raise ValueError(f"{name} must have examples of {first_name}'s shape {first.shape[:-1]}, got {array.shape[:-1]}")
-    dtype, wanted = jnp.result_type(array.dtype), jnp.result_type(first.dtype)
+    dtype, wanted = map(jax.dtypes.canonicalize_dtype, (array.dtype, first.dtype))
     if dtype != wanted:
         raise ValueError(f"{name} must have {first_name}'s dtype {wanted}, got {dtype}")
 

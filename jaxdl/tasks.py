@@ -239,7 +239,8 @@ def from_arrays(
 def _check_concrete(name: str, given):
     """Refuses what has no values yet."""
     if isinstance(given, Padded) or any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(given)):
-        raise TypeError(f"{name} must be known when from_arrays splits the rows on the host, got a traced value")
+        remedy = ": hand in NumPy arrays, also in a function of hp" if name in ("X", "y") else ""
+        raise TypeError(f"{name} must be known when from_arrays splits the rows on the host, got a traced value{remedy}")
 
 
 def _split_order(split_seed: int, n: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 Shapes and types that do not fit are refused: broadcasting would make a wrong number of them. A target that a
 function is not defined for (class 2 of 2, a probability of 1.5) gives NaN, so that its lane counts as diverged.
+Losses of outputs of half precision are computed in float32.
 """
 
 import jax
@@ -29,7 +30,7 @@ def cross_entropy(outputs, targets):
     ['0.6931']
     """
     classes = _classes("cross_entropy", outputs, targets)
-    log_probabilities = jax.nn.log_softmax(outputs, axis=0)
+    log_probabilities = jax.nn.log_softmax(_single(outputs), axis=0)
     loss = -jnp.sum(one_hot(targets, classes) * log_probabilities, axis=0)
     return jnp.where(_among(targets, classes), loss, jnp.nan)
 
@@ -226,13 +227,18 @@ def _paired(name: str, outputs, targets):
     """Outputs and targets in one shape with the batch last; those of a single output as (batch,)."""
     shape, wanted = jnp.shape(outputs), jnp.shape(targets)
     if len(shape) == 2 and shape[0] == 1 and wanted == shape[1:]:
-        return outputs[0], targets
+        return _single(outputs)[0], targets
     if not shape or shape != wanted:
         raise ValueError(
             f"{name} takes targets of the outputs' shape, or (batch,) for one output, (1, batch), "
             f"got outputs {shape} and targets {wanted}"
         )
-    return outputs, targets
+    return _single(outputs), targets
+
+
+def _single(outputs):
+    """Outputs in float32, where they have fewer digits."""
+    return outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
 
 
 def _probable(targets):
@@ -258,3 +264,4 @@ SIGNED = (perceptron, perceptron_mistakes, perceptron_majority)  # criteria whos
 OF_SIGNS = (*SIGNED, sign_accuracy)
 OF_CLASSES = (cross_entropy, accuracy)  # whose targets are class numbers below the number of outputs
 OF_PROBABILITIES = (binary_cross_entropy, binary_accuracy, rounded_accuracy)  # whose targets are from 0 to 1
+WITH_GRADIENT = (cross_entropy, binary_cross_entropy, squared_error, *SIGNED)

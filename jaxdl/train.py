@@ -14,6 +14,7 @@ import optax
 from jaxdl.batches import SAMPLINGS, draw_batch
 from jaxdl.checks import check_name, number_within, one_of, positive_int
 from jaxdl.datasets import check_dataset, check_targets, depends_on_targets
+from jaxdl.losses import WITH_GRADIENT
 from jaxdl.sampling import pass_order, seed_key, steps_of_pass, stream
 from jaxdl.types import Dataset, Model, Size, Task, check_metrics
 
@@ -110,9 +111,8 @@ def init(recipe: Recipe, key, dataset: Dataset, schedule: Schedule) -> Lane:
       schedule: its evaluations, for the length of the history.
 
     Raises:
-      ValueError: data that do not fit each other, an optimizer that keeps two sets of weights (lookahead).
+      ValueError: an optimizer that keeps two sets of weights (lookahead).
     """
-    check_dataset(dataset)
     params, state = recipe.model.init(stream(key, "init"))
     opt_state = recipe.optimizer.init(params)
     _check_one_set_of_weights(opt_state)
@@ -223,6 +223,7 @@ def _propose(recipe: Recipe, lane: Lane, batch, keys: Streams, index) -> tuple[W
     def objective(params):
         outputs, state = recipe.model.apply(params, lane.state, x, key=dropout_key, train=True)
         losses = per_example("loss", recipe.task.loss(outputs, targets), len(weight))
+        check_gradient(recipe.task.loss, outputs, targets)
         total = jnp.sum(jnp.where(weight == 0, 0.0, losses) * weight)  # a NaN in a place without an example weighs nothing
         mean = total / jnp.sum(weight)
         return _reduce(recipe.reduction, mean, total), (mean, state)
@@ -262,6 +263,48 @@ def per_example(name: str, values, batch: int, differentiable: bool = True):
     if jnp.issubdtype(values.dtype, jnp.complexfloating):
         raise ValueError(f"{name} must give real numbers, got {values.dtype}")
     return values.astype(jnp.float32)
+
+
+def check_gradient(loss: Callable, outputs, targets):
+    """Refuses a loss that nothing is learned from."""
+    if not has_gradient(loss, outputs, targets):
+        raise ValueError(
+            "loss must have a gradient in the outputs, got one that is 0 whatever they are: "
+            "a thresholded or rounded value is a metric"
+        )
+
+
+def has_gradient(loss, outputs, targets) -> bool:
+    """Whether a loss has a gradient in the outputs that is not zero whatever they are (as that of an accuracy is).
+
+    Args:
+      loss: ``(outputs, targets) -> (batch,)``, floats.
+      outputs, targets: arrays or trees of them, traced or not; only their shapes and types are looked at.
+
+    >>> from jaxdl.losses import binary_accuracy, squared_error
+    >>> [has_gradient(function, jnp.ones((1, 2)), jnp.ones(2)) for function in (squared_error, binary_accuracy)]
+    [True, False]
+    """
+    if loss in WITH_GRADIENT or not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(outputs)):
+        return True
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)), (outputs, targets))
+    gradient = jax.grad(lambda outputs, targets: jnp.sum(loss(outputs, targets)))
+    jaxpr = jax.make_jaxpr(gradient)(*shapes).jaxpr
+    if _varies(jaxpr):
+        return True
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    with jax.ensure_compile_time_eval():  # it is constant; that of a linear loss is not zero
+        leaves = jax.tree.leaves(gradient(*zeros))
+    return any(isinstance(leaf, jax.core.Tracer) or bool(np.asarray(leaf).any()) for leaf in leaves)  # traced: from a value of hp
+
+
+def _varies(jaxpr) -> bool:
+    """Whether an output of a jaxpr is computed from its inputs."""
+    tainted = set(jaxpr.invars)
+    for equation in jaxpr.eqns:
+        if any(not hasattr(value, "val") and value in tainted for value in equation.invars):
+            tainted.update(equation.outvars)
+    return any(not hasattr(value, "val") and value in tainted for value in jaxpr.outvars)
 
 
 def prepared(task: Task, x):

@@ -193,6 +193,9 @@ NO_VALUE_PER_EXAMPLE = {
     "a pair": (regression(loss=lambda outputs, targets: (outputs[0], targets)), r"^loss must give one value .* got tuple"),
     "a loss of bools": (regression(loss=lambda outputs, targets: outputs[0] > targets), "^loss must give floats.* got bool"),
     "a loss of integers": (regression(loss=lambda outputs, targets: jnp.int32(outputs[0])), "^loss must give floats.* got int32"),
+    "an accuracy as a loss": (regression(loss=lambda outputs, targets: 1.0 * (outputs[0] > targets)), "^loss must have a gradient"),
+    "a loss of a sign": (regression(loss=lambda o, t: jnp.where(jnp.sign(o[0]) == t, 0.0, 1.0)), "^loss must have a gradient"),
+    "a loss of targets": (regression(loss=lambda outputs, targets: targets**2), "^loss must have a gradient"),
     "a complex metric": (regression(metrics={"fft": Metric(lambda o, t: jnp.fft.fft(o[0]), False)}), "^metric 'fft' must give real"),
     "a mean metric": (regression(metrics={"mae": Metric(lambda o, t: jnp.mean(o), False)}), r"^metric 'mae' .* got shape \(\)"),
 }  # fmt: skip
@@ -204,6 +207,13 @@ def test_what_gives_no_value_per_example_is_named_before_anything_runs(name):
     for call in (history_of, planned):
         with pytest.raises(ValueError, match=message):
             call(task, outputs=1)
+
+
+def test_a_loss_of_a_constant_gradient_or_of_a_traced_value_trains():
+    history = history_of(regression(loss=lambda outputs, targets: -2 * outputs[0]), outputs=1)
+    assert (history["train_loss"][:, 1] < history["train_loss"][:, 0]).all()
+    task = lambda hp: regression(loss=lambda outputs, targets: hp.scale * outputs[0])
+    assert planned(task, outputs=1, sweep={"scale": [1.0, 2.0]}).programs[0].axes["scale"].kind == "traced"
 
 
 @pytest.mark.parametrize("weight", [jnp.ones((6, 1)), jnp.ones(5), jnp.float32(1)], ids=["column", "short", "number"])
@@ -435,6 +445,19 @@ def test_a_split_is_the_permutation_of_its_seed_under_any_trace():
     np.testing.assert_array_equal(jax.vmap(test_x, out_axes=None)(jnp.arange(2)), np.float32(expected))
     message = refused(lambda: jax.jit(lambda x: tasks.from_arrays(x, Y))(X), TypeError)
     assert message.startswith("X must be known when from_arrays splits the rows on the host")
+
+
+def test_losses_of_bfloat16_outputs_are_those_of_the_same_numbers():
+    half = jnp.bfloat16(LOGITS)
+    same = half.astype(jnp.float32)
+    for function, targets in (
+        (losses.cross_entropy, Y),
+        (losses.binary_cross_entropy, LOGITS > 0),
+        (losses.squared_error, LOGITS),
+    ):
+        values = function(half, targets)
+        assert values.dtype == jnp.float32
+        np.testing.assert_array_equal(values, function(same, targets))
 
 
 def test_bfloat16_is_averaged_in_float32():

@@ -293,7 +293,9 @@ def _ratio(mine, plain, others, rounding: float, tolerance: float) -> float:
     size = np.sqrt(np.sum(plain[finite] ** 2))
     moved = max((_distance(other, plain, finite) for other in others), default=0.0)
     allowed = tolerance * size + NUDGE_FACTOR * moved + rounding * np.sqrt(plain.size)
-    return float(distance / allowed) if distance else 0.0
+    if not distance:
+        return 0.0
+    return float(distance / allowed) if allowed else np.inf
 
 
 def _distance(other, plain, finite) -> float:

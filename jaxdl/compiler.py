@@ -134,11 +134,9 @@ def _once() -> Callable:
     lock = threading.Lock()
 
     def compile_once(lowered):
-        text = (
-            lowered.as_text(),
-            lowered.in_tree,
-            lowered.out_tree,
-        )  # unused arguments and empty states leave no trace in the text
+        arguments = tuple((leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(lowered.args_info))
+        # unused arguments and empty states leave no trace in the text
+        text = (lowered.as_text(), arguments, lowered.in_tree, lowered.out_tree)
         with lock:
             first = text not in done
             future = done.setdefault(text, Future())

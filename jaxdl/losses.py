@@ -1,4 +1,9 @@
-"""Per-example losses and metrics: ``(outputs, targets) -> (batch,)``."""
+"""Per-example losses and metrics: ``(outputs, targets) -> (batch,)``.
+
+Shapes and types that do not fit are refused: broadcasting would make a wrong number of them. A target that a
+function is not defined for (class 2 of 2, a probability of 1.5) gives NaN, so that its lane counts as diverged.
+Losses of outputs of half precision are computed in float32.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -15,14 +20,19 @@ def cross_entropy(outputs, targets):
     Written as a one-hot product: the gradient of an indexed look-up is a scatter, which is slow on CPUs.
 
     Args:
-      outputs: logits (classes, batch).
-      targets: class numbers (batch,), int.
+      outputs: logits (classes, batch), of two classes or more.
+      targets: class numbers 0..classes-1, (batch,), int; another one gives NaN.
+
+    Raises:
+      ValueError: other shapes, one-hot targets, floats, a single output.
 
     >>> [f"{loss:.4f}" for loss in cross_entropy(jnp.zeros((2, 1)), jnp.array([1]))]
     ['0.6931']
     """
-    log_probabilities = jax.nn.log_softmax(outputs, axis=0)
-    return -jnp.sum(one_hot(targets, outputs.shape[0]) * log_probabilities, axis=0)
+    classes = _classes("cross_entropy", outputs, targets)
+    log_probabilities = jax.nn.log_softmax(_single(outputs), axis=0)
+    loss = -jnp.sum(one_hot(targets, classes) * log_probabilities, axis=0)
+    return jnp.where(_among(targets, classes), loss, jnp.nan)
 
 
 def binary_cross_entropy(outputs, targets):
@@ -30,48 +40,72 @@ def binary_cross_entropy(outputs, targets):
 
     Written as softplus(z) - z y, which overflows nowhere: softplus(z) = max(z, 0) + log1p(exp(-|z|)).
 
+    Several labels an example are as many losses, of which this is the mean.
+
     Args:
-      outputs: z, (1, batch).
-      targets: 0 or 1, (batch,).
+      outputs: z, (1, batch) or (labels, batch).
+      targets: 0, 1 or a probability between them, (batch,) or (labels, batch); another number gives NaN.
+
+    Raises:
+      ValueError: shapes that do not fit.
 
     >>> binary_cross_entropy(jnp.array([[1e4, -1e4]]), jnp.array([1, 1])).tolist()
     [0.0, 10000.0]
     """
-    logit = outputs[0]
-    return jax.nn.softplus(logit) - logit * targets
+    logit, targets = _paired("binary_cross_entropy", outputs, targets)
+    loss = jax.nn.softplus(logit) - logit * targets
+    return _mean_over_labels(jnp.where(_probable(targets), loss, jnp.nan))
 
 
 def squared_error(outputs, targets):
     """Squared error, summed over the outputs.
 
     Args:
-      outputs: (outputs, batch).
-      targets: (outputs, batch) or, for one output, (batch,).
+      outputs: (outputs, batch), or of more axes with the batch last.
+      targets: of the same shape or, for one output, (batch,).
+
+    Raises:
+      ValueError: shapes that do not fit.
+
+    >>> squared_error(jnp.array([[1.0, 2.0], [3.0, 5.0]]), jnp.array([[1.0, 1.0], [1.0, 1.0]])).tolist()
+    [4.0, 17.0]
     """
-    return jnp.sum((outputs - targets.reshape(outputs.shape)) ** 2, axis=0)
+    outputs, targets = _paired("squared_error", outputs, targets)
+    return jnp.sum((outputs - targets) ** 2, axis=tuple(range(outputs.ndim - 1)))
 
 
 def accuracy(outputs, targets):
     """1 where the largest logit is the target's, else 0; ties go to the lower class.
 
     Args:
-      outputs: logits (classes, batch).
-      targets: class numbers (batch,), int.
+      outputs: logits (classes, batch), of two classes or more.
+      targets: class numbers 0..classes-1, (batch,), int; another one gives NaN.
+
+    Raises:
+      ValueError: see `cross_entropy`.
     """
-    return (jnp.argmax(outputs, axis=0) == targets).astype(jnp.float32)
+    classes = _classes("accuracy", outputs, targets)
+    hit = (jnp.argmax(outputs, axis=0) == targets).astype(jnp.float32)
+    return jnp.where(_among(targets, classes), hit, jnp.nan)
 
 
 def binary_accuracy(outputs, targets):
-    """1 where a logit is above 0 for class 1 and not above it for class 0, else 0.
+    """1 where a logit is above 0 for class 1 and not above it for class 0, else 0; the mean over several labels.
 
     Args:
-      outputs: logit, (1, batch).
-      targets: 0 or 1, (batch,).
+      outputs: logit, (1, batch) or (labels, batch).
+      targets: 0 or 1, (batch,) or (labels, batch). A probability above 1/2 counts as class 1, any other as class 0;
+        what lies outside of [0, 1] gives NaN.
+
+    Raises:
+      ValueError: shapes that do not fit.
 
     >>> binary_accuracy(jnp.array([[0.5, 0.0, -3.0]]), jnp.array([1, 1, 0])).tolist()
     [1.0, 0.0, 1.0]
     """
-    return ((outputs[0] > 0) == (targets > 0)).astype(jnp.float32)
+    logit, targets = _paired("binary_accuracy", outputs, targets)
+    hit = ((logit > 0) == (targets > 0.5)).astype(jnp.float32)
+    return _mean_over_labels(jnp.where(_probable(targets), hit, jnp.nan))
 
 
 def rounded_accuracy(outputs, targets):
@@ -95,12 +129,16 @@ def sign_accuracy(outputs, targets):
 
     Args:
       outputs: f, (1, batch).
-      targets: +1 or -1, (batch,).
+      targets: +1 or -1, (batch,); another number gives NaN.
+
+    Raises:
+      ValueError: shapes that do not fit, more than one output.
 
     >>> sign_accuracy(jnp.array([[0.0, 0.0, -3.0]]), jnp.array([1, -1, -1])).tolist()
     [1.0, 0.0, 1.0]
     """
-    return (sign(outputs[0]) == targets).astype(jnp.float32)
+    f, y = _signed("sign_accuracy", outputs, targets)
+    return jnp.where(jnp.isnan(y), jnp.nan, (sign(f) == y).astype(jnp.float32))
 
 
 def perceptron(outputs, targets):
@@ -111,13 +149,16 @@ def perceptron(outputs, targets):
 
     Args:
       outputs: f, (1, batch).
-      targets: +1 or -1, (batch,).
+      targets: +1 or -1, (batch,); another number gives NaN.
+
+    Raises:
+      ValueError: shapes that do not fit, more than one output.
 
     >>> perceptron(jnp.array([[2.0, 2.0]]), jnp.array([1, -1])).tolist()
     [0.0, 2.0]
     """
-    margin = targets * outputs[0]
-    return jnp.where(margin <= 0, -margin, 0.0)
+    f, y = _signed("perceptron", outputs, targets)
+    return _unless(y * f > 0, y * f)
 
 
 def perceptron_mistakes(outputs, targets):
@@ -129,7 +170,8 @@ def perceptron_mistakes(outputs, targets):
     >>> jax.grad(lambda f: perceptron_mistakes(f, jnp.array([1, -1])).sum())(jnp.zeros((1, 2))).tolist()
     [[-0.0, 1.0]]
     """
-    return jnp.where(sign(outputs[0]) != targets, -targets * outputs[0], 0.0)
+    f, y = _signed("perceptron_mistakes", outputs, targets)
+    return _unless((sign(f) == y) & ~jnp.isnan(f), y * f)
 
 
 def perceptron_majority(outputs, targets):
@@ -142,8 +184,84 @@ def perceptron_majority(outputs, targets):
     >>> perceptron_majority(jnp.array([[1.0, 1.0, 1.0]]), jnp.array([1, 1, -1])).tolist()
     [0.0, 0.0, 0.0]
     """
-    margin = targets * outputs[0]
-    return jnp.where(jnp.sum(jnp.sign(margin)) <= 0, -margin, 0.0)
+    f, y = _signed("perceptron_majority", outputs, targets)
+    return _unless(jnp.sum(jnp.sign(y * f)) > 0, y * f)
+
+
+def _unless(content, margin):
+    """0 where a condition holds, else -y f. A NaN fails every comparison: this way round it stays NaN."""
+    return jnp.where(content, 0.0, -margin)
+
+
+def _classes(name: str, outputs, targets) -> int:
+    """The number of classes, if the outputs are one a class and the targets class numbers."""
+    shape, wanted = jnp.shape(outputs), jnp.shape(targets)
+    if len(shape) != 2:
+        raise ValueError(f"{name} takes outputs (classes, batch), got shape {shape}")
+    if shape[0] == 1:
+        raise ValueError(
+            f"{name} takes outputs of at least 2 classes, got 1: "
+            "give the model 2 outputs, or take tasks.binary (binary_cross_entropy) for one"
+        )
+    if len(wanted) == 2:
+        raise ValueError(
+            f"{name} takes class numbers as targets, shape ({shape[1]},), got shape {wanted}: "
+            "turn one-hot columns into class numbers by targets.argmax(0)"
+        )
+    if wanted != shape[1:]:
+        raise ValueError(f"{name} takes class numbers as targets, shape ({shape[1]},), got shape {wanted}")
+    if not jnp.issubdtype(targets.dtype, jnp.integer) and targets.dtype != bool:
+        raise ValueError(
+            f"{name} takes class numbers as targets, which are integers, got {targets.dtype}: "
+            "turn them into integers, or take squared_error for a regression"
+        )
+    return shape[0]
+
+
+def _among(targets, classes: int):
+    """Which targets are one of the class numbers, (batch,)."""
+    return (targets >= 0) & (targets < classes)
+
+
+def _paired(name: str, outputs, targets):
+    """Outputs and targets in one shape with the batch last; those of a single output as (batch,)."""
+    shape, wanted = jnp.shape(outputs), jnp.shape(targets)
+    if len(shape) == 2 and shape[0] == 1 and wanted == shape[1:]:
+        return _single(outputs)[0], targets
+    if not shape or shape != wanted:
+        raise ValueError(
+            f"{name} takes targets of the outputs' shape, or (batch,) for one output, (1, batch), "
+            f"got outputs {shape} and targets {wanted}"
+        )
+    return _single(outputs), targets
+
+
+def _single(outputs):
+    """Outputs in float32, where they have fewer digits."""
+    return outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
+
+
+def _probable(targets):
+    """Which targets are the probability of a class."""
+    return (targets >= 0) & (targets <= 1)
+
+
+def _mean_over_labels(values):
+    """The mean over all axes but the batch."""
+    return jnp.mean(values, axis=tuple(range(values.ndim - 1))) if values.ndim > 1 else values
+
+
+def _signed(name: str, outputs, targets):
+    """The output f and the target y, (batch,) each; y is NaN where it is neither +1 nor -1."""
+    f, y = _paired(name, outputs, targets)
+    if f.ndim > 1 and len(f) > 1:
+        raise ValueError(f"{name} takes one output, (1, batch), got shape {f.shape}")
+    f, y = (f, y) if f.ndim == 1 else (f[0], y[0])
+    return f, jnp.where(jnp.abs(y) == 1, y, jnp.nan)
 
 
 SIGNED = (perceptron, perceptron_mistakes, perceptron_majority)  # criteria whose targets are +1 and -1
+OF_SIGNS = (*SIGNED, sign_accuracy)
+OF_CLASSES = (cross_entropy, accuracy)  # whose targets are class numbers below the number of outputs
+OF_PROBABILITIES = (binary_cross_entropy, binary_accuracy, rounded_accuracy)  # whose targets are from 0 to 1
+WITH_GRADIENT = (cross_entropy, binary_cross_entropy, squared_error, *SIGNED)

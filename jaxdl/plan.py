@@ -10,9 +10,8 @@ import numbers
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
-from jaxdl import losses, train
+from jaxdl import train
 from jaxdl.abstract import disagreement, trial, work
 from jaxdl.checks import integer
 from jaxdl.cost import Work, program_seconds
@@ -178,17 +177,13 @@ def depends_on_key(init) -> bool:
 
 
 def check_targets(spec: Spec, programs: list[Program]):
-    """Raises where shared class numbers lie beyond a model's outputs."""
+    """Raises where shared targets lie beyond a model's outputs, or what a loss or metric is defined for."""
     for program in programs:
-        recipe = concrete_recipe(spec, program.configs[0])
-        data = recipe.task.data
-        if callable(data) or recipe.task.loss is not losses.cross_entropy:
-            continue
-        params, state = jax.eval_shape(recipe.model.init, seed_key(0))
-        outputs, _ = jax.eval_shape(recipe.model.apply, params, state, data.train_x)
-        largest = max(int(np.max(targets)) for _, targets in train.splits(data).values())
-        if largest >= outputs.shape[0]:
-            raise ValueError(f"targets must be class numbers below the model's {outputs.shape[0]} outputs, got {largest}")
+        sizes = program.names("padded")  # the number of outputs may be one of them
+        for config in {tuple(value_of(spec, config, name) for name in sizes): config for config in program.configs}.values():
+            task, model, *_ = concrete_recipe(spec, config)
+            if not callable(task.data):
+                train.check_shared_targets(task, model, task.data)
 
 
 def _frozen(value):

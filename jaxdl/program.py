@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxdl import train
 from jaxdl.checks import positive_int
+from jaxdl.datasets import check_dataset
 from jaxdl.hp import Hyperparameters, Refused
 from jaxdl.sampling import seed_key
 from jaxdl.spec import SETTINGS, Spec, settings_of, values_of
@@ -147,7 +148,7 @@ def lane_functions(spec: Spec, program: Program, read: set | None = None) -> Lan
 def _drawn(task: Task, key) -> Dataset | None:
     """A lane's own data; None where all lanes share them."""
     if callable(task.data):
-        return task.data(key)
+        return check_dataset(task.data(key))
     traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(task.data))
     return task.data if traced else None
 

@@ -5,10 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdl import data, losses
-from jaxdl.checks import fraction, one_of, positive_int
+from jaxdl.checks import fraction, integer, one_of, positive_int
 from jaxdl.checks import signed as check_signed
-from jaxdl.sampling import permute, stream
-from jaxdl.types import Dataset, Metric, Size, Task, capacity, check_metrics, mask
+from jaxdl.datasets import check_fits, check_probabilities
+from jaxdl.sampling import permute, seed_key, stream
+from jaxdl.types import Dataset, Metric, Padded, Size, Task, capacity, check_metrics, mask
+
+EXACT = 2**24  # integers up to it are float32s
 
 ACCURACY = Metric(losses.accuracy, higher_is_better=True)
 BINARY_ACCURACY = Metric(losses.binary_accuracy, higher_is_better=True)
@@ -188,64 +191,153 @@ def palindromes(length: Size = 5, encoding: str = "number", test_samples: int = 
 
 
 def from_arrays(
-    X, y, test_fraction: float = 0.2, valid_fraction: float = 0.0, *, loss=None, metrics=None, split_seed: int = 0
+    X,
+    y,
+    test_fraction: float = 0.2,
+    valid_fraction: float = 0.0,
+    *,
+    loss=None,
+    metrics=None,
+    split_seed: int = 0,
+    keep_integers: bool = False,
 ) -> Task:
     """A task over a fixed data set, which all lanes share.
+
+    Inputs become float32, which holds integers up to 2**24 exactly; larger ones are refused, because they are mostly
+    identifiers or times, of which digits would be lost. Floats are rounded, whatever they stand for.
 
     Args:
       X: inputs, (n_samples, ...), finite.
       y: targets: class numbers 0..classes-1, (n_samples,), integer; or float (n_samples,) or (n_samples, outputs);
-        +1 and -1, (n_samples,), for the criteria of a perceptron (`losses.SIGNED`).
+        0 and 1, (n_samples,) or (n_samples, labels), for `losses.binary_cross_entropy`; +1 and -1, (n_samples,), for the
+        criteria of a perceptron (`losses.SIGNED`). Integers become float32 for `losses.squared_error`.
       test_fraction, valid_fraction: shares of the rows, in [0, 1), drawn at random by `split_seed`.
       loss: ``(outputs, targets) -> (batch,)``; by default cross-entropy for integer targets, squared error for float.
-      metrics: name -> `Metric`; by default accuracy for integer targets.
-      split_seed: the seed of the split, the same for all lanes.
+      metrics: name -> `Metric`; by default the accuracy of integer targets under a loss of classes.
+      split_seed: the seed of the split, the same for all lanes, from 0 to 2**32 - 1.
+      keep_integers: whether inputs, which then must be integers, stay int32 (uint8 stays uint8): for embeddings.
 
     Raises:
-      ValueError: NaN or infinity, lengths that differ, no samples, class numbers out of range.
+      ValueError: NaN or infinity, masked or missing values, lengths that differ, no samples, targets out of range.
+      TypeError: traced arguments; where they come from an axis of a study, the axis gets a program a value.
     """
-    x, targets = _user_array("X", X), _user_array("y", y)
-    _check_lengths(x, targets)
-    classes = np.issubdtype(targets.dtype, np.integer) and loss not in losses.SIGNED
-    if loss in losses.SIGNED:
-        check_signed("y", targets)
-    if classes and (targets.ndim != 1 or targets.min() < 0):
-        raise ValueError(
-            f"y of integers must be one-dimensional class numbers from 0 up, got shape {targets.shape}, minimum {targets.min()}"
-        )
+    traced = {"X": X, "y": y, "test_fraction": test_fraction, "valid_fraction": valid_fraction, "split_seed": split_seed}
+    for name, given in traced.items():
+        _check_concrete(name, given)
+    x, targets = _inputs(_user_array("X", X), keep_integers), _targets(_user_array("y", y), loss)
+    if len(x) != len(targets):
+        raise ValueError(f"X and y must have the same length, got {len(x)} and {len(targets)}")
     fraction("test_fraction", test_fraction)
     fraction("valid_fraction", valid_fraction)
-    key = jax.random.fold_in(jax.random.key(0, impl="threefry2x32"), split_seed)
-    order = np.asarray(permute(key, len(x), np.arange(len(x))))
+    order = _split_order(split_seed, len(x))
     dataset = split(np.moveaxis(x[order], 0, -1), np.moveaxis(targets[order], 0, -1), test_fraction, valid_fraction)
-    loss = loss or (losses.cross_entropy if classes else losses.squared_error)
-    if metrics is None:
-        metrics = {"accuracy": SIGN_ACCURACY} if loss in losses.SIGNED else {}
-        metrics = {"accuracy": ACCURACY} if classes and loss is losses.cross_entropy else metrics
-    return Task(data=dataset, loss=loss, metrics=check_metrics(metrics))
+    whole = targets.dtype == np.int32
+    loss = loss or (losses.cross_entropy if whole else losses.squared_error)
+    return Task(data=dataset, loss=loss, metrics=_default_metrics(loss, whole) if metrics is None else check_metrics(metrics))
+
+
+def _check_concrete(name: str, given):
+    """Refuses what has no values yet."""
+    if isinstance(given, Padded) or any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(given)):
+        remedy = ": hand in NumPy arrays, also in a function of hp" if name in ("X", "y") else ""
+        raise TypeError(f"{name} must be known when from_arrays splits the rows on the host, got a traced value{remedy}")
+
+
+def _split_order(split_seed: int, n: int) -> np.ndarray:
+    """The rows in random order, (n,); also under a trace, where a function of hp makes the task."""
+    if not integer(split_seed) or not 0 <= split_seed < 2**32:
+        raise ValueError(f"split_seed must be an integer from 0 to 4294967295, got {split_seed!r}")
+    with jax.ensure_compile_time_eval():
+        key = jax.random.fold_in(seed_key(0), split_seed)
+        return np.asarray(permute(key, n, np.arange(n)))
 
 
 def _user_array(name: str, values) -> np.ndarray:
-    """The values as float32 or int32, or a ValueError that names what is wrong with them."""
+    """The values as an array of numbers that has a sample, or a ValueError that names what is wrong with them."""
+    if _is_masked(values):
+        raise ValueError(f"{name} must not be masked, got a masked array: fill its masked values or drop their rows")
     try:
         array = np.asarray(values)
     except ValueError:  # rows of different lengths
         raise ValueError(f"{name} must hold rows of one shape, got rows that differ in shape") from None
+    if jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.kind != "f":
+        array = array.astype(np.float32)  # bfloat16
     if array.dtype.kind not in "fiub":
-        raise ValueError(f"{name} must hold numbers, got dtype {array.dtype}")
+        missing = ": fill or drop what is missing, turn the rest into numbers" if array.dtype == object else ""
+        raise ValueError(f"{name} must hold numbers, got dtype {array.dtype}{missing}")
     if array.ndim < 1 or array.size == 0:
         raise ValueError(f"{name} must hold at least one sample, got shape {array.shape}")
-    dtype = np.int32 if name == "y" and array.dtype.kind != "f" else np.float32
-    limits: np.iinfo | np.finfo = np.iinfo(np.int32) if dtype is np.int32 else np.finfo(np.float32)
-    bad = int((~((array >= limits.min) & (array <= limits.max))).sum())
-    if bad:
-        raise ValueError(f"{name} must be finite and fit {np.dtype(dtype)}, got {bad} values that do not")
+    return array
+
+
+def _is_masked(values) -> bool:
+    """Whether values, or rows of a list, are masked: NumPy would take what lies behind the mask."""
+    rows = values if isinstance(values, (list, tuple)) else ()
+    return any(np.ma.isMaskedArray(part) for part in (values, *rows))
+
+
+def _inputs(array: np.ndarray, keep_integers: bool) -> np.ndarray:
+    """Inputs as float32, or as the integers they are."""
+    if keep_integers:
+        if array.dtype.kind not in "iu":
+            raise ValueError(f"X must hold integers where keep_integers is True, got dtype {array.dtype}")
+        dtype = np.uint8 if array.dtype == np.uint8 else np.int32
+        check_fits("X", array, dtype)
+        return array.astype(dtype)
+    if array.dtype.kind in "iu":
+        _check_exact(array)
+    check_fits("X", array, np.float32)
+    return array.astype(np.float32)
+
+
+def _check_exact(array: np.ndarray):
+    """Refuses integers of which float32 loses digits."""
+    large = np.argwhere((array > EXACT) | (array < -EXACT))
+    if len(large):
+        row, *column = map(int, large[0])
+        place = f"column {', '.join(map(str, column))}" if column else f"row {row}"
+        raise ValueError(
+            f"X must hold integers from {-EXACT} to {EXACT}, beyond which float32 loses digits, got {array[tuple(large[0])]} "
+            f"in {place}: hand in floats (scaled, or less an offset), drop the column, or keep_integers=True for an embedding"
+        )
+
+
+def _targets(array: np.ndarray, loss) -> np.ndarray:
+    """Targets as float32 or int32, if the loss is defined for them."""
+    whole = array.dtype.kind != "f"
+    if loss is losses.cross_entropy or (loss is None and whole):
+        _check_class_numbers(array)
+    if loss is losses.binary_cross_entropy:
+        check_probabilities("y", array)
+    if loss in losses.SIGNED:
+        check_signed("y", array)
+    dtype = np.int32 if whole and loss is not losses.squared_error else np.float32
+    check_fits("y", array, dtype)
     return array.astype(dtype)
 
 
-def _check_lengths(x, targets):
-    if len(x) != len(targets):
-        raise ValueError(f"X and y must have the same length, got {len(x)} and {len(targets)}")
+def _check_class_numbers(array: np.ndarray):
+    """Refuses what is no column of integers from 0 up."""
+    if array.ndim > 1 and array.shape[1:] != (1,):
+        raise ValueError(
+            f"y must be one-dimensional class numbers for cross_entropy, got shape {array.shape}: turn one-hot rows into "
+            "them by y.argmax(1); for several labels a sample take loss=losses.binary_cross_entropy"
+        )
+    if array.dtype.kind == "f":
+        raise ValueError(f"y must be integers, class numbers from 0 up, for cross_entropy, got {array.dtype}: y.astype(int)")
+    if array.ndim != 1 or array.min() < 0:
+        raise ValueError(
+            f"y of integers must be one-dimensional class numbers from 0 up, got shape {array.shape}, minimum {array.min()}: "
+            "for a regression take loss=losses.squared_error"
+        )
+
+
+def _default_metrics(loss, whole: bool) -> dict[str, Metric]:
+    """The accuracy that goes with a loss, where targets are classes."""
+    if loss in losses.SIGNED:
+        return {"accuracy": SIGN_ACCURACY}
+    of_loss = {losses.cross_entropy: ACCURACY, losses.binary_cross_entropy: BINARY_ACCURACY}
+    return {"accuracy": of_loss[loss]} if whole and loss in of_loss else {}
 
 
 __all__ = [

@@ -13,6 +13,8 @@ import optax
 
 from jaxdl.batches import SAMPLINGS, draw_batch
 from jaxdl.checks import check_float32, check_name, number_within, one_of, positive_int
+from jaxdl.datasets import check_dataset, check_targets, depends_on_targets
+from jaxdl.losses import WITH_GRADIENT
 from jaxdl.sampling import pass_order, seed_key, steps_of_pass, stream
 from jaxdl.types import Dataset, Model, Size, Task, check_metrics
 
@@ -221,7 +223,8 @@ def _propose(recipe: Recipe, lane: Lane, batch, keys: Streams, index) -> tuple[W
     def objective(params):
         outputs, state = recipe.model.apply(params, lane.state, x, key=dropout_key, train=True)
         losses = per_example("loss", recipe.task.loss(outputs, targets), len(weight))
-        total = jnp.sum(losses * weight)
+        check_gradient(recipe.task.loss, outputs, targets)
+        total = jnp.sum(jnp.where(weight == 0, 0.0, losses) * weight)  # a NaN in a place without an example weighs nothing
         mean = total / jnp.sum(weight)
         return _reduce(recipe.reduction, mean, total), (mean, state)
 
@@ -249,14 +252,59 @@ def per_example(name: str, values, batch: int, differentiable: bool = True):
       differentiable: whether integers are refused: their gradient is zero.
 
     Raises:
-      ValueError: another shape, or no floats where a gradient is needed.
+      ValueError: another shape, complex numbers, or no floats where a gradient is needed.
     """
-    shape = jnp.shape(values)
-    if shape != (batch,):
-        raise ValueError(f"{name} must give one value per example, shape ({batch},), got shape {shape}")
+    if not isinstance(values, (jax.Array, np.ndarray)):
+        raise ValueError(f"{name} must give one value per example, an array of shape ({batch},), got {type(values).__name__}")
+    if values.shape != (batch,):
+        raise ValueError(f"{name} must give one value per example, shape ({batch},), got shape {values.shape}")
     if differentiable and not jnp.issubdtype(values.dtype, jnp.floating):
         raise ValueError(f"{name} must give floats, which have a gradient, got {values.dtype}")
+    if jnp.issubdtype(values.dtype, jnp.complexfloating):
+        raise ValueError(f"{name} must give real numbers, got {values.dtype}")
     return values.astype(jnp.float32)
+
+
+def check_gradient(loss: Callable, outputs, targets):
+    """Refuses a loss that nothing is learned from."""
+    if not has_gradient(loss, outputs, targets):
+        raise ValueError(
+            "loss must have a gradient in the outputs, got one that is 0 whatever they are: "
+            "a thresholded or rounded value is a metric"
+        )
+
+
+def has_gradient(loss, outputs, targets) -> bool:
+    """Whether a loss has a gradient in the outputs that is not zero whatever they are (as that of an accuracy is).
+
+    Args:
+      loss: ``(outputs, targets) -> (batch,)``, floats.
+      outputs, targets: arrays or trees of them, traced or not; only their shapes and types are looked at.
+
+    >>> from jaxdl.losses import binary_accuracy, squared_error
+    >>> [has_gradient(function, jnp.ones((1, 2)), jnp.ones(2)) for function in (squared_error, binary_accuracy)]
+    [True, False]
+    """
+    if loss in WITH_GRADIENT or not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(outputs)):
+        return True
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)), (outputs, targets))
+    gradient = jax.grad(lambda outputs, targets: jnp.sum(loss(outputs, targets)))
+    jaxpr = jax.make_jaxpr(gradient)(*shapes).jaxpr
+    if _varies(jaxpr):
+        return True
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    with jax.ensure_compile_time_eval():  # it is constant; that of a linear loss is not zero
+        leaves = jax.tree.leaves(gradient(*zeros))
+    return any(isinstance(leaf, jax.core.Tracer) or bool(np.asarray(leaf).any()) for leaf in leaves)  # traced: from a value of hp
+
+
+def _varies(jaxpr) -> bool:
+    """Whether an output of a jaxpr is computed from its inputs."""
+    tainted = set(jaxpr.invars)
+    for equation in jaxpr.eqns:
+        if any(not hasattr(value, "val") and value in tainted for value in equation.invars):
+            tainted.update(equation.outvars)
+    return any(not hasattr(value, "val") and value in tainted for value in jaxpr.outvars)
 
 
 def prepared(task: Task, x):
@@ -288,9 +336,18 @@ def accept(recipe: Recipe, lane: Lane, proposed: Weights, info: StepInfo) -> Lan
 def _batch(recipe: Recipe, dataset: Dataset, keys: Streams, index, order):
     """The batch of a step: the task's own, or drawn from the training rows."""
     if recipe.task.batch is not None:
-        return recipe.task.batch(dataset, keys.shuffle, index, recipe.batch_size)
+        return _checked(recipe.task.batch(dataset, keys.shuffle, index, recipe.batch_size))
     sampling = recipe.sampling or "step"
     return draw_batch(dataset, keys.shuffle, index, recipe.batch_size, sampling=sampling, order=order)
+
+
+def _checked(batch):
+    """A task's own batch, if its weights are one an example."""
+    x, targets, weight = batch
+    shape, length = jnp.shape(weight), jnp.shape(jax.tree.leaves(x)[0])[-1]
+    if shape != (length,):
+        raise ValueError(f"batch must give one weight per example, shape ({length},), got shape {shape}")
+    return x, targets, weight
 
 
 def _reduce(reduction, mean, total):
@@ -333,23 +390,25 @@ def evaluate(recipe: Recipe, params, state, dataset: Dataset) -> dict:
 def evaluate_split(recipe: Recipe, params, state, x, targets) -> dict:
     """The mean loss and metrics over some examples: name -> float32 scalar.
 
-    A NaN among an example's outputs makes its values NaN: an argmax of NaN is class 0, which may be right by chance.
+    A NaN among an example's outputs or targets makes its values NaN: an argmax of NaN is class 0, which may be right by
+    chance, and a comparison with NaN is false.
     """
     functions = {"loss": recipe.task.loss, **{name: metric.function for name, metric in recipe.task.metrics.items()}}
     outputs, _ = recipe.model.apply(params, state, prepared(recipe.task, x), key=None, train=False)
     batch = targets.shape[-1]
-    spoilt = _is_nan(outputs, batch)
+    spoilt = _is_nan((outputs, targets), batch)
     means = {}
     for name, function in functions.items():
-        each = per_example(f"metric {name!r}", function(outputs, targets), batch, differentiable=False)
+        label = "loss" if name == "loss" else f"metric {name!r}"
+        each = per_example(label, function(outputs, targets), batch, differentiable=name == "loss")
         means[name] = jnp.mean(jnp.where(spoilt, jnp.nan, each))
     return means
 
 
-def _is_nan(outputs, batch: int):
-    """Which examples have a NaN among their outputs, (batch,) bool; outputs may be a tree of batch-last arrays."""
+def _is_nan(tree, batch: int):
+    """Which examples have a NaN among the arrays of a tree, batch axis last: (batch,) bool."""
     spoilt = jnp.zeros(batch, bool)
-    for leaf in jax.tree.leaves(outputs):
+    for leaf in jax.tree.leaves(tree):
         if jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.shape[-1:] == (batch,):
             spoilt |= jnp.isnan(leaf).reshape(-1, batch).any(axis=0)
     return spoilt
@@ -484,8 +543,12 @@ def make_train(
 
     def train(key, dataset: Dataset | None = None):
         check_float32()
+        drawn = dataset is None and callable(task.data)
         if dataset is None:
-            dataset = task.data(key) if callable(task.data) else task.data
+            dataset = task.data(key) if drawn else task.data
+        check_dataset(dataset)
+        if not drawn:
+            check_shared_targets(task, model, dataset)
         n = dataset.train_targets.shape[-1]
         size = positive_int("batch_size", n if batch_size is None else batch_size, most=n)
         recipe = Recipe(task, model, optimizer, size, reduction, sampling, record or {}, eval_params, norm_bound)
@@ -499,19 +562,36 @@ def make_train(
     return train
 
 
+def check_shared_targets(task: Task, model: Model, dataset: Dataset):
+    """Refuses targets that are at hand and lie beyond the model's outputs, or what the loss is defined for."""
+    if not depends_on_targets(task) or any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(dataset)):
+        return
+
+    def outputs_of(key, x):
+        params, state = model.init(key)
+        return model.apply(params, state, prepared(task, x), key=None, train=False)[0]
+
+    outputs = jax.eval_shape(outputs_of, seed_key(0), dataset.train_x)
+    if hasattr(outputs, "shape"):
+        check_targets(task, outputs.shape, dataset)
+
+
 def check_norm_bound(bound):
     """Refuses a bound that is no number above 0, or whose square no float32 holds."""
     number_within("norm_bound", bound, 0.0, LARGEST_BOUND)
 
 
 def check_task(task: Task, sampling: str | None = None, record: dict | None = None):
-    """Refuses names that would overwrite each other, undeclared metrics, and a sampling that nothing follows.
+    """Refuses names that would overwrite each other, undeclared metrics, a sampling that nothing follows, shared data that
+    do not fit each other.
 
     Raises:
       ValueError: a line that says what is wrong and how it is put right.
     """
     check_metrics(task.metrics)
     check_record(record or {})
+    if not callable(task.data):
+        check_dataset(task.data)
     if sampling is None:
         return
     one_of("sampling", sampling, SAMPLINGS)

@@ -22,6 +22,7 @@ ORDER = (
     "layers",
     "cells",
     "losses",
+    "datasets",
     "data",
     "models",
     "tasks",

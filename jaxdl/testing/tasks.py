@@ -21,8 +21,8 @@ def check_task(task: Task, *, outputs: int | tuple[int, ...] | None = None, padd
 
     Args:
       task: the task.
-      outputs: rows (or leading shape) of a model's outputs; by default the number of classes of integer targets, and
-        the leading shape of float targets.
+      outputs: rows (or leading shape) of a model's outputs; by default the number of classes of integer targets, or the
+        leading shape of the targets (one row where they have none): the first of these that the loss takes.
       padded: False for a task whose batches cannot have a `Padded` size; studies then compile one program per size.
 
     Raises:
@@ -35,7 +35,7 @@ def check_task(task: Task, *, outputs: int | tuple[int, ...] | None = None, padd
         with named("check_task", name):
             check(task)
     with named("check_task", "outputs can be drawn"):
-        answers = _answers(_data(task), outputs)
+        answers = _answers(task, _data(task), outputs)
     with named("check_task", "metrics declare their direction"):
         check_metrics(task.metrics)
     metrics = {name: metric.function for name, metric in task.metrics.items()}
@@ -51,16 +51,25 @@ def _data(task: Task, seed: int = 0) -> Dataset:
     return task.data(stream(seed_key(seed), "data")) if callable(task.data) else task.data
 
 
-def _answers(dataset: Dataset, outputs) -> tuple:
+def _answers(task: Task, dataset: Dataset, outputs) -> tuple:
     """Outputs, as a model might give them, and targets of some training examples."""
     targets = jnp.asarray(dataset.train_targets)[..., :EXAMPLES]
-    if isinstance(outputs, int):
-        outputs = (outputs,)
-    elif outputs is None and jnp.issubdtype(targets.dtype, jnp.integer):
-        outputs = (max(2, *(int(np.max(split)) + 1 for _, split in splits(dataset).values())),)
-    elif outputs is None:
-        outputs = targets.shape[:-1] or (1,)
-    return jax.random.normal(seed_key(0), (*outputs, targets.shape[-1])), targets
+    shapes = [(outputs,) if isinstance(outputs, int) else outputs]
+    if outputs is None:
+        shapes = [targets.shape[:-1] or (1,)]
+        if jnp.issubdtype(targets.dtype, jnp.integer):
+            shapes.insert(0, (max(2, *(int(np.max(split)) + 1 for _, split in splits(dataset).values())),))
+    taken = next((shape for shape in shapes if _takes(task.loss, shape, targets)), shapes[0])
+    return jax.random.normal(seed_key(0), (*taken, targets.shape[-1])), targets
+
+
+def _takes(loss, shape: tuple, targets) -> bool:
+    """Whether a loss has a value for outputs of a leading shape."""
+    try:
+        jax.eval_shape(loss, jax.ShapeDtypeStruct((*shape, targets.shape[-1]), jnp.float32), targets)
+    except Exception:  # the checks of the loss show it, where no other shape will do
+        return False
+    return True
 
 
 def _data_splits(task: Task):

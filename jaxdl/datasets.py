@@ -1,0 +1,140 @@
+"""What data sets will not do: their shapes and types, and the values of targets that are at hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdl import losses
+from jaxdl.checks import signed as check_signed
+from jaxdl.types import Dataset, Task
+
+SPLITS = ("train", "valid", "test")
+
+
+def check_dataset(dataset) -> Dataset:
+    """Returns the data set, if its arrays fit each other; they may be traced.
+
+    Raises:
+      ValueError: no `Dataset`, no arrays of numbers, a split that is empty or whose x and targets differ in length,
+        splits that differ in shape or type.
+    """
+    if not isinstance(dataset, Dataset):
+        raise ValueError(f"data must be a Dataset or a function (key) -> Dataset, got {type(dataset).__name__}")
+    for name, part in dataset._asdict().items():
+        if part is not None or not name.startswith("valid"):
+            check_array(name, part)
+    if (dataset.valid_x is None) != (dataset.valid_targets is None):
+        raise ValueError("valid_x and valid_targets must be given both or neither, got one of them")
+    for split, (x, targets) in _parts(dataset).items():
+        _check_split(split, x, targets)
+        _check_alike(f"{split}_x", x, "train_x", dataset.train_x)
+        _check_alike(f"{split}_targets", targets, "train_targets", dataset.train_targets)
+    return dataset
+
+
+def _parts(dataset: Dataset) -> dict[str, tuple]:
+    """The splits that a data set has: name -> (x, targets)."""
+    parts = dataset._asdict()
+    return {name: (parts[f"{name}_x"], parts[f"{name}_targets"]) for name in SPLITS if parts[f"{name}_x"] is not None}
+
+
+def check_array(name: str, array):
+    """Refuses what is no array of numbers, and integers that would wrap around on the device."""
+    if np.ma.isMaskedArray(array):
+        raise ValueError(f"{name} must not be masked, got a masked array: fill its masked values or drop their rows")
+    if not isinstance(array, (np.ndarray, jax.Array)):
+        raise ValueError(f"{name} must be a NumPy or JAX array, got {type(array).__name__}")
+    if not (jnp.issubdtype(array.dtype, np.number) or array.dtype == bool):
+        raise ValueError(f"{name} must hold numbers, got dtype {array.dtype}")
+    if array.ndim < 1 or array.size == 0:
+        raise ValueError(f"{name} must hold at least one example, batch axis last, got shape {array.shape}")
+    held = jax.dtypes.canonicalize_dtype(array.dtype)  # int32 for an int64, unless jax_enable_x64 is on
+    if array.dtype != held and jnp.issubdtype(held, jnp.integer):
+        check_fits(name, array, held)
+
+
+def check_fits(name: str, array, dtype):
+    """Refuses numbers beyond the range of a type, infinity and NaN."""
+    limits = jnp.iinfo(dtype) if jnp.issubdtype(dtype, jnp.integer) else jnp.finfo(dtype)
+    low, high = limits.min, limits.max
+    outside = int((~((array >= low) & (array <= high))).sum())
+    if outside:
+        raise ValueError(f"{name} must be finite and fit {np.dtype(dtype)}, got {outside} values that do not")
+
+
+def _check_split(split: str, x, targets):
+    """Refuses an x and targets of different lengths."""
+    if x.shape[-1] != targets.shape[-1]:
+        raise ValueError(
+            f"{split}_x and {split}_targets must have the same length, batch axis last, "
+            f"got {x.shape[-1]} and {targets.shape[-1]} (shapes {x.shape} and {targets.shape})"
+        )
+
+
+def _check_alike(name: str, array, first_name: str, first):
+    """Refuses a split whose examples have another shape or type than those of training."""
+    if array.shape[:-1] != first.shape[:-1]:
+        raise ValueError(f"{name} must have examples of {first_name}'s shape {first.shape[:-1]}, got {array.shape[:-1]}")
+    dtype, wanted = map(jax.dtypes.canonicalize_dtype, (array.dtype, first.dtype))
+    if dtype != wanted:
+        raise ValueError(f"{name} must have {first_name}'s dtype {wanted}, got {dtype}")
+
+
+def check_targets(task: Task, outputs: tuple[int, ...], dataset: Dataset):
+    """Refuses targets that the task's loss or metrics, where they are of this library, give NaN for.
+
+    Args:
+      task: its functions.
+      outputs: shape of the model's outputs.
+      dataset: arrays with values, not traced.
+
+    Raises:
+      ValueError: a line that names the split, the range and a target beyond it. Shapes and types that do not fit are for
+        the functions themselves to refuse.
+    """
+    for split, (_, targets) in _parts(dataset).items():
+        name, values = f"{split}_targets", np.asarray(targets)
+        if _uses(task, losses.OF_CLASSES) and values.dtype.kind in "iu" and len(outputs) == 2 and outputs[0] > 1:
+            check_classes(name, values, outputs[0])
+        if _uses(task, losses.OF_PROBABILITIES):
+            check_probabilities(name, values)
+        if _uses(task, losses.OF_SIGNS):
+            check_signed(name, values)
+
+
+def depends_on_targets(task: Task) -> bool:
+    """Whether `check_targets` has something to say about a task."""
+    return _uses(task, (*losses.OF_CLASSES, *losses.OF_PROBABILITIES, *losses.OF_SIGNS))
+
+
+def _uses(task: Task, functions: tuple) -> bool:
+    """Whether the loss or a metric of a task is one of these functions."""
+    return any(used in functions for used in (task.loss, *(metric.function for metric in task.metrics.values())))
+
+
+def check_classes(name: str, values: np.ndarray, classes: int):
+    """Refuses class numbers beyond the outputs of a model."""
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high >= classes:
+        raise ValueError(
+            f"{name} must be class numbers below the model's {classes} outputs, got {low if low < 0 else high}: "
+            f"they are 0 to {classes - 1}"
+        )
+
+
+def check_probabilities(name: str, values: np.ndarray):
+    """Refuses targets of two classes that are not from 0 to 1."""
+    inside = (values >= 0) & (values <= 1)
+    if not inside.all():
+        raise ValueError(f"{name} must be 0, 1 or between them for losses of two classes, got {values[~inside].ravel()[0]}")
+
+
+__all__ = [
+    "check_array",
+    "check_classes",
+    "check_dataset",
+    "check_fits",
+    "check_probabilities",
+    "check_targets",
+    "depends_on_targets",
+]

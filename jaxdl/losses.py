@@ -48,6 +48,8 @@ def squared_error(outputs, targets):
       outputs: (outputs, batch).
       targets: (outputs, batch) or, for one output, (batch,).
     """
+    if targets.size != outputs.size:
+        raise ValueError(f"squared_error needs targets of the outputs' shape {outputs.shape} (batch last), got {targets.shape}")
     return jnp.sum((outputs - targets.reshape(outputs.shape)) ** 2, axis=0)
 
 

@@ -13,12 +13,12 @@ import numpy as np
 from jaxdl import blocks, compiler, engine, shards, store, tune
 from jaxdl import manifest as manifests
 from jaxdl import plan as planning
-from jaxdl.checks import one_of, positive_int
+from jaxdl.checks import brief, folder, known_arguments, one_of, positive_int, seed_of
 from jaxdl.program import Program, concrete_recipe
 from jaxdl.progress import progress as show_progress
 from jaxdl.result import Result, collect, load, match
 from jaxdl.sampling import seed_key
-from jaxdl.spec import declare, seed_list
+from jaxdl.spec import declare
 from jaxdl.train import NORM_BOUND, Recipe, evaluated_params
 
 MEASURE = "measure"
@@ -47,6 +47,7 @@ class Study:
       ValueError: a line that names the parameter, the allowed range and the value given.
     """
 
+    @known_arguments
     def __init__(
         self, task, model, optimizer, *, defaults=None, sweep=None, seeds=1, steps=None, batch_size=None, eval_every=None,
         reduction=None, sampling=None, shapes="auto", lane_size: int | str | None = None, record: dict[str, Callable] | None = None,
@@ -61,7 +62,7 @@ class Study:
         }
         self.spec = declare(task, model, optimizer, settings, record, defaults, sweep, seeds, eval_params, norm_bound)
         self._shapes = one_of("shapes", shapes, ("auto", "pad", "bucket"))
-        self._measures = lane_size == MEASURE
+        self._measures = isinstance(lane_size, str) and lane_size == MEASURE
         self._lane_size = None if lane_size is None or self._measures else positive_int("lane_size", lane_size)
         self._plan: planning.Plan | None = None
         self._ready: dict[str, Future] = {}
@@ -104,7 +105,7 @@ class Study:
           ValueError: the folder holds another study, or the shard is out of range.
           KeyboardInterrupt: after Ctrl-C, once the running block is saved; in a notebook the partial result is returned.
         """
-        run = None if path is None else pathlib.Path(path)
+        run = None if path is None else folder("path", path)
         mine = shards.find(shard)
         if run is None and mine.processes > 1:
             raise ValueError(
@@ -166,7 +167,7 @@ class Study:
         """The study's config that has these values."""
         chosen = match(self.spec.configs, config)
         if len(chosen) != 1:
-            raise ValueError(f"config must name one of the study's configs, got {config}, which fits {len(chosen)}")
+            raise ValueError(f"config must name one of the study's configs, got {brief(config)}, which fits {len(chosen)}")
         return chosen[0]
 
     def replay(self, config: dict, seed: int, progress: bool = False) -> tuple[Any, Any, dict]:
@@ -182,9 +183,9 @@ class Study:
           (params, state, history): trained weights (of a padded lane: those of its own sizes), the model's state,
           and name -> (evaluations,).
         """
-        chosen = self._one(config)
+        chosen, seed = self._one(config), seed_of("seed", seed)
         program = self._program(chosen)
-        lane = engine.run_lane(self.spec, program, self._compiled({0: program})[0].result(), chosen, seed_list([seed])[0])
+        lane = engine.run_lane(self.spec, program, self._compiled({0: program})[0].result(), chosen, seed)
         recipe = concrete_recipe(self.spec, chosen)
         shapes = jax.eval_shape(recipe.model.init, seed_key(0))
         trained = evaluated_params(recipe, lane.params, lane.opt_state)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdl import data, losses
-from jaxdl.checks import fraction, one_of, positive_int
+from jaxdl.checks import fraction, function_of, number_from_zero, one_of, positive_int, seed_of
 from jaxdl.checks import signed as check_signed
 from jaxdl.sampling import permute, stream
 from jaxdl.types import Dataset, Metric, Size, Task, capacity, check_metrics, mask
@@ -52,8 +52,8 @@ def moons(samples: int = 1000, noise=0.1, test_fraction: float = 0.2, valid_frac
       test_fraction, valid_fraction: shares of the points, in [0, 1).
     """
     positive_int("samples", samples)
-    if not isinstance(noise, jax.Array) and not (np.isfinite(noise) and noise >= 0):
-        raise ValueError(f"noise must be a finite number from 0 up, got {noise!r}")
+    if not isinstance(noise, jax.Array):
+        number_from_zero("noise", noise)
     fraction("test_fraction", test_fraction)
     fraction("valid_fraction", valid_fraction)
 
@@ -205,7 +205,12 @@ def from_arrays(
       ValueError: NaN or infinity, lengths that differ, no samples, class numbers out of range.
     """
     x, targets = _user_array("X", X), _user_array("y", y)
+    if x.ndim < 2:
+        raise ValueError(f"X must be (n_samples, features...), got shape {x.shape}: write X[:, None] for one feature")
     _check_lengths(x, targets)
+    seed_of("split_seed", split_seed)
+    if loss is not None:
+        function_of("loss", loss, "(outputs, targets) -> (batch,)", None, None)
     classes = np.issubdtype(targets.dtype, np.integer) and loss not in losses.SIGNED
     if loss in losses.SIGNED:
         check_signed("y", targets)

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxdl import parts
 from jaxdl.batches import SAMPLINGS, draw_batch
-from jaxdl.checks import check_name, number_within, one_of, positive_int
+from jaxdl.checks import brief, check_name, function_of, known_arguments, mapping, number_within, one_of, positive_int
 from jaxdl.sampling import pass_order, seed_key, steps_of_pass, stream
 from jaxdl.types import Dataset, Model, Size, Task, check_metrics
 
@@ -20,6 +21,7 @@ from jaxdl.types import Dataset, Model, Size, Task, check_metrics
 NORM_BOUND = 1e15
 LARGEST_BOUND = 1e18  # its square is still a float32
 REDUCTIONS = ("mean", "sum")
+MOST_STEPS = 2**31 - 2  # steps are counted in int32, to one beyond the last
 
 
 class Schedule(NamedTuple):
@@ -110,7 +112,7 @@ def init(recipe: Recipe, key, dataset: Dataset, schedule: Schedule) -> Lane:
     Raises:
       ValueError: an optimizer that keeps two sets of weights (lookahead).
     """
-    params, state = recipe.model.init(stream(key, "init"))
+    params, state = parts.several("model.init", recipe.model.init(stream(key, "init")), "params", "state")
     opt_state = recipe.optimizer.init(params)
     _check_one_set_of_weights(opt_state)
     names = history_names(recipe, dataset)
@@ -213,12 +215,13 @@ def _rows_of_a_short_batch(recipe: Recipe, lane: Lane, dataset: Dataset) -> int:
 def _propose(recipe: Recipe, lane: Lane, batch, keys: Streams, index) -> tuple[Weights, StepInfo]:
     x, targets, weight = batch
     if recipe.task.augment is not None:
-        x, targets = recipe.task.augment(jax.random.fold_in(keys.augment, index), x, targets)
+        augmented = recipe.task.augment(jax.random.fold_in(keys.augment, index), x, targets)
+        x, targets = parts.several("task.augment", augmented, "x", "targets")
     x = prepared(recipe.task, x)
     dropout_key = jax.random.fold_in(keys.dropout, index)
 
     def objective(params):
-        outputs, state = recipe.model.apply(params, lane.state, x, key=dropout_key, train=True)
+        outputs, state = parts.apply(recipe.model, params, lane.state, x, key=dropout_key, train=True)
         losses = per_example("loss", recipe.task.loss(outputs, targets), len(weight))
         total = jnp.sum(losses * weight)
         mean = total / jnp.sum(weight)
@@ -226,7 +229,8 @@ def _propose(recipe: Recipe, lane: Lane, batch, keys: Streams, index) -> tuple[W
 
     (value, (loss, state)), grads = jax.value_and_grad(objective, has_aux=True)(lane.params)
     extra = _extra_arguments(recipe.optimizer, value, grads, lambda params: objective(params)[0])
-    updates, opt_state = recipe.optimizer.update(grads, lane.opt_state, lane.params, **extra)
+    updated = recipe.optimizer.update(grads, lane.opt_state, lane.params, **extra)
+    updates, opt_state = parts.several("optimizer.update", updated, "updates", "opt_state")
     params = optax.apply_updates(lane.params, updates)
     return Weights(params, state, opt_state), StepInfo(index, loss, lane.params, grads, updates)
 
@@ -250,9 +254,10 @@ def per_example(name: str, values, batch: int, differentiable: bool = True):
     Raises:
       ValueError: another shape, or no floats where a gradient is needed.
     """
-    shape = jnp.shape(values)
+    shape = getattr(values, "shape", None)
     if shape != (batch,):
-        raise ValueError(f"{name} must give one value per example, shape ({batch},), got shape {shape}")
+        given = brief(values) if shape is None else f"shape {shape}"
+        raise ValueError(f"{name} must give one value per example, shape ({batch},), got {given}")
     if differentiable and not jnp.issubdtype(values.dtype, jnp.floating):
         raise ValueError(f"{name} must give floats, which have a gradient, got {values.dtype}")
     return values.astype(jnp.float32)
@@ -287,7 +292,8 @@ def accept(recipe: Recipe, lane: Lane, proposed: Weights, info: StepInfo) -> Lan
 def _batch(recipe: Recipe, dataset: Dataset, keys: Streams, index, order):
     """The batch of a step: the task's own, or drawn from the training rows."""
     if recipe.task.batch is not None:
-        return recipe.task.batch(dataset, keys.shuffle, index, recipe.batch_size)
+        batch = recipe.task.batch(dataset, keys.shuffle, index, recipe.batch_size)
+        return parts.several("task.batch", batch, "x", "targets", "weight")
     sampling = recipe.sampling or "step"
     return draw_batch(dataset, keys.shuffle, index, recipe.batch_size, sampling=sampling, order=order)
 
@@ -308,10 +314,13 @@ def _seen(record, info: StepInfo) -> dict:
 
 
 def _scalar(name: str, value):
-    value = jnp.asarray(value)
-    if value.shape != ():
-        raise ValueError(f"record {name!r} must give a scalar, got shape {value.shape}")
-    return value.astype(jnp.float32)
+    try:
+        scalar = jnp.asarray(value)
+    except (TypeError, ValueError):  # None, a dict, a string
+        raise ValueError(f"record {name!r} must give a scalar, got {brief(value)}") from None
+    if scalar.shape != () or jnp.iscomplexobj(scalar):
+        raise ValueError(f"record {name!r} must give a real scalar, got shape {scalar.shape}, {scalar.dtype}")
+    return scalar.astype(jnp.float32)
 
 
 def _include(running: Running, value, healthy) -> Running:
@@ -335,12 +344,13 @@ def evaluate_split(recipe: Recipe, params, state, x, targets) -> dict:
     A NaN among an example's outputs makes its values NaN: an argmax of NaN is class 0, which may be right by chance.
     """
     functions = {"loss": recipe.task.loss, **{name: metric.function for name, metric in recipe.task.metrics.items()}}
-    outputs, _ = recipe.model.apply(params, state, prepared(recipe.task, x), key=None, train=False)
+    outputs, _ = parts.apply(recipe.model, params, state, prepared(recipe.task, x))
     batch = targets.shape[-1]
     spoilt = _is_nan(outputs, batch)
     means = {}
     for name, function in functions.items():
-        each = per_example(f"metric {name!r}", function(outputs, targets), batch, differentiable=False)
+        label = name if name == "loss" else f"metric {name!r}"
+        each = per_example(label, function(outputs, targets), batch, differentiable=False)
         means[name] = jnp.mean(jnp.where(spoilt, jnp.nan, each))
     return means
 
@@ -356,7 +366,9 @@ def _is_nan(outputs, batch: int):
 
 def evaluated_params(recipe: Recipe, params, opt_state):
     """The weights that evaluation uses: those that are trained, or what `eval_params` makes of them."""
-    return params if recipe.eval_params is None else recipe.eval_params(params, opt_state)
+    if recipe.eval_params is None:
+        return params
+    return parts.built_like("eval_params", recipe.eval_params(params, opt_state), params)
 
 
 def _write(recipe: Recipe, lane: Lane, dataset: Dataset, column) -> Lane:
@@ -418,6 +430,7 @@ def _pass_steps(recipe: Recipe, dataset: Dataset) -> int | None:
     return steps_of_pass(dataset.train_targets.shape[-1], recipe.batch_size)
 
 
+@known_arguments
 def make_train(
     task: Task,
     model: Model,
@@ -457,14 +470,22 @@ def make_train(
     >>> history["test_accuracy"].shape
     (3, 2)
     """
-    schedule = Schedule(positive_int("steps", steps), positive_int("eval_every", steps if eval_every is None else eval_every))
+    for name, part in (("task", task), ("model", model), ("optimizer", optimizer)):
+        parts.check_part(name, part, functions=False)
+    steps = positive_int("steps", steps, most=MOST_STEPS)
+    schedule = Schedule(steps, steps if eval_every is None else positive_int("eval_every", eval_every, most=MOST_STEPS))
     one_of("reduction", reduction, REDUCTIONS)
+    if batch_size is not None:
+        positive_int("batch_size", batch_size)
     check_norm_bound(norm_bound)
-    check_task(task, sampling, record)
+    check_eval_params(eval_params)
+    check_task(task, sampling, mapping("record", record, "name -> function (StepInfo) -> scalar"))
 
     def train(key, dataset: Dataset | None = None):
+        key = parts.prng_key(key)
         if dataset is None:
             dataset = task.data(key) if callable(task.data) else task.data
+        dataset = parts.dataset_of(dataset)
         n = dataset.train_targets.shape[-1]
         size = positive_int("batch_size", n if batch_size is None else batch_size, most=n)
         recipe = Recipe(task, model, optimizer, size, reduction, sampling, record or {}, eval_params, norm_bound)
@@ -479,6 +500,12 @@ def make_train(
 def check_norm_bound(bound):
     """Refuses a bound that is no number above 0, or whose square no float32 holds."""
     number_within("norm_bound", bound, 0.0, LARGEST_BOUND)
+
+
+def check_eval_params(function):
+    """Refuses what is neither None nor a function of params and the optimizer's state."""
+    if function is not None:
+        function_of("eval_params", function, "(params, opt_state) -> params", None, None)
 
 
 def check_task(task: Task, sampling: str | None = None, record: dict | None = None):
@@ -500,8 +527,7 @@ def check_record(record: dict):
     """Refuses recorded values whose history keys would be those of something else, and what is no function."""
     for name, function in record.items():
         check_name("record", name, reserved=("batch_loss",), prefixes=("train_", "valid_", "test_"))
-        if not callable(function):
-            raise ValueError(f"record {name!r} must be a function (StepInfo) -> scalar, got {function!r}")
+        function_of(f"record {name!r}", function, "(StepInfo) -> scalar", None)
 
 
 __all__ = ["Lane", "Recipe", "Schedule", "StepInfo", "evaluate", "init", "make_train", "seed_key", "segment", "step", "streams"]

@@ -1,0 +1,286 @@
+"""Checks of what a study is made of: task, model and optimizer, and what their functions give."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxdl.checks import brief, first_line, function_of
+from jaxdl.types import Dataset, Model, Task, check_metrics
+
+
+class Part(NamedTuple):
+    """What an argument must be, and what to write where it is something else."""
+
+    wanted: str
+    example: str
+
+
+PARTS = {
+    "task": Part("a Task", "task=tasks.moons(), or tasks.from_arrays(X, y)"),
+    "model": Part("a Model", "model=models.mlp(2, hidden=(20,), outputs=2), or types.Model(init, apply)"),
+    "optimizer": Part("an optax optimizer", "optimizer=lambda hp: optax.adam(hp.learning_rate)"),
+}
+OWN_PAIR = "model=types.Model(init, apply), with init(key) -> (params, state) around it"
+FRAMEWORKS = {
+    "flax": "model=models.from_flax(module, sample_x)",
+    "equinox": OWN_PAIR,
+    "haiku": OWN_PAIR,
+    "torch": OWN_PAIR,
+}
+APPLY = "(params, state, x, *, key=None, train=False) -> (outputs, state)"
+MOST_TRIED = 16  # sizes that a model may take where the data's is refused
+
+
+def is_built(name: str, thing) -> bool:
+    """Whether an argument is the thing itself, and no function of hp that makes it."""
+    if name == "optimizer":
+        return not isinstance(thing, type) and all(callable(getattr(thing, part, None)) for part in ("init", "update"))
+    return isinstance(thing, Task if name == "task" else Model)
+
+
+def check_part(name: str, thing, functions: bool = True):
+    """Refuses a task, model or optimizer that is neither built nor a function of hp.
+
+    Args:
+      name: ``"task"``, ``"model"`` or ``"optimizer"``.
+      functions: whether a function of hp will do.
+
+    Raises:
+      ValueError: a line that says what to write.
+    """
+    if is_built(name, thing):
+        return _check_fields(name, thing)
+    wanted = PARTS[name].wanted
+    if not functions:
+        raise ValueError(f"{name} must be {wanted}, got {brief(thing)}: {_remedy(name, thing)}")
+    if _is_unbuilt(thing) or not callable(thing):
+        raise ValueError(
+            f"{name} must be {wanted}, or a function of hp that returns one, got {brief(thing)}: {_remedy(name, thing)}"
+        )
+    function_of(name, thing, f"of hp alone that returns {wanted}", None)
+
+
+def resolve(name: str, thing, hp) -> Any:
+    """The task, model or optimizer of a config.
+
+    Args:
+      name: which of them.
+      thing: the value, or a function of hp.
+      hp: the config's hyper-parameters.
+
+    Raises:
+      ValueError: the function returns something else.
+    """
+    if is_built(name, thing):
+        return thing
+    found = thing(hp)
+    if not is_built(name, found):
+        remedy = "is a return missing?" if found is None else _remedy(name, found)
+        raise ValueError(
+            f"{name} must be a function of hp that returns {PARTS[name].wanted}, got one that returns {brief(found)}: {remedy}"
+        )
+    _check_fields(name, found)
+    return found
+
+
+def _source(thing):
+    """The function or class behind a `functools.partial`."""
+    while isinstance(thing, functools.partial):
+        thing = thing.func
+    return thing
+
+
+def _home(thing) -> str:
+    """The module in which a function or class is defined."""
+    return str(getattr(_source(thing), "__module__", ""))
+
+
+def _framework(thing) -> str | None:
+    """The library whose module (class or instance) something is."""
+    source = _source(thing)
+    kind = source if isinstance(source, type) else type(source)
+    packages = {base.__module__.partition(".")[0] for base in kind.__mro__}
+    return next((name for name in FRAMEWORKS if name in packages), None)
+
+
+def _is_unbuilt(thing) -> bool:
+    """Whether something callable is no function of hp, but what such a function would call."""
+    ours = _home(thing).startswith(("jaxdl.models.", "jaxdl.tasks"))
+    return ours or _home(thing).partition(".")[0] == "optax" or _framework(thing) is not None
+
+
+def _remedy(name: str, thing) -> str:
+    """What to write in place of something."""
+    example, called = PARTS[name].example, getattr(_source(thing), "__qualname__", "")
+    if name == "model" and (library := _framework(thing)):
+        example = FRAMEWORKS[library]
+    elif isinstance(thing, Dataset):
+        example = "task=tasks.classification(dataset)"
+    elif called and "." not in called and not isinstance(_source(thing), type):
+        if name == "optimizer" and _home(thing).startswith("optax"):
+            example = f"optimizer=lambda hp: optax.{called}(hp.learning_rate)"
+        elif name != "optimizer" and _home(thing).startswith(f"jaxdl.{name}s"):
+            example = f"{name}={name}s.{called}(...), or lambda hp: {name}s.{called}(...)"
+    return f"write {example}"
+
+
+def _check_fields(name: str, thing):
+    """Refuses a task or model whose fields are not what they are called."""
+    if name == "model":
+        function_of("model.init", thing.init, "(key) -> (params, state)", None)
+        function_of("model.apply", thing.apply, APPLY, None, None, None, key=None, train=False)
+    elif name == "task":
+        _check_task(thing)
+
+
+def _check_task(task: Task):
+    if not isinstance(task.data, Dataset) and not callable(task.data):
+        raise ValueError(f"task.data must be a Dataset or a function (key) -> Dataset, got {brief(task.data)}")
+    if callable(task.data):
+        function_of("task.data", task.data, "(key) -> Dataset", None)
+    function_of("task.loss", task.loss, "(outputs, targets) -> (batch,)", None, None)
+    check_metrics(task.metrics)
+    for name, metric in task.metrics.items():
+        function_of(f"metric {name!r}", metric.function, "(outputs, targets) -> (batch,)", None, None)
+    for field, signature, count in (
+        ("augment", "(key, x, targets) -> (x, targets)", 3),
+        ("prepare", "(x) -> x", 1),
+        ("batch", "(dataset, key, step, batch_size) -> (x, targets, weight)", 4),
+    ):
+        if getattr(task, field) is not None:
+            function_of(f"task.{field}", getattr(task, field), signature, *[None] * count)
+
+
+def several(name: str, found, *parts: str) -> tuple:
+    """What a user's function returns, if it is a tuple of these parts.
+
+    An array or a dict would unpack as well, and be something else without a word.
+
+    >>> several("model.init", {"weight": 1, "bias": 2}, "params", "state")
+    Traceback (most recent call last):
+    ValueError: model.init must return (params, state), got a dict: {'weight': 1, 'bias': 2}
+    """
+    fields = getattr(found, "_fields", parts)  # a layer that is a NamedTuple is one thing
+    if isinstance(found, (tuple, list)) and len(found) == len(parts) and fields[-1] == parts[-1]:
+        return tuple(found)
+    raise ValueError(f"{name} must return ({', '.join(parts)}), got {_kind(found)}")
+
+
+def _kind(found) -> str:
+    """A returned value, with its type in front where that is not plain."""
+    if isinstance(found, (tuple, list)):
+        return f"a {type(found).__name__} of {len(found)}: {brief(found)}"
+    return f"a dict: {brief(found)}" if isinstance(found, dict) else brief(found)
+
+
+def dataset_of(found) -> Dataset:
+    """A lane's data, if they are a `Dataset`."""
+    if not isinstance(found, Dataset):
+        raise ValueError(f"task.data must be a Dataset or a function (key) -> Dataset, got {_kind(found)}: see types.Dataset")
+    return found
+
+
+def apply(model: Model, params, state, x, key=None, train: bool = False) -> tuple:
+    """``model.apply``, with a line in our words where the data do not fit the model.
+
+    Returns:
+      (outputs, state).
+
+    Raises:
+      ValueError: the model takes another number of features, or gives something else than a pair.
+    """
+    try:
+        found = model.apply(params, state, x, key=key, train=train)
+    except Exception as failure:
+        if _is_about_shapes(failure):
+            _explain(model, params, state, x, failure)
+        raise
+    outputs, after = several("model.apply", found, "outputs", "state")
+    if train and _structure(after) != _structure(state):
+        raise ValueError(f"model.apply must return a state built like that of init, {brief(state)}, got {brief(after)}")
+    return outputs, after
+
+
+def _structure(tree) -> Any:
+    return jax.tree.structure(tree)
+
+
+def _is_about_shapes(failure: Exception) -> bool:
+    """Whether an error may come from data that do not fit; one of a class of the user's own is theirs."""
+    abstract_value, said = (
+        isinstance(failure, jax.errors.JAXTypeError),
+        str(failure).startswith("model takes"),
+    )
+    plain = type(failure) in (TypeError, ValueError) or _framework(failure) is not None
+    return plain and not abstract_value and not said
+
+
+def _explain(model: Model, params, state, x, failure: Exception):
+    """Raises in place of `failure` if the model would take x with another number of features."""
+    shape = tuple(x.shape)
+    for axis in range(len(shape) - 1):
+        for size in _sizes(params)[:MOST_TRIED]:
+            other = (*shape[:axis], size, *shape[axis + 1 :])
+            if size == shape[axis] or not _takes(model, params, state, jax.ShapeDtypeStruct(other, x.dtype)):
+                continue
+            what = "features" if len(shape) == 2 else f"places along axis {axis} of x"
+            kind = TypeError if isinstance(failure, TypeError) else ValueError
+            raise kind(
+                f"model takes {size} {what}, got data with {shape[axis]} (x of shape {shape}, batch last): {first_line(failure)}"
+            ) from failure
+
+
+def _sizes(params) -> list[int]:
+    """The sizes of weights, those at their ends first: of a weight (out, in), or (in, out) as Flax has it."""
+    return list(dict.fromkeys(size for leaf in jax.tree.leaves(params) for size in reversed(getattr(leaf, "shape", ()))))
+
+
+def _takes(model: Model, params, state, x) -> bool:
+    try:
+        jax.eval_shape(
+            lambda params, state, x: model.apply(params, state, x, key=None, train=False),
+            params,
+            state,
+            x,
+        )
+    except Exception:  # whatever it is, this is no answer
+        return False
+    return True
+
+
+def built_like(name: str, found, wanted):
+    """`found`, if it has the structure and the shapes of `wanted`.
+
+    Raises:
+      ValueError: another structure, or other shapes.
+    """
+
+    def shapes(tree):
+        return [jax.numpy.shape(leaf) for leaf in jax.tree.leaves(tree)]
+
+    same = _structure(found) == _structure(wanted) and shapes(found) == shapes(wanted)
+    if not same:
+        raise ValueError(f"{name} must give a tree like params, shapes {brief(shapes(wanted))}, got {brief(found)}")
+    return found
+
+
+def prng_key(key):
+    """The key as a typed one, of shape ().
+
+    Old-style keys, ``jax.random.PRNGKey(0)``, are wrapped: they give the same numbers.
+
+    Raises:
+      ValueError: no key, or several.
+    """
+    allowed = "key must be a jax PRNG key such as jax.random.key(0)"
+    dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
+    if dtype is None:
+        raise ValueError(f"{allowed}, got {brief(key)}")
+    if jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
+        if shape != ():
+            raise ValueError(f"{allowed}, got {shape} of them: jax.vmap(train)(keys) trains a lane with each")
+        return key
+    if dtype == "uint32" and shape == jax.random.key_data(jax.random.key(0)).shape:
+        return jax.random.wrap_key_data(key)
+    raise ValueError(f"{allowed}, got {brief(key)}")

@@ -1,4 +1,4 @@
-"""What users get wrong is refused in one line that names the argument, what it must be, and what was given."""
+"""Wrong arguments are refused in one line: the argument, what it must be, what was given."""
 
 import functools
 import re
@@ -56,6 +56,10 @@ def linear(params, state, x, *, key=None, train=False):
     return params @ x, state
 
 
+def stateless(apply):
+    return Model(lambda key: (weights(key), ()), apply)
+
+
 def three(key):
     return (jax.random.normal(key, (2, 3)), jnp.zeros(2)), ()
 
@@ -65,7 +69,8 @@ def affine(params, state, x, *, key=None, train=False):
 
 
 def result():
-    lanes = [{"a": a, "seed": seed, "status": "finished", "diverged_at": None} for a in (1, 2) for seed in (0, 1)]
+    fine = {"status": "finished", "diverged_at": None}
+    lanes = [{"a": a, "seed": seed, **fine} for a in (1, 2) for seed in (0, 1)]
     return Result(
         lanes,
         {"test_accuracy": np.zeros((4, 2), np.float32)},
@@ -327,7 +332,7 @@ DECLARED = {
 TRACED = {
     "optimizer a loss": (
         lambda: plan(optimizer=lambda hp: 0.1),
-        "^optimizer must be a function of hp that returns an optax optimizer, got one that returns 0.1: write",
+        "^optimizer must be a function of hp that returns an optax optimizer, got .* 0.1: write",
     ),
     "return forgotten": (
         lambda: plan(optimizer=lambda hp: None),
@@ -374,7 +379,7 @@ TRACED = {
         r"^model.init must return .*got a Dense of 2",
     ),
     "only outputs": (
-        lambda: plan(model=Model(lambda key: (weights(key), ()), lambda params, state, x, *, key, train: params @ x)),
+        lambda: plan(model=stateless(lambda params, state, x, *, key, train: params @ x)),
         r"^model.apply must return \(outputs, state\), got an array of shape \(2, 32\)",
     ),
     "another state": (
@@ -405,7 +410,7 @@ TRACED = {
     ),
     "features of a user's model": (
         lambda: plan(model=Model(three, affine)),
-        r"^model takes 3 features, got data with 2 \(x of shape \(2, 32\), batch last\): TypeError: dot_general",
+        r"^model takes 3 features, got data with 2 \(x of shape \(2, 32\).*TypeError: dot_general",
     ),
     "features of Flax": (
         lambda: plan(model=models.from_flax(LinenNet(), np.zeros((1, 3)))),
@@ -428,7 +433,7 @@ TRACED = {
         r"^task.data must be a Dataset .*got a tuple of 2",
     ),
     "batch a pair": (
-        lambda: plan(TASK._replace(batch=lambda data, key, step, size: (data.train_x, data.train_targets))),
+        lambda: plan(TASK._replace(batch=lambda data, key, step, size: data[:2])),
         r"^task.batch must return \(x, targets, weight\), got a tuple of 2",
     ),
     "augment x alone": (
@@ -489,7 +494,7 @@ BARE = {
     ),
     "optimizer": (
         lambda: train(optimizer=optax.sgd),
-        "^optimizer must be an optax optimizer, got <function sgd.*: write optimizer=lambda hp: optax.sgd",
+        "^optimizer must be an optax optimizer, got <function sgd.*lambda hp: optax.sgd",
     ),
     "steps": (
         lambda: train(steps=2**31),
@@ -802,8 +807,8 @@ def own(part, kind):
             return value
         if part == name:
             return fails()
-        field, broke = ("metrics", {"m": Metric(fails, True)}) if part == "metric" else (part, fails)
-        return value._replace(**{field: broke}) if field in value._fields else value
+        fields = {"metrics": {"m": Metric(fails, True)}} if part == "metric" else {part: fails}
+        return value._replace(**fields) if set(fields) <= set(value._fields) else value
 
     options = {"eval_params": {part: fails}, "record": {part: {"norm": fails}}}.get(part, {})
     if part in SET:
@@ -836,8 +841,8 @@ def test_the_users_own_error_stays_theirs_and_its_config_is_named(part):
 
 CALLS = {
     "run": Study.run,
-    "replay": lambda study: study.replay({"a": 1}, 0),
-    "recipe": lambda study: study.recipe({"a": 1}),
+    "replay": lambda study: study.replay({"a": "x"}, 0),
+    "recipe": lambda study: study.recipe({"a": "x"}),
 }
 
 
@@ -849,14 +854,14 @@ def test_an_error_that_comes_after_the_plan_names_the_config_too(name):
     def model(hp):
         if late:
             raise Mine("mine")
-        return models.mlp(2, (hp.a,))
+        return models.mlp(2, (len(hp.a),))
 
-    study = Study(TASK, model, SGD, steps=4, sweep=[{"a": 1}])
+    study = Study(TASK, model, SGD, steps=4, sweep=[{"a": "x"}])
     study.plan()
     late.append(True)
     with pytest.raises(Mine, match="mine") as caught:
         CALLS[name](study)
-    assert any("'a': 1" in note for note in caught.value.__notes__)
+    assert any("'a': 'x'" in note for note in caught.value.__notes__)
 
 
 def test_an_error_of_a_combination_that_only_the_last_config_has_names_it():
@@ -897,7 +902,8 @@ def test_functions_of_hp_may_be_methods_parts_and_callable_objects():
         def task(self, hp):
             return TASK
 
-    assert len(plan(Maker().task, Maker(), functools.partial(lambda rate, hp: optax.sgd(rate), 0.1)).programs) == 1
+    optimizer = functools.partial(lambda rate, hp: optax.sgd(rate), 0.1)
+    assert len(plan(Maker().task, Maker(), optimizer).programs) == 1
     assert isinstance(Study(TASK, MODEL, SGD, steps=1).recipe({}).task, Task)
 
 

@@ -61,7 +61,7 @@ def first_line(error: BaseException) -> str:
 
 
 def known_arguments(function: F) -> F:
-    """Decorates a function so that an argument it does not have is refused with the nearest one that it has.
+    """Decorates a function so that an unknown argument is refused with the nearest known one.
 
     >>> known_arguments(lambda *, batch_size: batch_size)(batchsize=3)
     Traceback (most recent call last):
@@ -73,8 +73,8 @@ def known_arguments(function: F) -> F:
     def checked(*arguments, **named):
         for name in named:
             if name not in known:
-                meant = f"; did you mean {MEANT[name]!r}?" if name in MEANT else nearest(name, known)
-                raise TypeError(f"unknown argument {name!r}: known are {', '.join(known)}{meant}")
+                ending = f"; did you mean {MEANT[name]!r}?" if name in MEANT else nearest(name, known)
+                raise TypeError(f"unknown argument {name!r}: known are {', '.join(known)}{ending}")
         return function(*arguments, **named)
 
     return checked  # type: ignore[return-value]
@@ -96,8 +96,8 @@ def function_of(name: str, value, signature: str, *arguments, **named):
     try:
         has.bind(*arguments, **named)
     except TypeError:
-        called = getattr(value, "__name__", type(value).__name__)
-        raise ValueError(f"{name} must be a function {signature}, got {called}{brief_text(str(has))}") from None
+        given = getattr(value, "__name__", type(value).__name__) + brief_text(str(has))
+        raise ValueError(f"{name} must be a function {signature}, got {given}") from None
     return value
 
 

@@ -73,14 +73,15 @@ INITS = {"he_normal": he_normal, "xavier_uniform": xavier_uniform, "torch": torc
 
 
 def scheme_of(name: str, scheme):
-    """The initial scheme that is called so; a function ``(key, outputs, inputs) -> Dense`` is one itself.
+    """The initial scheme of a name; a function ``(key, outputs, inputs) -> Dense`` is one itself.
 
     Args:
       name: of the argument, for the message.
     """
     if isinstance(scheme, str):
         return INITS[one_of(name, scheme, INITS)]
-    return function_of(name, scheme, "(key, outputs, inputs) -> Dense, or a name such as 'he_normal'", None, None, None)
+    wanted = "(key, outputs, inputs) -> Dense, or a name such as 'he_normal'"
+    return function_of(name, scheme, wanted, None, None, None)
 
 
 def init_dense(key, outputs: Size, inputs: Size, scheme, bias: bool = True) -> Dense:
@@ -220,4 +221,5 @@ def check_features(x, features: int, dimensions: int = 2):
     if jnp.ndim(x) != dimensions:
         raise ValueError(f"x must be {layout} for this model, got {brief(x)}")
     if x.shape[-2] != features:
-        raise ValueError(f"model takes {features} features, got data with {x.shape[-2]} (x of shape {x.shape}, {layout})")
+        given = f"data with {x.shape[-2]} (x of shape {x.shape}, {layout})"
+        raise ValueError(f"model takes {features} features, got {given}")

@@ -49,7 +49,8 @@ def squared_error(outputs, targets):
       targets: (outputs, batch) or, for one output, (batch,).
     """
     if targets.size != outputs.size:
-        raise ValueError(f"squared_error needs targets of the outputs' shape {outputs.shape} (batch last), got {targets.shape}")
+        wanted = f"targets of the outputs' shape {outputs.shape} (batch last)"
+        raise ValueError(f"squared_error needs {wanted}, got {targets.shape}")
     return jnp.sum((outputs - targets.reshape(outputs.shape)) ** 2, axis=0)
 
 

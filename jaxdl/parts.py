@@ -18,7 +18,7 @@ class Part(NamedTuple):
 
 PARTS = {
     "task": Part("a Task", "task=tasks.moons(), or tasks.from_arrays(X, y)"),
-    "model": Part("a Model", "model=models.mlp(2, hidden=(20,), outputs=2), or types.Model(init, apply)"),
+    "model": Part("a Model", "model=models.mlp(2, outputs=2), or types.Model(init, apply)"),
     "optimizer": Part("an optax optimizer", "optimizer=lambda hp: optax.adam(hp.learning_rate)"),
 }
 OWN_PAIR = "model=types.Model(init, apply), with init(key) -> (params, state) around it"
@@ -29,13 +29,16 @@ FRAMEWORKS = {
     "torch": OWN_PAIR,
 }
 APPLY = "(params, state, x, *, key=None, train=False) -> (outputs, state)"
+DATA = "task.data must be a Dataset or a function (key) -> Dataset"
+VALUES = "(outputs, targets) -> (batch,)"
 MOST_TRIED = 16  # sizes that a model may take where the data's is refused
 
 
 def is_built(name: str, thing) -> bool:
     """Whether an argument is the thing itself, and no function of hp that makes it."""
     if name == "optimizer":
-        return not isinstance(thing, type) and all(callable(getattr(thing, part, None)) for part in ("init", "update"))
+        has_both = all(callable(getattr(thing, part, None)) for part in ("init", "update"))
+        return has_both and not isinstance(thing, type)
     return isinstance(thing, Task if name == "task" else Model)
 
 
@@ -136,13 +139,13 @@ def _check_fields(name: str, thing):
 
 def _check_task(task: Task):
     if not isinstance(task.data, Dataset) and not callable(task.data):
-        raise ValueError(f"task.data must be a Dataset or a function (key) -> Dataset, got {brief(task.data)}")
+        raise ValueError(f"{DATA}, got {brief(task.data)}")
     if callable(task.data):
         function_of("task.data", task.data, "(key) -> Dataset", None)
-    function_of("task.loss", task.loss, "(outputs, targets) -> (batch,)", None, None)
+    function_of("task.loss", task.loss, VALUES, None, None)
     check_metrics(task.metrics)
     for name, metric in task.metrics.items():
-        function_of(f"metric {name!r}", metric.function, "(outputs, targets) -> (batch,)", None, None)
+        function_of(f"metric {name!r}", metric.function, VALUES, None, None)
     for field, signature, count in (
         ("augment", "(key, x, targets) -> (x, targets)", 3),
         ("prepare", "(x) -> x", 1),
@@ -177,7 +180,7 @@ def _kind(found) -> str:
 def dataset_of(found) -> Dataset:
     """A lane's data, if they are a `Dataset`."""
     if not isinstance(found, Dataset):
-        raise ValueError(f"task.data must be a Dataset or a function (key) -> Dataset, got {_kind(found)}: see types.Dataset")
+        raise ValueError(f"{DATA}, got {_kind(found)}: see types.Dataset")
     return found
 
 
@@ -198,7 +201,8 @@ def apply(model: Model, params, state, x, key=None, train: bool = False) -> tupl
         raise
     outputs, after = several("model.apply", found, "outputs", "state")
     if train and _structure(after) != _structure(state):
-        raise ValueError(f"model.apply must return a state built like that of init, {brief(state)}, got {brief(after)}")
+        like = f"a state built like that of init, {brief(state)}"
+        raise ValueError(f"model.apply must return {like}, got {brief(after)}")
     return outputs, after
 
 
@@ -207,13 +211,10 @@ def _structure(tree) -> Any:
 
 
 def _is_about_shapes(failure: Exception) -> bool:
-    """Whether an error may come from data that do not fit; one of a class of the user's own is theirs."""
-    abstract_value, said = (
-        isinstance(failure, jax.errors.JAXTypeError),
-        str(failure).startswith("model takes"),
-    )
-    plain = type(failure) in (TypeError, ValueError) or _framework(failure) is not None
-    return plain and not abstract_value and not said
+    """Whether an error may come from data that do not fit; one of the user's own class is theirs."""
+    if isinstance(failure, jax.errors.JAXTypeError) or str(failure).startswith("model takes"):
+        return False  # a value that is abstract; our own words
+    return type(failure) in (TypeError, ValueError) or _framework(failure) is not None
 
 
 def _explain(model: Model, params, state, x, failure: Exception):
@@ -222,18 +223,20 @@ def _explain(model: Model, params, state, x, failure: Exception):
     for axis in range(len(shape) - 1):
         for size in _sizes(params)[:MOST_TRIED]:
             other = (*shape[:axis], size, *shape[axis + 1 :])
-            if size == shape[axis] or not _takes(model, params, state, jax.ShapeDtypeStruct(other, x.dtype)):
+            like_x = jax.ShapeDtypeStruct(other, x.dtype)
+            if size == shape[axis] or not _takes(model, params, state, like_x):
                 continue
             what = "features" if len(shape) == 2 else f"places along axis {axis} of x"
+            given = f"data with {shape[axis]} (x of shape {shape}, batch last)"
             kind = TypeError if isinstance(failure, TypeError) else ValueError
-            raise kind(
-                f"model takes {size} {what}, got data with {shape[axis]} (x of shape {shape}, batch last): {first_line(failure)}"
-            ) from failure
+            message = f"model takes {size} {what}, got {given}: {first_line(failure)}"
+            raise kind(message) from failure
 
 
 def _sizes(params) -> list[int]:
-    """The sizes of weights, those at their ends first: of a weight (out, in), or (in, out) as Flax has it."""
-    return list(dict.fromkeys(size for leaf in jax.tree.leaves(params) for size in reversed(getattr(leaf, "shape", ()))))
+    """The sizes of weights, one of which is that of the features: (out, in), (in, out) in Flax."""
+    shapes = [getattr(leaf, "shape", ()) for leaf in jax.tree.leaves(params)]
+    return list(dict.fromkeys(size for shape in shapes for size in reversed(shape)))
 
 
 def _takes(model: Model, params, state, x) -> bool:
@@ -261,7 +264,8 @@ def built_like(name: str, found, wanted):
 
     same = _structure(found) == _structure(wanted) and shapes(found) == shapes(wanted)
     if not same:
-        raise ValueError(f"{name} must give a tree like params, shapes {brief(shapes(wanted))}, got {brief(found)}")
+        like = f"a tree like params, shapes {brief(shapes(wanted))}"
+        raise ValueError(f"{name} must give {like}, got {brief(found)}")
     return found
 
 
@@ -279,7 +283,7 @@ def prng_key(key):
         raise ValueError(f"{allowed}, got {brief(key)}")
     if jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
         if shape != ():
-            raise ValueError(f"{allowed}, got {shape} of them: jax.vmap(train)(keys) trains a lane with each")
+            raise ValueError(f"{allowed}, got {shape} of them: jax.vmap(train)(keys) trains them all")
         return key
     if dtype == "uint32" and shape == jax.random.key_data(jax.random.key(0)).shape:
         return jax.random.wrap_key_data(key)

@@ -104,9 +104,15 @@ def _spread(sweep) -> tuple[dict, tuple[dict, ...]]:
         return {}, ({},)
     if isinstance(sweep, Mapping):
         return _product(sweep)
-    if not isinstance(sweep, Iterable) or isinstance(sweep, (str, bytes)) or hasattr(sweep, "dtype"):
+    if not _is_listing(sweep) or hasattr(sweep, "dtype"):
         raise ValueError(f"sweep must be a dict of name -> values, or a list of configs, got {brief(sweep)}")
     return {}, _listed(list(sweep))
+
+
+def _is_listing(values) -> bool:
+    """Whether values can be gone through one by one; a text or a matrix is no list of them."""
+    listing = isinstance(values, Iterable) and not isinstance(values, (str, bytes))
+    return listing and getattr(values, "ndim", 1) == 1
 
 
 def _listed(configs: list) -> tuple[dict, ...]:
@@ -131,7 +137,7 @@ def _product(sweep: Mapping) -> tuple[dict, tuple[dict, ...]]:
     choices = {name: dict(values) for name, values in sweep.items() if isinstance(values, Mapping)}
     columns = []
     for name, values in sweep.items():
-        if isinstance(values, (str, bytes)) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) != 1:
+        if not _is_listing(values):
             raise ValueError(f"sweep of {name} must be a list of values, got {brief(values)}")
         column = [_plain(name, value) for value in values]
         if not column:
@@ -248,7 +254,8 @@ def _called(name: str, function: Callable, hp: Hyperparameters):
     """The value of a setting that is a function of hp."""
     value = function(hp)
     if callable(value):
-        raise ValueError(f"{name} must be a function of hp that returns a value, got one that returns {brief(value)}")
+        given = f"one that returns {brief(value)}"
+        raise ValueError(f"{name} must be a function of hp that returns a value, got {given}")
     check_value(name, value)
     return value
 

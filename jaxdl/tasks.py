@@ -206,7 +206,8 @@ def from_arrays(
     """
     x, targets = _user_array("X", X), _user_array("y", y)
     if x.ndim < 2:
-        raise ValueError(f"X must be (n_samples, features...), got shape {x.shape}: write X[:, None] for one feature")
+        remedy = "write X[:, None] for one feature"
+        raise ValueError(f"X must be (n_samples, features...), got shape {x.shape}: {remedy}")
     _check_lengths(x, targets)
     seed_of("split_seed", split_seed)
     if loss is not None:

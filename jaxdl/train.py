@@ -112,7 +112,8 @@ def init(recipe: Recipe, key, dataset: Dataset, schedule: Schedule) -> Lane:
     Raises:
       ValueError: an optimizer that keeps two sets of weights (lookahead).
     """
-    params, state = parts.several("model.init", recipe.model.init(stream(key, "init")), "params", "state")
+    fresh = recipe.model.init(stream(key, "init"))
+    params, state = parts.several("model.init", fresh, "params", "state")
     opt_state = recipe.optimizer.init(params)
     _check_one_set_of_weights(opt_state)
     names = history_names(recipe, dataset)
@@ -221,7 +222,7 @@ def _propose(recipe: Recipe, lane: Lane, batch, keys: Streams, index) -> tuple[W
     dropout_key = jax.random.fold_in(keys.dropout, index)
 
     def objective(params):
-        outputs, state = parts.apply(recipe.model, params, lane.state, x, key=dropout_key, train=True)
+        outputs, state = parts.apply(recipe.model, params, lane.state, x, dropout_key, train=True)
         losses = per_example("loss", recipe.task.loss(outputs, targets), len(weight))
         total = jnp.sum(losses * weight)
         mean = total / jnp.sum(weight)
@@ -319,7 +320,8 @@ def _scalar(name: str, value):
     except (TypeError, ValueError):  # None, a dict, a string
         raise ValueError(f"record {name!r} must give a scalar, got {brief(value)}") from None
     if scalar.shape != () or jnp.iscomplexobj(scalar):
-        raise ValueError(f"record {name!r} must give a real scalar, got shape {scalar.shape}, {scalar.dtype}")
+        given = f"shape {scalar.shape}, {scalar.dtype}"
+        raise ValueError(f"record {name!r} must give a real scalar, got {given}")
     return scalar.astype(jnp.float32)
 
 
@@ -473,7 +475,8 @@ def make_train(
     for name, part in (("task", task), ("model", model), ("optimizer", optimizer)):
         parts.check_part(name, part, functions=False)
     steps = positive_int("steps", steps, most=MOST_STEPS)
-    schedule = Schedule(steps, steps if eval_every is None else positive_int("eval_every", eval_every, most=MOST_STEPS))
+    every = steps if eval_every is None else positive_int("eval_every", eval_every, most=MOST_STEPS)
+    schedule = Schedule(steps, every)
     one_of("reduction", reduction, REDUCTIONS)
     if batch_size is not None:
         positive_int("batch_size", batch_size)

@@ -43,11 +43,13 @@ def conv1d(
         positive_int(name, size)
     positive_int("kernel", kernel, most=hidden)
     scheme, bias = scheme_of("init", init), flag("bias", bias)
-    f, g = activation_of("activation", activation), activation_of("output_activation", output_activation)
+    f = activation_of("activation", activation)
+    g = activation_of("output_activation", output_activation)
 
     def initialise(key):
         first, second = jax.random.split(key)
-        return (init_dense(first, hidden, inputs, scheme, bias), init_conv1d(second, channels, 1, kernel, scheme, bias)), ()
+        dense_params = init_dense(first, hidden, inputs, scheme, bias)
+        return (dense_params, init_conv1d(second, channels, 1, kernel, scheme, bias)), ()
 
     def apply(params, state, x, *, key=None, train=False):
         check_features(x, inputs)

@@ -37,10 +37,7 @@ def mlp(
     >>> [layer.weight.shape for layer in params]
     [(3, 2), (2, 3)]
     """
-    if not isinstance(hidden, Iterable) or isinstance(hidden, (str, Mapping, Padded)) or getattr(hidden, "ndim", 1) != 1:
-        example = hidden if isinstance(hidden, (int, Padded)) else 20
-        raise ValueError(f"hidden must be a sequence of widths, got {brief(hidden)}: write hidden=({example!r},)")
-    hidden = tuple(hidden)
+    hidden = _widths(hidden)
     if dropout_rate is not None and not isinstance(dropout_rate, jax.Array):
         fraction("dropout_rate", dropout_rate)
     flag("bias", bias)
@@ -67,3 +64,12 @@ def mlp(
         return dense(params[-1], x), state
 
     return Model(initialise, apply)
+
+
+def _widths(hidden) -> tuple:
+    """The widths of the hidden layers, one each."""
+    single = isinstance(hidden, (str, Mapping, Padded)) or not isinstance(hidden, Iterable)
+    if single or getattr(hidden, "ndim", 1) != 1:
+        remedy = f"write hidden=({hidden if isinstance(hidden, (int, Padded)) else 20!r},)"
+        raise ValueError(f"hidden must be a sequence of widths, got {brief(hidden)}: {remedy}")
+    return tuple(hidden)

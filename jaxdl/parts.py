@@ -4,6 +4,7 @@ import functools
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from jaxdl.checks import brief, first_line, function_of
 from jaxdl.types import Dataset, Model, Task, check_metrics
@@ -31,6 +32,7 @@ FRAMEWORKS = {
 APPLY = "(params, state, x, *, key=None, train=False) -> (outputs, state)"
 DATA = "task.data must be a Dataset or a function (key) -> Dataset"
 VALUES = "(outputs, targets) -> (batch,)"
+KNOWN = ("model takes", "a padded size")  # beginnings of our own words
 MOST_TRIED = 16  # sizes that a model may take where the data's is refused
 
 
@@ -58,9 +60,9 @@ def check_part(name: str, thing, functions: bool = True):
     if not functions:
         raise ValueError(f"{name} must be {wanted}, got {brief(thing)}: {_remedy(name, thing)}")
     if _is_unbuilt(thing) or not callable(thing):
-        raise ValueError(
-            f"{name} must be {wanted}, or a function of hp that returns one, got {brief(thing)}: {_remedy(name, thing)}"
-        )
+        given = f"{brief(thing)}: {_remedy(name, thing)}"
+        allowed = f"{wanted}, or a function of hp that returns one"
+        raise ValueError(f"{name} must be {allowed}, got {given}")
     function_of(name, thing, f"of hp alone that returns {wanted}", None)
 
 
@@ -80,9 +82,8 @@ def resolve(name: str, thing, hp) -> Any:
     found = thing(hp)
     if not is_built(name, found):
         remedy = "is a return missing?" if found is None else _remedy(name, found)
-        raise ValueError(
-            f"{name} must be a function of hp that returns {PARTS[name].wanted}, got one that returns {brief(found)}: {remedy}"
-        )
+        wanted, given = PARTS[name].wanted, f"one that returns {brief(found)}: {remedy}"
+        raise ValueError(f"{name} must be a function of hp that returns {wanted}, got {given}")
     _check_fields(name, found)
     return found
 
@@ -200,9 +201,8 @@ def apply(model: Model, params, state, x, key=None, train: bool = False) -> tupl
             _explain(model, params, state, x, failure)
         raise
     outputs, after = several("model.apply", found, "outputs", "state")
-    if train and _structure(after) != _structure(state):
-        like = f"a state built like that of init, {brief(state)}"
-        raise ValueError(f"model.apply must return {like}, got {brief(after)}")
+    if train:
+        built_like("model.apply", after, state, "a state like that of init", types=True)
     return outputs, after
 
 
@@ -211,8 +211,8 @@ def _structure(tree) -> Any:
 
 
 def _is_about_shapes(failure: Exception) -> bool:
-    """Whether an error may come from data that do not fit; one of the user's own class is theirs."""
-    if isinstance(failure, jax.errors.JAXTypeError) or str(failure).startswith("model takes"):
+    """Whether an error may come from data that do not fit; the user's own class of it is theirs."""
+    if isinstance(failure, jax.errors.JAXTypeError) or str(failure).startswith(KNOWN):
         return False  # a value that is abstract; our own words
     return type(failure) in (TypeError, ValueError) or _framework(failure) is not None
 
@@ -220,7 +220,9 @@ def _is_about_shapes(failure: Exception) -> bool:
 def _explain(model: Model, params, state, x, failure: Exception):
     """Raises in place of `failure` if the model would take x with another number of features."""
     shape = tuple(x.shape)
-    for axis in range(len(shape) - 1):
+    if not shape:
+        return
+    for axis in {2: (0,), 3: (1, 0)}.get(len(shape), (0,)):  # points, sequences, images
         for size in _sizes(params)[:MOST_TRIED]:
             other = (*shape[:axis], size, *shape[axis + 1 :])
             like_x = jax.ShapeDtypeStruct(other, x.dtype)
@@ -252,21 +254,57 @@ def _takes(model: Model, params, state, x) -> bool:
     return True
 
 
-def built_like(name: str, found, wanted):
+def built_like(name: str, found, wanted, what: str, types: bool = False):
     """`found`, if it has the structure and the shapes of `wanted`.
 
+    Args:
+      name: of the function that gave it.
+      found, wanted: trees.
+      what: `wanted` in words.
+      types: whether the types of `wanted` must hold those of `found`, which takes its place.
+
     Raises:
-      ValueError: another structure, or other shapes.
+      ValueError: another structure, shape or type.
     """
-
-    def shapes(tree):
-        return [jax.numpy.shape(leaf) for leaf in jax.tree.leaves(tree)]
-
-    same = _structure(found) == _structure(wanted) and shapes(found) == shapes(wanted)
-    if not same:
-        like = f"a tree like params, shapes {brief(shapes(wanted))}"
-        raise ValueError(f"{name} must give {like}, got {brief(found)}")
+    same = _structure(found) == _structure(wanted)
+    pairs = zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=False)
+    if not same or not all(_fits(*pair, types) for pair in pairs):
+        raise ValueError(f"{name} must give {what}, {_outline(wanted)}, got {_outline(found)}")
     return found
+
+
+def _fits(leaf, place, types: bool) -> bool:
+    """Whether a value may stand in the place of another one."""
+    if jnp.shape(leaf) != jnp.shape(place) or not types:
+        return jnp.shape(leaf) == jnp.shape(place)
+    after, before = (_type(leaf), _type(place))
+    return after == before or jnp.promote_types(after, before) == before  # a key has its like only
+
+
+def _type(leaf):
+    return leaf.dtype if hasattr(leaf, "dtype") else jnp.result_type(leaf)
+
+
+def _outline(tree) -> str:
+    """A tree with shapes and types in place of its arrays."""
+
+    def leaf_outline(leaf):
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if hasattr(leaf, "dtype") else leaf
+
+    return brief(jax.tree.map(leaf_outline, tree)).replace("ShapeDtypeStruct", "")
+
+
+def weights(params):
+    """The params, if they are floats: others have no gradient.
+
+    Raises:
+      ValueError: a leaf that is no array of floats.
+    """
+    for leaf in jax.tree.leaves(params):
+        if not hasattr(leaf, "dtype") or not jnp.issubdtype(leaf.dtype, jnp.floating):
+            wanted = "params that are arrays of floats"
+            raise ValueError(f"model.init must return {wanted}, got {brief(leaf)}")
+    return params
 
 
 def prng_key(key):
@@ -283,7 +321,8 @@ def prng_key(key):
         raise ValueError(f"{allowed}, got {brief(key)}")
     if jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
         if shape != ():
-            raise ValueError(f"{allowed}, got {shape} of them: jax.vmap(train)(keys) trains them all")
+            remedy = "jax.vmap(train)(keys) trains them all"
+            raise ValueError(f"{allowed}, got {shape} of them: {remedy}")
         return key
     if dtype == "uint32" and shape == jax.random.key_data(jax.random.key(0)).shape:
         return jax.random.wrap_key_data(key)

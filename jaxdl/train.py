@@ -114,7 +114,7 @@ def init(recipe: Recipe, key, dataset: Dataset, schedule: Schedule) -> Lane:
     """
     fresh = recipe.model.init(stream(key, "init"))
     params, state = parts.several("model.init", fresh, "params", "state")
-    opt_state = recipe.optimizer.init(params)
+    opt_state = recipe.optimizer.init(parts.weights(params))
     _check_one_set_of_weights(opt_state)
     names = history_names(recipe, dataset)
     nothing = jnp.full(len(schedule.due()), jnp.nan, jnp.float32)
@@ -232,6 +232,8 @@ def _propose(recipe: Recipe, lane: Lane, batch, keys: Streams, index) -> tuple[W
     extra = _extra_arguments(recipe.optimizer, value, grads, lambda params: objective(params)[0])
     updated = recipe.optimizer.update(grads, lane.opt_state, lane.params, **extra)
     updates, opt_state = parts.several("optimizer.update", updated, "updates", "opt_state")
+    parts.built_like("optimizer.update", updates, lane.params, "updates like params")
+    parts.built_like("optimizer.update", opt_state, lane.opt_state, "an opt_state like that of init", types=True)
     params = optax.apply_updates(lane.params, updates)
     return Weights(params, state, opt_state), StepInfo(index, loss, lane.params, grads, updates)
 
@@ -370,7 +372,7 @@ def evaluated_params(recipe: Recipe, params, opt_state):
     """The weights that evaluation uses: those that are trained, or what `eval_params` makes of them."""
     if recipe.eval_params is None:
         return params
-    return parts.built_like("eval_params", recipe.eval_params(params, opt_state), params)
+    return parts.built_like("eval_params", recipe.eval_params(params, opt_state), params, "a tree like params")
 
 
 def _write(recipe: Recipe, lane: Lane, dataset: Dataset, column) -> Lane:

@@ -389,7 +389,36 @@ TRACED = {
                 lambda params, state, x, *, key, train: (params @ x, None),
             )
         ),
-        r"^model.apply must return a state built like that of init, \(\), got None",
+        r"^model.apply must give a state like that of init, \(\), got None$",
+    ),
+    "state of another shape": (
+        lambda: plan(
+            model=Model(
+                lambda key: (weights(key), jnp.zeros(2)),
+                lambda params, state, x, *, key, train: (params @ x, jnp.zeros(1)),
+            )
+        ),
+        "^model.apply must give a state like that of init, .*2.*, got .*1",
+    ),
+    "integer weights": (
+        lambda: plan(model=Model(lambda key: (jnp.ones((2, 2), jnp.int32), ()), linear)),
+        r"^model.init must return params that are arrays of floats, got an array .* int32$",
+    ),
+    "weights that are numbers": (
+        lambda: plan(model=Model(lambda key: ([weights(key), 0.5], ()), linear)),
+        "^model.init must return params that are arrays of floats, got 0.5$",
+    ),
+    "updates alone": (
+        lambda: plan(optimizer=optax.GradientTransformation(SGD.init, lambda g, s, p=None: g)),
+        "^optimizer.update must give updates like params, .*, got Dense",
+    ),
+    "updates of something else": (
+        lambda: plan(optimizer=optax.GradientTransformation(SGD.init, lambda g, s, p: (g[0], s))),
+        "^optimizer.update must give updates like params, .*, got Dense",
+    ),
+    "another opt_state": (
+        lambda: plan(optimizer=optax.GradientTransformation(SGD.init, lambda g, s, p=None: (g, 3))),
+        "^optimizer.update must give an opt_state like that of init, .*, got 3$",
     ),
     "features": (lambda: plan(model=models.mlp(3)), "^model takes 3 features, got data with 2"),
     "features of a perceptron": (
@@ -886,12 +915,25 @@ class Pair:
         return jax.tree.map(lambda leaf: -0.1 * leaf, grads), opt_state
 
 
-@pytest.mark.parametrize(
-    "optimizer",
-    [optax.MultiSteps(SGD, 2), Pair(), lambda hp: Pair(), optax.chain(optax.clip(1.0), SGD)],
-)
+OPTIMIZERS = {
+    "MultiSteps": optax.MultiSteps(SGD, 2),
+    "a class": Pair(),
+    "a function": lambda hp: Pair(),
+    "a chain": optax.chain(optax.clip(1.0), SGD),
+    "a key in its state": optax.add_noise(0.1, 0.5, key=jax.random.key(0)),
+    "injected": optax.inject_hyperparams(optax.adam)(0.1),
+    "a schedule": optax.sgd(optax.cosine_decay_schedule(0.1, 4)),
+    "a partition": optax.partition({"a": SGD}, lambda params: jax.tree.map(lambda _: "a", params)),
+    "extra arguments": optax.lbfgs(),
+    "schedule-free": optax.contrib.schedule_free_sgd(0.1),
+    "plateau": optax.chain(SGD, optax.contrib.reduce_on_plateau()),
+}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_whatever_has_init_and_update_is_an_optimizer(optimizer):
-    assert len(plan(optimizer=optimizer).programs) == 1
+    with jax.debug_key_reuse(False):  # a frozen lane keeps its key, which the checker takes for used
+        assert len(plan(optimizer=optimizer).programs) == 1
 
 
 def test_functions_of_hp_may_be_methods_parts_and_callable_objects():
@@ -917,6 +959,15 @@ def test_an_old_style_key_trains_what_the_typed_one_does():
     old, new = jax.jit(jax.vmap(both))(jax.random.key_data(typed), typed)
     np.testing.assert_array_equal(old, new)
     assert np.isfinite(old).all()
+
+
+def test_the_types_of_updates_and_of_averages_are_their_own():
+    """Weights of half precision may have updates of single precision: optax casts the sum."""
+    half = Model(lambda key: (weights(key).astype(jnp.bfloat16), ()), linear)
+    wide = optax.stateless(lambda updates, _: -updates.astype(jnp.float32))
+    average = lambda params, opt_state: params.astype(jnp.float32)
+    study = Study(TASK, half, wide, steps=4, eval_params=average)
+    assert len(study.plan().programs) == 1
 
 
 def test_seeds_are_a_count_or_a_sequence():

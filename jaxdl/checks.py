@@ -134,6 +134,11 @@ def integer(value) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
+def _plain(value):
+    """An array of one number as that number."""
+    return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
+
+
 def _real(value) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
@@ -162,9 +167,10 @@ def positive_number(name: str, value) -> float:
 
 def number_from_zero(name: str, value) -> float:
     """The value, or a ValueError if it is no finite number from 0 up."""
-    if not _real(value) or not math.isfinite(value) or value < 0:
+    number = _plain(value)
+    if not _real(number) or not math.isfinite(number) or number < 0:
         raise ValueError(f"{name} must be a finite number from 0 up, got {brief(value)}")
-    return float(value)
+    return float(number)
 
 
 def number_within(name: str, value, above: float, most: float) -> float:
@@ -199,9 +205,10 @@ def check_name(kind: str, name, reserved: Iterable[str] = (), prefixes: tuple[st
 
 def fraction(name: str, value) -> float:
     """The value, or a ValueError if it is not in [0, 1)."""
-    if not _real(value) or not 0 <= value < 1:
+    number = _plain(value)
+    if not _real(number) or not 0 <= number < 1:
         raise ValueError(f"{name} must be a number from 0 up to but not including 1, got {brief(value)}")
-    return float(value)
+    return float(number)
 
 
 def signed(name: str, values):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from jaxdl.checks import brief, function_of, number_from_zero, one_of
 from jaxdl.sampling import rows
-from jaxdl.types import Size, capacity, live, mask
+from jaxdl.types import Size, capacity, live, mask, traced
 
 
 class Dense(NamedTuple):
@@ -28,7 +28,7 @@ def fan(size: Size):
 
 def normal(std):
     """Initial scheme: weights N(0, std**2), biases zero. `std` may be traced."""
-    if not isinstance(std, jax.Array):
+    if not traced(std):
         number_from_zero("std", std)
 
     def scheme(key, outputs: Size, inputs: Size) -> Dense:
@@ -93,9 +93,19 @@ def init_dense(key, outputs: Size, inputs: Size, scheme, bias: bool = True) -> D
       scheme: ``(key, outputs, inputs) -> Dense``, or a name of `INITS`.
       bias: False leaves the bias out (None).
     """
-    weight, offset = scheme_of("scheme", scheme)(key, outputs, inputs)
+    weight, offset = _drawn(scheme_of("scheme", scheme)(key, outputs, inputs), outputs, inputs)
     weight = keep(keep(weight, outputs, axis=0), inputs, axis=1)
     return Dense(weight, keep(offset, outputs) if bias else None)
+
+
+def _drawn(found, outputs: Size, inputs: Size) -> Dense:
+    """What a scheme gives, if it is a `Dense` of these sizes; the bias may be None."""
+    shape = (capacity(outputs), capacity(inputs))
+    pair = isinstance(found, tuple) and len(found) == 2
+    if pair and jnp.shape(found[0]) == shape and (found[1] is None or jnp.shape(found[1]) == shape[:1]):
+        return Dense(*found)
+    wanted = f"a Dense, weight {shape} and bias {shape[:1]}"
+    raise ValueError(f"init must be a scheme that returns {wanted}, got {brief(found)}")
 
 
 def dense(params: Dense, x):
@@ -206,7 +216,15 @@ def activation_of(name: str, given):
     """
     if isinstance(given, str):
         return ACTIVATIONS[one_of(name, given, ACTIVATIONS)]
-    return function_of(name, given, "f(x) of x's shape, or a name such as 'relu'", None)
+    function_of(name, given, "f(x) of x's shape, or a name such as 'relu'", None)
+
+    def checked(x):
+        found = given(x)
+        if getattr(found, "shape", None) != x.shape:
+            raise ValueError(f"{name} must give x's shape {x.shape}, got {brief(found)}")
+        return found
+
+    return checked
 
 
 def check_features(x, features: int, dimensions: int = 2):

@@ -139,10 +139,10 @@ def _check_fields(name: str, thing):
 
 
 def _check_task(task: Task):
-    if not isinstance(task.data, Dataset) and not callable(task.data):
-        raise ValueError(f"{DATA}, got {brief(task.data)}")
     if callable(task.data):
         function_of("task.data", task.data, "(key) -> Dataset", None)
+    else:
+        dataset_of(task.data)
     function_of("task.loss", task.loss, VALUES, None, None)
     check_metrics(task.metrics)
     for name, metric in task.metrics.items():
@@ -182,6 +182,10 @@ def dataset_of(found) -> Dataset:
     """A lane's data, if they are a `Dataset`."""
     if not isinstance(found, Dataset):
         raise ValueError(f"{DATA}, got {_kind(found)}: see types.Dataset")
+    for field, part in found._asdict().items():
+        optional = part is None and field.startswith("valid")
+        if not optional and not getattr(part, "shape", ()):
+            raise ValueError(f"{field} of a Dataset must be an array, batch last, got {brief(part)}")
     return found
 
 
@@ -201,6 +205,8 @@ def apply(model: Model, params, state, x, key=None, train: bool = False) -> tupl
             _explain(model, params, state, x, failure)
         raise
     outputs, after = several("model.apply", found, "outputs", "state")
+    if not jax.tree.leaves(outputs):
+        raise ValueError(f"model.apply must return (outputs, state), got outputs {brief(outputs)}")
     if train:
         built_like("model.apply", after, state, "a state like that of init", types=True)
     return outputs, after
@@ -220,15 +226,13 @@ def _is_about_shapes(failure: Exception) -> bool:
 def _explain(model: Model, params, state, x, failure: Exception):
     """Raises in place of `failure` if the model would take x with another number of features."""
     shape = tuple(x.shape)
-    if not shape:
-        return
-    for axis in {2: (0,), 3: (1, 0)}.get(len(shape), (0,)):  # points, sequences, images
+    for axis in (1,) if len(shape) == 3 else (0,):  # (time, features, batch); else the first
         for size in _sizes(params)[:MOST_TRIED]:
             other = (*shape[:axis], size, *shape[axis + 1 :])
             like_x = jax.ShapeDtypeStruct(other, x.dtype)
             if size == shape[axis] or not _takes(model, params, state, like_x):
                 continue
-            what = "features" if len(shape) == 2 else f"places along axis {axis} of x"
+            what = "features" if len(shape) < 4 else "channels"
             given = f"data with {shape[axis]} (x of shape {shape}, batch last)"
             kind = TypeError if isinstance(failure, TypeError) else ValueError
             message = f"model takes {size} {what}, got {given}: {first_line(failure)}"
@@ -294,17 +298,34 @@ def _outline(tree) -> str:
     return brief(jax.tree.map(leaf_outline, tree)).replace("ShapeDtypeStruct", "")
 
 
-def weights(params):
-    """The params, if they are floats: others have no gradient.
+def fresh(found) -> tuple:
+    """What ``model.init`` returns: (params, state), params of floats, since others have no gradient.
 
     Raises:
-      ValueError: a leaf that is no array of floats.
+      ValueError: no pair, or a leaf that is none of this.
     """
+    params, state = several("model.init", found, "params", "state")
     for leaf in jax.tree.leaves(params):
         if not hasattr(leaf, "dtype") or not jnp.issubdtype(leaf.dtype, jnp.floating):
             wanted = "params that are arrays of floats"
             raise ValueError(f"model.init must return {wanted}, got {brief(leaf)}")
-    return params
+    for leaf in jax.tree.leaves(state):
+        if not hasattr(leaf, "dtype") and not isinstance(leaf, (bool, int, float)):
+            raise ValueError(f"model.init must return a state of arrays, got {brief(leaf)}")
+    return params, state
+
+
+def aligned(name: str, *arrays):
+    """The arrays, if their last axis is one batch.
+
+    Raises:
+      ValueError: no arrays, or batches of different sizes.
+    """
+    shapes = [getattr(array, "shape", None) for array in arrays]
+    if None in shapes or () in shapes or len({shape[-1] for shape in shapes}) != 1:  # type: ignore[index]
+        given = ", ".join(brief(array) for array in arrays)
+        raise ValueError(f"{name} must give arrays whose last axis is the batch, got {given}")
+    return arrays
 
 
 def prng_key(key):

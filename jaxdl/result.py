@@ -259,7 +259,9 @@ def match(configs, wanted: dict) -> list[dict]:
     """The configs that have the wanted values."""
     if not isinstance(wanted, Mapping):
         raise ValueError(f"config must be a dict of name -> value, got {brief(wanted)}")
-    for name in wanted:
+    for name, value in wanted.items():
+        if getattr(value, "shape", ()):
+            raise ValueError(f"config must hold one value of {name}, got {brief(value)}")
         if configs and name not in configs[0]:
             raise unknown("axis", name, configs[0])
     return [config for config in configs if all(config[name] == value for name, value in wanted.items())]

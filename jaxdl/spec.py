@@ -15,6 +15,7 @@ from jaxdl.parts import check_part
 from jaxdl.train import MOST_STEPS, REDUCTIONS, check_eval_params, check_norm_bound, check_record
 
 SETTINGS = ("batch_size", "steps", "eval_every", "reduction", "sampling")
+MOST_SEEDS = 2**32  # a seed is a uint32
 LANE_COLUMNS = ("seed", "status", "diverged_at", "lane")  # what a row of lanes has beside the swept names
 SMALLEST = float(np.finfo(np.float32).tiny)
 
@@ -164,6 +165,8 @@ def _check_distinct(name: str, column: list):
     singles: dict[float, Any] = {}
     for value in column:
         other = kinds.setdefault(value, value)
+        if integer(value) and abs(value) > int(np.finfo(np.float32).max):
+            raise ValueError(f"sweep of {name} must hold numbers that a float32 holds, got {brief(value)}")
         if type(other) is not type(value):
             raise ValueError(f"sweep of {name} must hold values that differ, got {other!r} and {value!r}, which are equal")
         if not isinstance(value, float):
@@ -210,7 +213,8 @@ def check_value(name: str, value):
 def seed_list(seeds) -> tuple[int, ...]:
     """Seeds as ints: a positive number of them (0, 1, ...), or the seeds themselves, each in [0, 2**32)."""
     if integer(seeds):
-        return tuple(range(positive_int("seeds", seeds)))
+        most = MOST_SEEDS if seeds > MOST_SEEDS else None  # for a plain message where it is below 1
+        return tuple(range(positive_int("seeds", seeds, most)))
     listed = isinstance(seeds, Sequence) or (isinstance(seeds, np.ndarray) and seeds.ndim == 1)
     if not listed or isinstance(seeds, (str, bytes)):
         raise ValueError(f"seeds must be a positive integer, or a sequence of integers, got {brief(seeds)}")

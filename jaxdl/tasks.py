@@ -8,7 +8,7 @@ from jaxdl import data, losses
 from jaxdl.checks import fraction, function_of, number_from_zero, one_of, positive_int, seed_of
 from jaxdl.checks import signed as check_signed
 from jaxdl.sampling import permute, stream
-from jaxdl.types import Dataset, Metric, Size, Task, capacity, check_metrics, mask
+from jaxdl.types import Dataset, Metric, Size, Task, capacity, check_metrics, mask, traced
 
 ACCURACY = Metric(losses.accuracy, higher_is_better=True)
 BINARY_ACCURACY = Metric(losses.binary_accuracy, higher_is_better=True)
@@ -52,7 +52,7 @@ def moons(samples: int = 1000, noise=0.1, test_fraction: float = 0.2, valid_frac
       test_fraction, valid_fraction: shares of the points, in [0, 1).
     """
     positive_int("samples", samples)
-    if not isinstance(noise, jax.Array):
+    if not traced(noise):
         number_from_zero("noise", noise)
     fraction("test_fraction", test_fraction)
     fraction("valid_fraction", valid_fraction)

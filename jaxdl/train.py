@@ -112,9 +112,8 @@ def init(recipe: Recipe, key, dataset: Dataset, schedule: Schedule) -> Lane:
     Raises:
       ValueError: an optimizer that keeps two sets of weights (lookahead).
     """
-    fresh = recipe.model.init(stream(key, "init"))
-    params, state = parts.several("model.init", fresh, "params", "state")
-    opt_state = recipe.optimizer.init(parts.weights(params))
+    params, state = parts.fresh(recipe.model.init(stream(key, "init")))
+    opt_state = recipe.optimizer.init(params)
     _check_one_set_of_weights(opt_state)
     names = history_names(recipe, dataset)
     nothing = jnp.full(len(schedule.due()), jnp.nan, jnp.float32)
@@ -217,7 +216,7 @@ def _propose(recipe: Recipe, lane: Lane, batch, keys: Streams, index) -> tuple[W
     x, targets, weight = batch
     if recipe.task.augment is not None:
         augmented = recipe.task.augment(jax.random.fold_in(keys.augment, index), x, targets)
-        x, targets = parts.several("task.augment", augmented, "x", "targets")
+        x, targets = parts.aligned("task.augment", *parts.several("task.augment", augmented, "x", "targets"))
     x = prepared(recipe.task, x)
     dropout_key = jax.random.fold_in(keys.dropout, index)
 
@@ -268,7 +267,7 @@ def per_example(name: str, values, batch: int, differentiable: bool = True):
 
 def prepared(task: Task, x):
     """Inputs as the model takes them."""
-    return x if task.prepare is None else task.prepare(x)
+    return x if task.prepare is None else parts.aligned("task.prepare", task.prepare(x), x)[0]
 
 
 def accept(recipe: Recipe, lane: Lane, proposed: Weights, info: StepInfo) -> Lane:
@@ -296,7 +295,7 @@ def _batch(recipe: Recipe, dataset: Dataset, keys: Streams, index, order):
     """The batch of a step: the task's own, or drawn from the training rows."""
     if recipe.task.batch is not None:
         batch = recipe.task.batch(dataset, keys.shuffle, index, recipe.batch_size)
-        return parts.several("task.batch", batch, "x", "targets", "weight")
+        return parts.aligned("task.batch", *parts.several("task.batch", batch, "x", "targets", "weight"))
     sampling = recipe.sampling or "step"
     return draw_batch(dataset, keys.shuffle, index, recipe.batch_size, sampling=sampling, order=order)
 

@@ -53,6 +53,11 @@ class Task(NamedTuple):
     batch: Callable | None = None  # (dataset, key, step, batch_size) -> (x, targets, weight)
 
 
+def traced(value) -> bool:
+    """Whether a value is a scalar that is not at hand, because it is traced."""
+    return isinstance(value, jax.core.Tracer) and value.shape == ()
+
+
 def check_metrics(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
     """The metrics, if each one declares its direction and is called by a name of its own.
 

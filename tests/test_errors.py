@@ -196,11 +196,11 @@ DECLARED = {
     ),
     "data a tuple": (
         lambda: plan(task=TASK._replace(data=(X, Y))),
-        r"^task.data must be a Dataset or a function \(key\) -> Dataset, got \(array",
+        r"^task.data must be a Dataset or a function \(key\) -> Dataset, got a tuple of 2",
     ),
     "data None": (
         lambda: plan(task=TASK._replace(data=None)),
-        r"^task.data must be a Dataset or a function .*got None$",
+        r"^task.data must be a Dataset or a function .*got None: see types.Dataset$",
     ),
     "data of nothing": (
         lambda: plan(task=TASK._replace(data=lambda: 0)),
@@ -307,6 +307,18 @@ DECLARED = {
     "seeds negative": (
         lambda: plan(seeds=[0, -1]),
         "^seeds must be integers from 0 to 4294967295, got -1$",
+    ),
+    "seeds too many": (
+        lambda: plan(seeds=2**33),
+        "^seeds must be an integer from 1 to 4294967296, got 8589934592$",
+    ),
+    "sweep of a large int": (
+        lambda: plan(sweep={"a": [10**400]}),
+        "^sweep of a must hold numbers that a float32 holds, got 1000",
+    ),
+    "data of lists": (
+        lambda: plan(TASK._replace(data=Dataset([[1.0]], [0], [[1.0]], [0]))),
+        r"^train_x of a Dataset must be an array, batch last, got \[\[1.0\]\]$",
     ),
     "seeds a point": (lambda: plan(seeds=np.array(3)), r"^seeds must be .*got array\(3\)$"),
     "shapes": (lambda: plan(shapes=3), "^shapes must be one of 'auto', 'pad', 'bucket', got 3"),
@@ -419,6 +431,34 @@ TRACED = {
     "another opt_state": (
         lambda: plan(optimizer=optax.GradientTransformation(SGD.init, lambda g, s, p=None: (g, 3))),
         "^optimizer.update must give an opt_state like that of init, .*, got 3$",
+    ),
+    "outputs forgotten": (
+        lambda: plan(model=stateless(lambda params, state, x, *, key, train: (None, state))),
+        r"^model.apply must return \(outputs, state\), got outputs None$",
+    ),
+    "an activation of all": (
+        lambda: plan(model=models.mlp(2, (3,), activation=jnp.sum)),
+        r"^activation must give x's shape \(3, 32\), got",
+    ),
+    "a scheme of nothing": (
+        lambda: plan(model=models.mlp(2, (3,), init=lambda key, outputs, inputs: None)),
+        r"^init must be a scheme that returns a Dense, weight \(3, 2\) and bias \(3,\), got None$",
+    ),
+    "prepare forgotten": (
+        lambda: plan(TASK._replace(prepare=lambda x: None)),
+        "^task.prepare must give arrays whose last axis is the batch, got None, an array",
+    ),
+    "augment another batch": (
+        lambda: plan(TASK._replace(augment=lambda key, x, targets: (x[:, :1], targets))),
+        r"^task.augment must give arrays whose last axis is the batch, got .*\(2, 1\).*\(8,\)",
+    ),
+    "batch of numbers": (
+        lambda: plan(TASK._replace(batch=lambda data, key, step, size: (1, 2, 3))),
+        "^task.batch must give arrays whose last axis is the batch, got 1, 2, 3$",
+    ),
+    "steps of a sequence": (
+        lambda: plan(tasks.palindromes(4), models.rnn(1, 3, length=9)),
+        "^length must be at most the 3 steps of x, got 9$",
     ),
     "features": (lambda: plan(model=models.mlp(3)), "^model takes 3 features, got data with 2"),
     "features of a perceptron": (
@@ -580,6 +620,10 @@ VOCABULARY = {
         lambda: tasks.moons(noise=np.zeros(2)),
         r"^noise must be .*got an array of shape \(2,\), float64$",
     ),
+    "noise a negative jax number": (
+        lambda: tasks.moons(noise=jnp.float32(-1)),
+        "^noise must be a finite",
+    ),
     "noise nan": (lambda: tasks.moons(noise=float("nan")), "^noise must be .*got nan$"),
     "samples": (lambda: tasks.moons("many"), "^samples must be a positive integer, got 'many'$"),
     "samples of a line": (
@@ -739,6 +783,10 @@ RESULTS = {
     "compare numbers": (
         lambda: result().compare("test_accuracy", 1, 2),
         "^config must be a dict of name -> value, got 1$",
+    ),
+    "compare arrays": (
+        lambda: result().compare("test_accuracy", {"a": np.zeros(2)}, {"a": 1}),
+        r"^config must hold one value of a, got an array of shape \(2,\), float64$",
     ),
     "compare a number": (lambda: result().compare(3, {"a": 1}, {"a": 2}), "^unknown metric 3"),
     "compare a value": (

@@ -6,7 +6,7 @@ import jax
 
 from jaxdl.checks import brief, flag, fraction, positive_int
 from jaxdl.layers import activation_of, check_features, dense, dropout, init_dense, keep, scheme_of
-from jaxdl.types import Model, Padded, Size, capacity, check_padded
+from jaxdl.types import Model, Padded, Size, capacity, check_padded, traced
 
 
 def mlp(
@@ -38,7 +38,7 @@ def mlp(
     [(3, 2), (2, 3)]
     """
     hidden = _widths(hidden)
-    if dropout_rate is not None and not isinstance(dropout_rate, jax.Array):
+    if dropout_rate is not None and not traced(dropout_rate):
         fraction("dropout_rate", dropout_rate)
     flag("bias", bias)
     sizes = (inputs, *hidden, outputs)

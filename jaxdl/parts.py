@@ -315,17 +315,19 @@ def fresh(found) -> tuple:
     return params, state
 
 
-def aligned(name: str, *arrays):
-    """The arrays, if their last axis is one batch.
+def aligned(name: str, *values):
+    """The values, if the last axis of every array among them is one batch; a tree is its own affair.
 
     Raises:
-      ValueError: no arrays, or batches of different sizes.
+      ValueError: nothing or no array in a value's place, or batches of different sizes.
     """
-    shapes = [getattr(array, "shape", None) for array in arrays]
-    if None in shapes or () in shapes or len({shape[-1] for shape in shapes}) != 1:  # type: ignore[index]
-        given = ", ".join(brief(array) for array in arrays)
+    leaves = [jax.tree.leaves(value) for value in values]
+    arrays = all(part and all(hasattr(leaf, "shape") for leaf in part) for part in leaves)
+    sizes = {value.shape[-1:] for value in values if hasattr(value, "shape")}
+    if not arrays or len(sizes) > 1 or () in sizes:
+        given = ", ".join(brief(value) for value in values)
         raise ValueError(f"{name} must give arrays whose last axis is the batch, got {given}")
-    return arrays
+    return values
 
 
 def prng_key(key):

@@ -1,6 +1,9 @@
 """A lane's hyper-parameters, read as attributes."""
 
-from jaxdl.checks import unknown
+import contextlib
+from collections.abc import Iterator
+
+from jaxdl.checks import brief, unknown
 
 
 class Hyperparameters:
@@ -27,6 +30,17 @@ class Hyperparameters:
     def __setattr__(self, name, value):
         raise AttributeError(f"hyper-parameters are read only, got hp.{name} = {value!r}")
 
+    def __getitem__(self, name):
+        raise TypeError(f"hyper-parameters are read as attributes, got hp[{brief(name)}]: write hp.NAME")
+
+    def _refuse(self, *_):
+        raise TypeError("hp is no number: read a hyper-parameter by its name, as in hp.learning_rate")
+
+    __lt__ = __le__ = __gt__ = __ge__ = __int__ = __index__ = __float__ = __iter__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _refuse
+    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _refuse
+    __pow__ = __rpow__ = __neg__ = __abs__ = __jax_array__ = __array__ = _refuse
+
     def __repr__(self) -> str:
         return f"Hyperparameters({self._values})"
 
@@ -40,3 +54,14 @@ class Refused:
     def read(self):
         """Raises: the value as given is not there."""
         raise TypeError(f"hp.{self.name} is read by the study's own functions, which need its value as given")
+
+
+@contextlib.contextmanager
+def at(config: dict) -> Iterator[None]:
+    """Adds to an error that a user's own function raises at which config it did."""
+    try:
+        yield
+    except Exception as failure:
+        if not any(str(config) in note for note in getattr(failure, "__notes__", ())):
+            failure.add_note(f"at config {config}")
+        raise

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxdl.checks import brief, function_of, number_from_zero, one_of
 from jaxdl.sampling import rows
-from jaxdl.types import Size, capacity, live, mask
+from jaxdl.types import Size, capacity, live, mask, traced
 
 
 class Dense(NamedTuple):
@@ -27,6 +28,8 @@ def fan(size: Size):
 
 def normal(std):
     """Initial scheme: weights N(0, std**2), biases zero. `std` may be traced."""
+    if not traced(std):
+        number_from_zero("std", std)
 
     def scheme(key, outputs: Size, inputs: Size) -> Dense:
         weight = std * rows(key, jax.random.normal, (capacity(outputs), capacity(inputs)))
@@ -69,6 +72,18 @@ def _symmetric(key, outputs: Size, inputs: Size):
 INITS = {"he_normal": he_normal, "xavier_uniform": xavier_uniform, "torch": torch_default, "torch_rnn": torch_rnn}
 
 
+def scheme_of(name: str, scheme):
+    """The initial scheme of a name; a function ``(key, outputs, inputs) -> Dense`` is one itself.
+
+    Args:
+      name: of the argument, for the message.
+    """
+    if isinstance(scheme, str):
+        return INITS[one_of(name, scheme, INITS)]
+    wanted = "(key, outputs, inputs) -> Dense, or a name such as 'he_normal'"
+    return function_of(name, scheme, wanted, None, None, None)
+
+
 def init_dense(key, outputs: Size, inputs: Size, scheme, bias: bool = True) -> Dense:
     """Draws an affine map; the rows and columns beyond a padded size are exactly zero.
 
@@ -78,9 +93,19 @@ def init_dense(key, outputs: Size, inputs: Size, scheme, bias: bool = True) -> D
       scheme: ``(key, outputs, inputs) -> Dense``, or a name of `INITS`.
       bias: False leaves the bias out (None).
     """
-    weight, offset = (INITS[scheme] if isinstance(scheme, str) else scheme)(key, outputs, inputs)
+    weight, offset = _drawn(scheme_of("scheme", scheme)(key, outputs, inputs), outputs, inputs)
     weight = keep(keep(weight, outputs, axis=0), inputs, axis=1)
     return Dense(weight, keep(offset, outputs) if bias else None)
+
+
+def _drawn(found, outputs: Size, inputs: Size) -> Dense:
+    """What a scheme gives, if it is a `Dense` of these sizes; the bias may be None."""
+    shape = (capacity(outputs), capacity(inputs))
+    pair = isinstance(found, tuple) and len(found) == 2
+    if pair and jnp.shape(found[0]) == shape and (found[1] is None or jnp.shape(found[1]) == shape[:1]):
+        return Dense(*found)
+    wanted = f"a Dense, weight {shape} and bias {shape[:1]}"
+    raise ValueError(f"init must be a scheme that returns {wanted}, got {brief(found)}")
 
 
 def dense(params: Dense, x):
@@ -183,3 +208,38 @@ ACTIVATIONS = {
     "gelu": jax.nn.gelu,
     "silu": jax.nn.silu,
 }
+
+
+def activation_of(name: str, given):
+    """The activation that is called so; a function is one itself.
+
+    Args:
+      name: of the argument, for the message.
+    """
+    if isinstance(given, str):
+        return ACTIVATIONS[one_of(name, given, ACTIVATIONS)]
+    function_of(name, given, "f(x) of x's shape, or a name such as 'relu'", None)
+
+    def checked(x):
+        found = given(x)
+        if getattr(found, "shape", None) != x.shape:
+            raise ValueError(f"{name} must give x's shape {x.shape}, got {brief(found)}")
+        return found
+
+    return checked
+
+
+def check_features(x, features: int, dimensions: int = 2):
+    """Refuses inputs that a model does not take.
+
+    Args:
+      x: (..., features, batch).
+      features: that the model takes.
+      dimensions: that x must have: 2 for points, 3 for sequences.
+    """
+    layout = {2: "(features, batch)", 3: "(time, features, batch)"}[dimensions]
+    if jnp.ndim(x) != dimensions:
+        raise ValueError(f"x must be {layout} for this model, got {brief(x)}")
+    if x.shape[-2] != features:
+        given = f"data with {x.shape[-2]} (x of shape {x.shape}, {layout})"
+        raise ValueError(f"model takes {features} features, got {given}")

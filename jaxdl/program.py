@@ -9,10 +9,11 @@ import numpy as np
 from jaxdl import train
 from jaxdl.checks import positive_int
 from jaxdl.datasets import check_dataset
-from jaxdl.hp import Hyperparameters, Refused
+from jaxdl.hp import Hyperparameters, Refused, at
+from jaxdl.parts import dataset_of, resolve
 from jaxdl.sampling import seed_key
 from jaxdl.spec import SETTINGS, Spec, settings_of, values_of
-from jaxdl.types import Dataset, Model, Padded, Task
+from jaxdl.types import Dataset, Padded, Task
 
 ENCODED = {"reduction": ("mean", "sum")}  # settings that lanes may carry as the number of their value
 
@@ -90,7 +91,8 @@ def _number(spec: Spec, config: dict, name: str):
 
 def concrete_recipe(spec: Spec, config: dict) -> train.Recipe:
     """What a config trains with, nothing abstract."""
-    return _recipe(spec, values_of(spec, config), settings_of(spec, config), {}, None)
+    with at(config):
+        return _recipe(spec, values_of(spec, config), settings_of(spec, config), {}, None)
 
 
 def _recipe(spec: Spec, values: dict, settings: dict, hp: dict, read: set | None) -> train.Recipe:
@@ -99,12 +101,12 @@ def _recipe(spec: Spec, values: dict, settings: dict, hp: dict, read: set | None
     bound = Hyperparameters({**values, **hp, **hidden}, read)
     chosen = {**settings, **{name: value for name, value in hp.items() if name in SETTINGS}}
     reduction = chosen["reduction"]
-    task = _resolve(spec.task, bound, Task)
+    task = resolve("task", spec.task, bound)
     train.check_task(task, chosen["sampling"], spec.record)
     return train.Recipe(
         task=task,
-        model=_resolve(spec.model, bound, Model),
-        optimizer=_resolve(spec.optimizer, bound, tuple),
+        model=resolve("model", spec.model, bound),
+        optimizer=resolve("optimizer", spec.optimizer, bound),
         batch_size=chosen["batch_size"],
         reduction=reduction if isinstance(reduction, str) else reduction == 1,
         sampling=chosen["sampling"],
@@ -114,21 +116,19 @@ def _recipe(spec: Spec, values: dict, settings: dict, hp: dict, read: set | None
     )
 
 
-def _resolve(thing, hp: Hyperparameters, kind: type):
-    return thing if isinstance(thing, kind) or not callable(thing) else thing(hp)
-
-
 def lane_functions(spec: Spec, program: Program, read: set | None = None) -> LaneFunctions:
     """The functions of one lane of a program; what it does not carry stands in them as constants."""
     first = program.configs[0]
     values, settings = values_of(spec, first), settings_of(spec, first, read)
-    concrete = _resolve(spec.task, Hyperparameters(values, read), Task)
+    with at(first):
+        concrete = resolve("task", spec.task, Hyperparameters(values, read))
     largest = maxima(spec, program)
 
     def recipe_of(hp: dict) -> train.Recipe:
         sizes = {name: Padded(hp[name], most) for name, most in largest.items()}
         return _recipe(spec, values, settings, {**hp, **sizes}, read)
 
+    @at(first)
     def init(seed, hp, shared):
         key = seed_key(seed)
         recipe = recipe_of(hp)
@@ -138,6 +138,7 @@ def lane_functions(spec: Spec, program: Program, read: set | None = None) -> Lan
     def recipe_at(hp, lane, dataset):
         return _sized(recipe_of(hp), lane, dataset)
 
+    @at(first)
     def segment(lane, dataset, seed, hp, start, stop):
         recipe = recipe_at(hp, lane, dataset)
         return train.segment(recipe, program.schedule, lane, dataset, train.streams(seed_key(seed)), start, stop)
@@ -148,7 +149,7 @@ def lane_functions(spec: Spec, program: Program, read: set | None = None) -> Lan
 def _drawn(task: Task, key) -> Dataset | None:
     """A lane's own data; None where all lanes share them."""
     if callable(task.data):
-        return check_dataset(task.data(key))
+        return check_dataset(dataset_of(task.data(key)))
     traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(task.data))
     return task.data if traced else None
 

@@ -1,12 +1,12 @@
 """Result: what a study found, one row a lane."""
 
-import pathlib
+from collections.abc import Mapping
 
 import numpy as np
 
 from jaxdl import manifest as manifests
 from jaxdl import plots, stats, store, tables
-from jaxdl.checks import unknown
+from jaxdl.checks import brief, folder, unknown
 from jaxdl.manifest import config_key
 from jaxdl.progress import say
 
@@ -75,13 +75,13 @@ class Result:
         """
         fitting = match(self.configs, config)
         if not fitting:
-            raise ValueError(f"config must fit some lane, got {config}; configs are {self.configs[:5]}")
+            raise ValueError(f"config must fit some lane, got {brief(config)}; configs are {self.configs[:5]}")
         chosen = [row for each in fitting for row in self._rows[config_key(each, self.axes)]]
         return np.array(sorted(chosen, key=lambda row: self.lanes[row]["seed"]))
 
     def metric(self, name: str) -> np.ndarray:
         """A metric's curves, (lanes, evaluations)."""
-        if name not in self.history:
+        if not isinstance(name, str) or name not in self.history:
             raise unknown("metric", name, self.history)
         return self.history[name]
 
@@ -173,6 +173,7 @@ class Result:
           ValueError: a test metric (choosing by it would leak the test set), an axis that is not swept, a recorded
             value without `higher_is_better`, or a combination in which every lane has diverged.
         """
+        self.metric(name)
         if name.startswith("test_"):
             raise ValueError(
                 f"metric must not be of the test split, got {name!r}: choose by a valid_ metric (valid_fraction above 0)"
@@ -225,7 +226,7 @@ def load(path) -> Result:
     Raises:
       ValueError: there is no run in that folder, or its manifest is not as it was written.
     """
-    run = pathlib.Path(path)
+    run = folder("path", path)
     manifest = store.read_manifest(run)
     if manifest is None:
         raise ValueError(f"path must be a run folder, got {path}, which has no {store.MANIFEST}")
@@ -297,7 +298,11 @@ def _steps(schedules: list[tuple]) -> np.ndarray:
 
 def match(configs, wanted: dict) -> list[dict]:
     """The configs that have the wanted values."""
-    for name in wanted:
+    if not isinstance(wanted, Mapping):
+        raise ValueError(f"config must be a dict of name -> value, got {brief(wanted)}")
+    for name, value in wanted.items():
+        if getattr(value, "shape", ()):
+            raise ValueError(f"config must hold one value of {name}, got {brief(value)}")
         if configs and name not in configs[0]:
             raise unknown("axis", name, configs[0])
     return [config for config in configs if all(config[name] == value for name, value in wanted.items())]

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxdl.batches import SAMPLINGS
-from jaxdl.checks import integer, one_of, positive_int, unknown
-from jaxdl.hp import Hyperparameters
-from jaxdl.train import REDUCTIONS, check_norm_bound, check_record
+from jaxdl.checks import brief, function_of, integer, mapping, one_of, positive_int, unknown
+from jaxdl.hp import Hyperparameters, at
+from jaxdl.parts import check_part
+from jaxdl.train import MOST_STEPS, REDUCTIONS, check_eval_params, check_norm_bound, check_record
 
 SETTINGS = ("batch_size", "steps", "eval_every", "reduction", "sampling")
+MOST_SEEDS = 2**32  # a seed is a uint32
 LANE_COLUMNS = ("seed", "status", "diverged_at", "lane")  # what a row of lanes has beside the swept names
-MOST_STEPS = 2**31 - 2  # steps are counted in int32, to one beyond the last
 SMALLEST = float(np.finfo(np.float32).tiny)
 
 
@@ -42,7 +43,10 @@ def declare(task, model, optimizer, settings, record, defaults, sweep, seeds, ev
     Raises:
       ValueError: a line that names the parameter, the allowed range and the value given.
     """
-    defaults = dict(defaults or {})
+    for name, part in (("task", task), ("model", model), ("optimizer", optimizer)):
+        check_part(name, part)
+    defaults = mapping("defaults", defaults, "hyper-parameter -> value")
+    record = mapping("record", record, "name -> function (StepInfo) -> scalar")
     choices, configs = _spread(sweep)
     axes = tuple(configs[0])
     for name in (*axes, *defaults):
@@ -56,16 +60,15 @@ def declare(task, model, optimizer, settings, record, defaults, sweep, seeds, ev
             check_value(name, value)
     if settings["steps"] is None and "steps" not in {*defaults, *axes}:
         raise ValueError("steps must be a positive integer, got None")
-    if eval_params is not None and not callable(eval_params):
-        raise ValueError(f"eval_params must be a function (params, opt_state) -> params, got {eval_params!r}")
-    check_record(record or {})
+    check_eval_params(eval_params)
+    check_record(record)
     check_norm_bound(norm_bound)
     return Spec(
         task=task,
         model=model,
         optimizer=optimizer,
         settings=settings,
-        record=dict(record or {}),
+        record=record,
         defaults=defaults,
         axes=axes,
         configs=configs,
@@ -79,10 +82,10 @@ def declare(task, model, optimizer, settings, record, defaults, sweep, seeds, ev
 def check_axis_name(name):
     """Refuses a hyper-parameter that ``hp.name`` cannot read, or whose column lanes have for something else."""
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
-        raise ValueError(f"a hyper-parameter must be named as hp.NAME can read it, got {name!r}")
+        raise ValueError(f"a hyper-parameter must be named as hp.NAME can read it, got {brief(name)}")
     if name in LANE_COLUMNS:
         listed = ", ".join(LANE_COLUMNS)
-        raise ValueError(f"a hyper-parameter must not be called as a column of lanes ({listed}), got {name!r}")
+        raise ValueError(f"a hyper-parameter must not be called as a column of lanes ({listed}), got {brief(name)}")
 
 
 def _check_given_once(settings: dict, defaults: dict, axes: tuple[str, ...]):
@@ -91,7 +94,7 @@ def _check_given_once(settings: dict, defaults: dict, axes: tuple[str, ...]):
         if value is None:
             continue
         if name in axes:
-            raise ValueError(f"{name} must be given once, got {value!r} as an argument and values in sweep")
+            raise ValueError(f"{name} must be given once, got {brief(value)} as an argument and values in sweep")
         if name in defaults and (type(value), value) != (type(defaults[name]), defaults[name]):
             raise ValueError(f"{name} must be given once, got {value!r} as an argument and {defaults[name]!r} in defaults")
 
@@ -102,9 +105,15 @@ def _spread(sweep) -> tuple[dict, tuple[dict, ...]]:
         return {}, ({},)
     if isinstance(sweep, Mapping):
         return _product(sweep)
-    if not isinstance(sweep, Iterable) or isinstance(sweep, str):
-        raise ValueError(f"sweep must be a dict of name -> values, or a list of configs, got {sweep!r}")
+    if not _is_listing(sweep) or hasattr(sweep, "dtype"):
+        raise ValueError(f"sweep must be a dict of name -> values, or a list of configs, got {brief(sweep)}")
     return {}, _listed(list(sweep))
+
+
+def _is_listing(values) -> bool:
+    """Whether values can be gone through one by one; a text or a matrix is no list of them."""
+    listing = isinstance(values, Iterable) and not isinstance(values, (str, bytes))
+    return listing and getattr(values, "ndim", 1) == 1
 
 
 def _listed(configs: list) -> tuple[dict, ...]:
@@ -113,9 +122,9 @@ def _listed(configs: list) -> tuple[dict, ...]:
         raise ValueError("sweep must hold at least one config, got an empty list")
     for config in configs:
         if not isinstance(config, Mapping):
-            raise ValueError(f"sweep must be a list of configs, each a dict, got {config!r}")
+            raise ValueError(f"sweep must be a list of configs, each a dict, got {brief(config)}")
         if set(config) != set(configs[0]):
-            names = f"{sorted(configs[0])} and {sorted(config)}"
+            names = f"{sorted(map(str, configs[0]))} and {sorted(map(str, config))}"
             raise ValueError(f"sweep must name the same hyper-parameters in every config, got {names}")
     axes = list(configs[0])
     columns = {name: [_plain(name, config[name]) for config in configs] for name in axes}
@@ -129,11 +138,11 @@ def _product(sweep: Mapping) -> tuple[dict, tuple[dict, ...]]:
     choices = {name: dict(values) for name, values in sweep.items() if isinstance(values, Mapping)}
     columns = []
     for name, values in sweep.items():
-        if isinstance(values, str) or not isinstance(values, Iterable):
-            raise ValueError(f"sweep of {name} must be a list of values, got {values!r}")
+        if not _is_listing(values):
+            raise ValueError(f"sweep of {name} must be a list of values, got {brief(values)}")
         column = [_plain(name, value) for value in values]
         if not column:
-            raise ValueError(f"sweep of {name} must hold at least one value, got {values!r}")
+            raise ValueError(f"sweep of {name} must hold at least one value, got {brief(values)}")
         _check_distinct(name, column)
         columns.append(list(dict.fromkeys(column)))
     return choices, tuple(dict(zip(sweep, values, strict=True)) for values in itertools.product(*columns))
@@ -146,7 +155,7 @@ def _plain(name: str, value):
     if callable(value):
         raise ValueError(f"sweep of {name} holds a function: give functions a label, as in {{{name!r}: {{'label': function}}}}")
     if not isinstance(value, (str, bool, int, float, type(None))):
-        raise ValueError(f"sweep of {name} must hold numbers, strings, bools or None, got {value!r}")
+        raise ValueError(f"sweep of {name} must hold numbers, strings, bools or None, got {brief(value)}")
     return value
 
 
@@ -156,6 +165,8 @@ def _check_distinct(name: str, column: list):
     singles: dict[float, Any] = {}
     for value in column:
         other = kinds.setdefault(value, value)
+        if integer(value) and abs(value) > int(np.finfo(np.float32).max):
+            raise ValueError(f"sweep of {name} must hold numbers that a float32 holds, got {brief(value)}")
         if type(other) is not type(value):
             raise ValueError(f"sweep of {name} must hold values that differ, got {other!r} and {value!r}, which are equal")
         if not isinstance(value, float):
@@ -175,12 +186,14 @@ def _check_float32(name: str, value: float):
             f"sweep of {name} must hold 0 or numbers from {SMALLEST:.3g} up, got {value!r}, which float32 takes for 0"
         )
     if math.isfinite(value) and abs(value) > float(np.finfo(np.float32).max):
-        raise ValueError(f"sweep of {name} must hold numbers that a float32 holds, got {value!r}")
+        raise ValueError(f"sweep of {name} must hold numbers that a float32 holds, got {brief(value)}")
 
 
 def check_value(name: str, value):
     """Checks the value of a setting; a ValueError if it is out of range. Other names mean what the user says."""
     if callable(value):
+        if name in SETTINGS:
+            function_of(name, value, "of hp alone", None)
         return
     if name in ("steps", "eval_every"):
         if value is not None or name == "steps":
@@ -199,13 +212,17 @@ def check_value(name: str, value):
 
 def seed_list(seeds) -> tuple[int, ...]:
     """Seeds as ints: a positive number of them (0, 1, ...), or the seeds themselves, each in [0, 2**32)."""
-    if integer(seeds) or not isinstance(seeds, (Sequence, np.ndarray, range)) or isinstance(seeds, str):
-        return tuple(range(positive_int("seeds", seeds)))
+    if integer(seeds):
+        most = MOST_SEEDS if seeds > MOST_SEEDS else None  # for a plain message where it is below 1
+        return tuple(range(positive_int("seeds", seeds, most)))
+    listed = isinstance(seeds, Sequence) or (isinstance(seeds, np.ndarray) and seeds.ndim == 1)
+    if not listed or isinstance(seeds, (str, bytes)):
+        raise ValueError(f"seeds must be a positive integer, or a sequence of integers, got {brief(seeds)}")
     if not len(seeds):
-        raise ValueError(f"seeds must hold at least one seed, got {seeds!r}")
+        raise ValueError(f"seeds must hold at least one seed, got {brief(seeds)}")
     for seed in seeds:
         if not integer(seed) or not 0 <= seed < 2**32:
-            raise ValueError(f"seeds must be integers from 0 to 4294967295, got {seed!r}")
+            raise ValueError(f"seeds must be integers from 0 to 4294967295, got {brief(seed)}")
     return tuple(dict.fromkeys(int(seed) for seed in seeds))
 
 
@@ -228,13 +245,23 @@ def settings_of(spec: Spec, config: dict, read: set | None = None) -> dict:
         if name in config or name in spec.defaults:
             value = values[name]
         if callable(value):
-            value = value(Hyperparameters(values, read))
-            check_value(name, value)
+            with at(config):
+                value = _called(name, value, Hyperparameters(values, read))
         found[name] = value
     found["reduction"] = found["reduction"] or "mean"
     if found["eval_every"] is None:
         found["eval_every"] = max(1, found["steps"] // 50)
     return {name: int(value) if integer(value) else value for name, value in found.items()}
+
+
+def _called(name: str, function: Callable, hp: Hyperparameters):
+    """The value of a setting that is a function of hp."""
+    value = function(hp)
+    if callable(value):
+        given = f"one that returns {brief(value)}"
+        raise ValueError(f"{name} must be a function of hp that returns a value, got {given}")
+    check_value(name, value)
+    return value
 
 
 def check_read(spec: Spec, read: set):

@@ -13,14 +13,14 @@ import numpy as np
 from jaxdl import blocks, compiler, engine, shards, store, tune
 from jaxdl import manifest as manifests
 from jaxdl import plan as planning
-from jaxdl.checks import check_float32, one_of, positive_int
+from jaxdl.checks import brief, check_float32, folder, known_arguments, one_of, positive_int, seed_of
 from jaxdl.identity import identity_of
 from jaxdl.program import Program, concrete_recipe
 from jaxdl.progress import progress as show_progress
 from jaxdl.progress import say
 from jaxdl.result import Result, collect, load, match, told
 from jaxdl.sampling import seed_key
-from jaxdl.spec import declare, seed_list
+from jaxdl.spec import declare
 from jaxdl.train import NORM_BOUND, Recipe, evaluated_params
 
 MEASURE = "measure"
@@ -49,6 +49,7 @@ class Study:
       ValueError: a line that names the parameter, the allowed range and the value given.
     """
 
+    @known_arguments
     def __init__(
         self, task, model, optimizer, *, defaults=None, sweep=None, seeds=1, steps=None, batch_size=None, eval_every=None,
         reduction=None, sampling=None, shapes="auto", lane_size: int | str | None = None, record: dict[str, Callable] | None = None,
@@ -63,7 +64,7 @@ class Study:
         }
         self.spec = declare(task, model, optimizer, settings, record, defaults, sweep, seeds, eval_params, norm_bound)
         self._shapes = one_of("shapes", shapes, ("auto", "pad", "bucket"))
-        self._measures = lane_size == MEASURE
+        self._measures = isinstance(lane_size, str) and lane_size == MEASURE
         self._lane_size = None if lane_size is None or self._measures else positive_int("lane_size", lane_size)
         self._plan: planning.Plan | None = None
         self._ready: dict[str, Future] = {}
@@ -117,7 +118,7 @@ class Study:
           KeyboardInterrupt: after Ctrl-C, once the running block is saved; in a notebook the partial result is returned.
         """
         check_float32()
-        run = None if path is None else pathlib.Path(path)
+        run = None if path is None else folder("path", path)
         mine = shards.find(shard)
         if isinstance(shard, str) and shard == shards.AUTO and mine.processes == 1:
             say("shard 'auto' found no other process in the environment: all blocks are trained here")
@@ -193,7 +194,7 @@ class Study:
         """The study's config that has these values."""
         chosen = match(self.spec.configs, config)
         if len(chosen) != 1:
-            raise ValueError(f"config must name one of the study's configs, got {config}, which fits {len(chosen)}")
+            raise ValueError(f"config must name one of the study's configs, got {brief(config)}, which fits {len(chosen)}")
         return chosen[0]
 
     @compiler.cache()
@@ -211,9 +212,9 @@ class Study:
           and name -> (evaluations,).
         """
         check_float32()
-        chosen = self._one(config)
+        chosen, seed = self._one(config), seed_of("seed", seed)
         program = self._program(chosen)
-        lane = engine.run_lane(self.spec, program, self._compiled({0: program})[0].result(), chosen, seed_list([seed])[0])
+        lane = engine.run_lane(self.spec, program, self._compiled({0: program})[0].result(), chosen, seed)
         recipe = concrete_recipe(self.spec, chosen)
         shapes = jax.eval_shape(recipe.model.init, seed_key(0))
         trained = evaluated_params(recipe, lane.params, lane.opt_state)

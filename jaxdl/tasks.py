@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdl import data, losses
-from jaxdl.checks import fraction, integer, one_of, positive_int
+from jaxdl.checks import fraction, function_of, integer, number_from_zero, one_of, positive_int
 from jaxdl.checks import signed as check_signed
 from jaxdl.datasets import check_fits, check_probabilities
 from jaxdl.sampling import permute, seed_key, stream
-from jaxdl.types import Dataset, Metric, Padded, Size, Task, capacity, check_metrics, mask
+from jaxdl.types import Dataset, Metric, Padded, Size, Task, capacity, check_metrics, mask, traced
 
 EXACT = 2**24  # integers up to it are float32s
 
@@ -55,8 +55,8 @@ def moons(samples: int = 1000, noise=0.1, test_fraction: float = 0.2, valid_frac
       test_fraction, valid_fraction: shares of the points, in [0, 1).
     """
     positive_int("samples", samples)
-    if not isinstance(noise, jax.Array) and not (np.isfinite(noise) and noise >= 0):
-        raise ValueError(f"noise must be a finite number from 0 up, got {noise!r}")
+    if not traced(noise):
+        number_from_zero("noise", noise)
     fraction("test_fraction", test_fraction)
     fraction("valid_fraction", valid_fraction)
 
@@ -221,10 +221,15 @@ def from_arrays(
       ValueError: NaN or infinity, masked or missing values, lengths that differ, no samples, targets out of range.
       TypeError: traced arguments; where they come from an axis of a study, the axis gets a program a value.
     """
-    traced = {"X": X, "y": y, "test_fraction": test_fraction, "valid_fraction": valid_fraction, "split_seed": split_seed}
-    for name, given in traced.items():
+    decisive = {"X": X, "y": y, "test_fraction": test_fraction, "valid_fraction": valid_fraction, "split_seed": split_seed}
+    for name, given in decisive.items():
         _check_concrete(name, given)
+    if loss is not None:
+        function_of("loss", loss, "(outputs, targets) -> (batch,)", None, None)
     x, targets = _inputs(_user_array("X", X), keep_integers), _targets(_user_array("y", y), loss)
+    if x.ndim < 2:
+        remedy = "write X[:, None] for one feature"
+        raise ValueError(f"X must be (n_samples, features...), got shape {x.shape}: {remedy}")
     if len(x) != len(targets):
         raise ValueError(f"X and y must have the same length, got {len(x)} and {len(targets)}")
     fraction("test_fraction", test_fraction)

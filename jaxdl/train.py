@@ -11,8 +11,19 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxdl import parts
 from jaxdl.batches import SAMPLINGS, draw_batch
-from jaxdl.checks import check_float32, check_name, number_within, one_of, positive_int
+from jaxdl.checks import (
+    brief,
+    check_float32,
+    check_name,
+    function_of,
+    known_arguments,
+    mapping,
+    number_within,
+    one_of,
+    positive_int,
+)
 from jaxdl.datasets import check_dataset, check_targets, depends_on_targets
 from jaxdl.losses import WITH_GRADIENT
 from jaxdl.sampling import pass_order, seed_key, steps_of_pass, stream
@@ -23,6 +34,7 @@ from jaxdl.types import Dataset, Model, Size, Task, check_metrics
 NORM_BOUND = 1e15
 LARGEST_BOUND = 1e18  # its square is still a float32
 REDUCTIONS = ("mean", "sum")
+MOST_STEPS = 2**31 - 2  # steps are counted in int32, to one beyond the last
 
 
 class Schedule(NamedTuple):
@@ -113,7 +125,7 @@ def init(recipe: Recipe, key, dataset: Dataset, schedule: Schedule) -> Lane:
     Raises:
       ValueError: an optimizer that keeps two sets of weights (lookahead).
     """
-    params, state = recipe.model.init(stream(key, "init"))
+    params, state = parts.fresh(recipe.model.init(stream(key, "init")))
     opt_state = recipe.optimizer.init(params)
     _check_one_set_of_weights(opt_state)
     names = history_names(recipe, dataset)
@@ -216,12 +228,13 @@ def _rows_of_a_short_batch(recipe: Recipe, lane: Lane, dataset: Dataset) -> int:
 def _propose(recipe: Recipe, lane: Lane, batch, keys: Streams, index) -> tuple[Weights, StepInfo]:
     x, targets, weight = batch
     if recipe.task.augment is not None:
-        x, targets = recipe.task.augment(jax.random.fold_in(keys.augment, index), x, targets)
+        augmented = recipe.task.augment(jax.random.fold_in(keys.augment, index), x, targets)
+        x, targets = parts.aligned("task.augment", *parts.several("task.augment", augmented, "x", "targets"))
     x = prepared(recipe.task, x)
     dropout_key = jax.random.fold_in(keys.dropout, index)
 
     def objective(params):
-        outputs, state = recipe.model.apply(params, lane.state, x, key=dropout_key, train=True)
+        outputs, state = parts.apply(recipe.model, params, lane.state, x, dropout_key, train=True)
         losses = per_example("loss", recipe.task.loss(outputs, targets), len(weight))
         check_gradient(recipe.task.loss, outputs, targets)
         total = jnp.sum(jnp.where(weight == 0, 0.0, losses) * weight)  # a NaN in a place without an example weighs nothing
@@ -230,7 +243,10 @@ def _propose(recipe: Recipe, lane: Lane, batch, keys: Streams, index) -> tuple[W
 
     (value, (loss, state)), grads = jax.value_and_grad(objective, has_aux=True)(lane.params)
     extra = _extra_arguments(recipe.optimizer, value, grads, lambda params: objective(params)[0])
-    updates, opt_state = recipe.optimizer.update(grads, lane.opt_state, lane.params, **extra)
+    updated = recipe.optimizer.update(grads, lane.opt_state, lane.params, **extra)
+    updates, opt_state = parts.several("optimizer.update", updated, "updates", "opt_state")
+    parts.built_like("optimizer.update", updates, lane.params, "updates like params")
+    parts.built_like("optimizer.update", opt_state, lane.opt_state, "an opt_state like that of init", types=True)
     params = optax.apply_updates(lane.params, updates)
     return Weights(params, state, opt_state), StepInfo(index, loss, lane.params, grads, updates)
 
@@ -309,7 +325,7 @@ def _varies(jaxpr) -> bool:
 
 def prepared(task: Task, x):
     """Inputs as the model takes them."""
-    return x if task.prepare is None else task.prepare(x)
+    return x if task.prepare is None else parts.aligned("task.prepare", task.prepare(x), x)[0]
 
 
 def accept(recipe: Recipe, lane: Lane, proposed: Weights, info: StepInfo) -> Lane:
@@ -336,18 +352,21 @@ def accept(recipe: Recipe, lane: Lane, proposed: Weights, info: StepInfo) -> Lan
 def _batch(recipe: Recipe, dataset: Dataset, keys: Streams, index, order):
     """The batch of a step: the task's own, or drawn from the training rows."""
     if recipe.task.batch is not None:
-        return _checked(recipe.task.batch(dataset, keys.shuffle, index, recipe.batch_size))
+        batch = recipe.task.batch(dataset, keys.shuffle, index, recipe.batch_size)
+        batch = parts.several("task.batch", batch, "x", "targets", "weight")
+        return _checked(batch)
     sampling = recipe.sampling or "step"
     return draw_batch(dataset, keys.shuffle, index, recipe.batch_size, sampling=sampling, order=order)
 
 
-def _checked(batch):
-    """A task's own batch, if its weights are one an example."""
+def _checked(batch) -> tuple:
+    """A task's own batch, if its weights are one an example and its arrays of one batch."""
     x, targets, weight = batch
-    shape, length = jnp.shape(weight), jnp.shape(jax.tree.leaves(x)[0])[-1]
-    if shape != (length,):
-        raise ValueError(f"batch must give one weight per example, shape ({length},), got shape {shape}")
-    return x, targets, weight
+    first: Any = next(iter(jax.tree.leaves(x)), ())
+    shape, batch_shape = jnp.shape(weight), jnp.shape(first)[-1:]
+    if batch_shape and shape != batch_shape:
+        raise ValueError(f"batch must give one weight per example, shape {batch_shape}, got shape {shape}")
+    return parts.aligned("task.batch", x, targets, weight)
 
 
 def _reduce(reduction, mean, total):
@@ -366,10 +385,14 @@ def _seen(record, info: StepInfo) -> dict:
 
 
 def _scalar(name: str, value):
-    value = jnp.asarray(value)
-    if value.shape != ():
-        raise ValueError(f"record {name!r} must give a scalar, got shape {value.shape}")
-    return value.astype(jnp.float32)
+    try:
+        scalar = jnp.asarray(value)
+    except (TypeError, ValueError):  # None, a dict, a string
+        raise ValueError(f"record {name!r} must give a scalar, got {brief(value)}") from None
+    if scalar.shape != () or jnp.iscomplexobj(scalar):
+        given = f"shape {scalar.shape}, {scalar.dtype}"
+        raise ValueError(f"record {name!r} must give a real scalar, got {given}")
+    return scalar.astype(jnp.float32)
 
 
 def _include(running: Running, value, healthy) -> Running:
@@ -394,7 +417,7 @@ def evaluate_split(recipe: Recipe, params, state, x, targets) -> dict:
     chance, and a comparison with NaN is false.
     """
     functions = {"loss": recipe.task.loss, **{name: metric.function for name, metric in recipe.task.metrics.items()}}
-    outputs, _ = recipe.model.apply(params, state, prepared(recipe.task, x), key=None, train=False)
+    outputs, _ = parts.apply(recipe.model, params, state, prepared(recipe.task, x))
     batch = targets.shape[-1]
     spoilt = _is_nan((outputs, targets), batch)
     means = {}
@@ -416,7 +439,9 @@ def _is_nan(tree, batch: int):
 
 def evaluated_params(recipe: Recipe, params, opt_state):
     """The weights that evaluation uses: those that are trained, or what `eval_params` makes of them."""
-    return params if recipe.eval_params is None else recipe.eval_params(params, opt_state)
+    if recipe.eval_params is None:
+        return params
+    return parts.built_like("eval_params", recipe.eval_params(params, opt_state), params, "a tree like params")
 
 
 def _write(recipe: Recipe, lane: Lane, dataset: Dataset, column) -> Lane:
@@ -496,6 +521,7 @@ def _pass_steps(recipe: Recipe, dataset: Dataset) -> int | None:
     return steps_of_pass(dataset.train_targets.shape[-1], recipe.batch_size)
 
 
+@known_arguments
 def make_train(
     task: Task,
     model: Model,
@@ -536,17 +562,25 @@ def make_train(
     >>> history["test_accuracy"].shape
     (3, 2)
     """
-    schedule = Schedule(positive_int("steps", steps), positive_int("eval_every", steps if eval_every is None else eval_every))
+    for name, part in (("task", task), ("model", model), ("optimizer", optimizer)):
+        parts.check_part(name, part, functions=False)
+    steps = positive_int("steps", steps, most=MOST_STEPS)
+    every = steps if eval_every is None else positive_int("eval_every", eval_every, most=MOST_STEPS)
+    schedule = Schedule(steps, every)
     one_of("reduction", reduction, REDUCTIONS)
+    if batch_size is not None:
+        positive_int("batch_size", batch_size)
     check_norm_bound(norm_bound)
-    check_task(task, sampling, record)
+    check_eval_params(eval_params)
+    check_task(task, sampling, mapping("record", record, "name -> function (StepInfo) -> scalar"))
 
     def train(key, dataset: Dataset | None = None):
         check_float32()
+        key = parts.prng_key(key)
         drawn = dataset is None and callable(task.data)
         if dataset is None:
             dataset = task.data(key) if drawn else task.data
-        check_dataset(dataset)
+        dataset = check_dataset(parts.dataset_of(dataset))
         if not drawn:
             check_shared_targets(task, model, dataset)
         n = dataset.train_targets.shape[-1]
@@ -581,6 +615,12 @@ def check_norm_bound(bound):
     number_within("norm_bound", bound, 0.0, LARGEST_BOUND)
 
 
+def check_eval_params(function):
+    """Refuses what is neither None nor a function of params and the optimizer's state."""
+    if function is not None:
+        function_of("eval_params", function, "(params, opt_state) -> params", None, None)
+
+
 def check_task(task: Task, sampling: str | None = None, record: dict | None = None):
     """Refuses names that would overwrite each other, undeclared metrics, a sampling that nothing follows, shared data that
     do not fit each other.
@@ -603,8 +643,7 @@ def check_record(record: dict):
     """Refuses recorded values whose history keys would be those of something else, and what is no function."""
     for name, function in record.items():
         check_name("record", name, reserved=("batch_loss",), prefixes=("train_", "valid_", "test_"))
-        if not callable(function):
-            raise ValueError(f"record {name!r} must be a function (StepInfo) -> scalar, got {function!r}")
+        function_of(f"record {name!r}", function, "(StepInfo) -> scalar", None)
 
 
 __all__ = ["Lane", "Recipe", "Schedule", "StepInfo", "evaluate", "init", "make_train", "seed_key", "segment", "step", "streams"]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdl.checks import check_name
+from jaxdl.checks import brief, check_name
 
 
 class Model(NamedTuple):
@@ -53,6 +53,11 @@ class Task(NamedTuple):
     batch: Callable | None = None  # (dataset, key, step, batch_size) -> (x, targets, weight)
 
 
+def traced(value) -> bool:
+    """Whether a value is a scalar that is not at hand, because it is traced."""
+    return isinstance(value, jax.core.Tracer) and value.shape == ()
+
+
 def check_metrics(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
     """The metrics, if each one declares its direction and is called by a name of its own.
 
@@ -60,14 +65,14 @@ def check_metrics(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
       ValueError: a bare function (with what to write instead), or a name that is taken.
     """
     if not isinstance(metrics, Mapping):
-        raise ValueError(f"metrics must be a dict of name -> Metric, got {metrics!r}")
+        raise ValueError(f"metrics must be a dict of name -> Metric, got {brief(metrics)}")
     for name, metric in metrics.items():
         check_name("metric", name, reserved=("loss",))
         if not isinstance(metric, Metric):
             remedy = f"{name!r}: Metric(function, higher_is_better=True), or False"
-            raise ValueError(f"metrics must declare which direction is better, got {metric!r}: write {remedy}")
+            raise ValueError(f"metrics must declare which direction is better, got {brief(metric)}: write {remedy}")
         if not callable(metric.function) or not isinstance(metric.higher_is_better, bool):
-            raise ValueError(f"metric {name!r} must be a function and a bool, got {metric!r}")
+            raise ValueError(f"metric {name!r} must be a function and a bool, got {brief(metric)}")
     return dict(metrics)
 
 

@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 
+import optax
 import pytest
 
 from jaxdl import batches, losses, make_train, models, tasks, types
@@ -17,6 +18,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 ORDER = (
     "checks",
     "types",
+    "parts",
     "hp",
     "sampling",
     "layers",
@@ -107,7 +109,7 @@ def test_models_take_params_state_x(model):
 def test_tasks_and_training_take_their_arguments_in_order():
     assert arguments(batches.draw_batch).startswith("(dataset, key, step, batch_size")
     assert arguments(tasks.moons(10).data) == arguments(tasks.linear(10).data) == "(key)"
-    assert arguments(make_train(tasks.moons(10), models.mlp(2), None, steps=1)) == "(key, dataset)"
+    assert arguments(make_train(tasks.moons(10), models.mlp(2), optax.sgd(0.1), steps=1)) == "(key, dataset)"
     assert arguments(make_train).startswith("(task, model, optimizer, *, ")
 
 

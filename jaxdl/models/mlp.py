@@ -1,12 +1,12 @@
 """The multi-layer perceptron."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import jax
 
-from jaxdl.checks import fraction, one_of, positive_int
-from jaxdl.layers import ACTIVATIONS, INITS, dense, dropout, init_dense, keep
-from jaxdl.types import Model, Padded, Size
+from jaxdl.checks import brief, flag, fraction, positive_int
+from jaxdl.layers import activation_of, check_features, dense, dropout, init_dense, keep, scheme_of
+from jaxdl.types import Model, Padded, Size, capacity, check_padded, traced
 
 
 def mlp(
@@ -37,24 +37,25 @@ def mlp(
     >>> [layer.weight.shape for layer in params]
     [(3, 2), (2, 3)]
     """
-    if isinstance(hidden, (int, Padded)):
-        raise ValueError(f"hidden must be a sequence of widths, got {hidden!r}: write hidden=({hidden!r},)")
-    if isinstance(dropout_rate, (int, float)):
+    hidden = _widths(hidden)
+    if dropout_rate is not None and not traced(dropout_rate):
         fraction("dropout_rate", dropout_rate)
+    flag("bias", bias)
     sizes = (inputs, *hidden, outputs)
     for name, size in zip(("inputs", *("hidden" for _ in hidden), "outputs"), sizes, strict=True):
-        if not isinstance(size, Padded):
+        if isinstance(size, Padded):
+            check_padded(name, size)
+        else:
             positive_int(name, size)
-    if isinstance(init, str):
-        one_of("init", init, INITS)
-    nonlinear = ACTIVATIONS[one_of("activation", activation, ACTIVATIONS)] if isinstance(activation, str) else activation
+    scheme, nonlinear = scheme_of("init", init), activation_of("activation", activation)
 
     def initialise(key):
         keys = jax.random.split(key, len(sizes) - 1)
         layers = zip(keys, sizes[1:], sizes[:-1], strict=True)
-        return tuple(init_dense(k, out, into, init, bias) for k, out, into in layers), ()
+        return tuple(init_dense(k, out, into, scheme, bias) for k, out, into in layers), ()
 
     def apply(params, state, x, *, key=None, train=False):
+        check_features(x, capacity(inputs))
         drops = train and dropout_rate is not None
         for index, (layer, width) in enumerate(zip(params[:-1], hidden, strict=True)):
             x = keep(nonlinear(dense(layer, x)), width)
@@ -63,3 +64,12 @@ def mlp(
         return dense(params[-1], x), state
 
     return Model(initialise, apply)
+
+
+def _widths(hidden) -> tuple:
+    """The widths of the hidden layers, one each."""
+    single = isinstance(hidden, (str, Mapping, Padded)) or not isinstance(hidden, Iterable)
+    if single or getattr(hidden, "ndim", 1) != 1:
+        remedy = f"write hidden=({hidden if isinstance(hidden, (int, Padded)) else 20!r},)"
+        raise ValueError(f"hidden must be a sequence of widths, got {brief(hidden)}: {remedy}")
+    return tuple(hidden)

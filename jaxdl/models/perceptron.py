@@ -2,8 +2,8 @@
 
 import jax.numpy as jnp
 
-from jaxdl.checks import positive_int
-from jaxdl.layers import Dense
+from jaxdl.checks import flag, positive_int
+from jaxdl.layers import Dense, check_features
 from jaxdl.types import Model
 
 
@@ -25,11 +25,13 @@ def perceptron(inputs: int = 2, *, bias: bool = True) -> Model:
     ([[0.0, 0.0, 0.0]], None)
     """
     positive_int("inputs", inputs)
+    flag("bias", bias)
 
     def initialise(key):
         return Dense(jnp.zeros((1, inputs)), jnp.zeros(1) if bias else None), ()
 
     def apply(params, state, x, *, key=None, train=False):
+        check_features(x, inputs)
         outputs = jnp.sum(params.weight.T * x, axis=0, keepdims=True)  # one row: a product and a sum fuse, a matmul does not
         return (outputs if params.bias is None else outputs + params.bias[:, None]), state
 

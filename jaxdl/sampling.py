@@ -44,24 +44,24 @@ def rows(key: jax.Array, draw, shape: tuple[int, int]) -> jax.Array:
 
 
 def _mix(x):
-    """Spreads the bits of a uint32 (Ettinger's lowbias32): every input bit moves every output bit."""
+    """Spreads the bits of a uint32 (Ettinger's lowbias32): each input bit moves all output bits."""
     x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
     x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)
     return x ^ (x >> 16)
 
 
 def _words(key, count: int):
-    """As many random uint32 words as asked for, (count,), which `key` names."""
+    """Draws the uint32 words, (count,), that `key` names."""
     data = jax.random.key_data(key).astype(jnp.uint32)
     counter = jnp.arange(1, count + 1, dtype=jnp.uint32) * jnp.uint32(0x9E3779B9)
     return _mix(_mix(data[0] + counter) ^ data[1])
 
 
 def _multipliers(n: int) -> np.ndarray:
-    """Up to 256 numbers without a common divisor with n, evenly spread, uint32.
+    """Lists up to 256 numbers without a common divisor with n, evenly spread, uint32.
 
-    A product with a row number stays below 2**32, so from n = 2**16 on they are smaller than n, and where n
-    is above 2**30 there is only 1.
+    Their products with row numbers stay below 2**32, so above n = 2**16 they are smaller than n,
+    and above 2**30 there is only 1.
     """
     candidates = np.arange(1, max(2, min(n, 2**32 // n)))
     coprime = candidates[np.gcd(candidates, n) == 1]
@@ -70,24 +70,27 @@ def _multipliers(n: int) -> np.ndarray:
     return coprime[middles].astype(np.uint32)
 
 
-# How many rounds. A round moves both of two elements, or neither, half the time (more exactly 1/2 + 1/(2n)), and then
-# they keep their distance up to its sign; else it is drawn anew. So after r rounds a share of 2**-r of all pairs still
-# has its first distance. After a mere rotation those are neighbours that stay neighbours: in whole permutations of
-# 50,000 rows they show after 16 rounds, of any coin. A random multiplier spreads them over the distances without a
-# common divisor with n: all distances, so that nothing is left to show, where n is prime.
-# A coin of one multiplication (multiply-shift) does what a mixer's would: over its factor and offset the coins of two
-# elements are independent. Its rounds keep e**-r of a permutation's pairs as a rule, and more than a fortieth for one
-# key in 40,000; a mixer's keep 2**-r for every key, at nearly twice the time.
-# Of 316 tests (places, pairs, triples, whole permutations, overlaps, neighbouring steps, seeds and keys; n = 2 to
-# 60,000, a million keys) 14 and 12 rounds pass all, 10 fail at n = 4 and 6, 8 at many sizes.
+# Why a multiplier, this coin and 14 rounds. In a round both of two elements change places, or
+# neither, half the time (1/2 + 1/(2n)), and then they keep their distance up to its sign; else it
+# is drawn anew. So after r rounds a share of 2**-r of all pairs still has its first distance.
+# - After a mere rotation those are neighbours that stay neighbours: whole permutations of 50,000
+#   rows show them even after 16 rounds. A random multiplier spreads them over the distances without
+#   a common divisor with n: over all, so that nothing is left to show, where n is prime.
+# - A coin of one multiplication (multiply-shift) does what a mixer's would: over its factor and
+#   offset the coins of two elements are independent. Of one key's pairs its rounds keep e**-r as a
+#   rule, and at n = 800 more than 1/40 for one key in 40,000; a mixer's, which cost twice as much,
+#   keep 2**-r for every key.
+# - Of 316 tests (places, pairs, triples, whole permutations, overlaps, neighbouring steps, seeds,
+#   keys; n = 2 to 60,000, a million keys) 14 and 12 rounds pass all at 0.01 / 316; 10 fail at n = 4
+#   and 6, 8 at many sizes; 12 without a multiplier fail 39, 16 rounds of a mixer without one 4.
 @functools.partial(jax.jit, static_argnums=1)  # traced once a shape
 def permute(key: jax.Array, n: int, positions: jax.Array) -> jax.Array:
     """The rows that stand at `positions` of a random permutation of ``range(n)`` that `key` names.
 
-    A random multiplication and rotation modulo n, then a swap-or-not network (Hoang, Morris and Rogaway,
-    CRYPTO 2012): in every round each element is paired with its mirror image about a random point and a keyed
-    coin decides whether the two change places. Only the positions asked for are computed, so a batch of b
-    costs O(b), and a smaller batch is a prefix of a larger one.
+    A random multiplication and rotation modulo n, then a swap-or-not network (Hoang, Morris and
+    Rogaway, CRYPTO 2012): in every round each element is paired with its mirror image about a
+    random point, and a keyed coin decides whether the two change places. Only the positions asked
+    for are computed, so a batch of b costs O(b), and a smaller batch is a prefix of a larger one.
 
     Args:
       key: names the permutation.
@@ -113,7 +116,7 @@ def permute(key: jax.Array, n: int, positions: jax.Array) -> jax.Array:
         coin = (jnp.maximum(x, mirror) * factor + offset) >> 31  # the same for both of a pair
         return jnp.where(coin == 1, mirror, x), None
 
-    # The centre is what division by n leaves of the offset, whose quotient is still free: no third word is needed.
+    # The centre is what division by n leaves of the offset; the quotient is free, so the coin is.
     offsets, factors = words[:ROUNDS], words[ROUNDS:-2] | 1
     # a scan of one unrolled trip is straight code that was traced once
     x, _ = jax.lax.scan(one_round, x, (offsets % size, factors, offsets), unroll=ROUNDS)

@@ -9,11 +9,12 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxdl.types import Size, capacity, live
 
 STREAMS = ("init", "data", "shuffle", "dropout", "augment")
-ROUNDS = 16  # of the swap-or-not network, after one uniform rotation
+ROUNDS = 14  # of the swap-or-not network, after one random multiplication and rotation
 
 
 def seed_key(seed) -> jax.Array:
@@ -43,20 +44,53 @@ def rows(key: jax.Array, draw, shape: tuple[int, int]) -> jax.Array:
 
 
 def _mix(x):
-    """Spreads the bits of a uint32 (Ettinger's lowbias32 constants): every input bit moves every output bit."""
+    """Spreads the bits of a uint32 (Ettinger's lowbias32): each input bit moves all output bits."""
     x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
     x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)
     return x ^ (x >> 16)
 
 
+def _words(key, count: int):
+    """Draws the uint32 words, (count,), that `key` names."""
+    data = jax.random.key_data(key).astype(jnp.uint32)
+    counter = jnp.arange(1, count + 1, dtype=jnp.uint32) * jnp.uint32(0x9E3779B9)
+    return _mix(_mix(data[0] + counter) ^ data[1])
+
+
+def _multipliers(n: int) -> np.ndarray:
+    """Lists up to 256 numbers without a common divisor with n, evenly spread, uint32.
+
+    Their products with row numbers stay below 2**32, so above n = 2**16 they are smaller than n,
+    and above 2**30 there is only 1.
+    """
+    candidates = np.arange(1, max(2, min(n, 2**32 // n)))
+    coprime = candidates[np.gcd(candidates, n) == 1]
+    count = min(256, len(coprime))
+    middles = (2 * np.arange(count) + 1) * len(coprime) // (2 * count)
+    return coprime[middles].astype(np.uint32)
+
+
+# Why a multiplier, this coin and 14 rounds. In a round both of two elements change places, or
+# neither, half the time (1/2 + 1/(2n)), and then they keep their distance up to its sign; else it
+# is drawn anew. So after r rounds a share of 2**-r of all pairs still has its first distance.
+# - After a mere rotation those are neighbours that stay neighbours: whole permutations of 50,000
+#   rows show them even after 16 rounds. A random multiplier spreads them over the distances without
+#   a common divisor with n: over all, so that nothing is left to show, where n is prime.
+# - A coin of one multiplication (multiply-shift) does what a mixer's would: over its factor and
+#   offset the coins of two elements are independent. Of one key's pairs its rounds keep e**-r as a
+#   rule, and at n = 800 more than 1/40 for one key in 40,000; a mixer's, which cost twice as much,
+#   keep 2**-r for every key.
+# - Of 316 tests (places, pairs, triples, whole permutations, overlaps, neighbouring steps, seeds,
+#   keys; n = 2 to 60,000, a million keys) 14 and 12 rounds pass all at 0.01 / 316; 10 fail at n = 4
+#   and 6, 8 at many sizes; 12 without a multiplier fail 39, 16 rounds of a mixer without one 4.
 @functools.partial(jax.jit, static_argnums=1)  # traced once a shape
 def permute(key: jax.Array, n: int, positions: jax.Array) -> jax.Array:
     """The rows that stand at `positions` of a random permutation of ``range(n)`` that `key` names.
 
-    A swap-or-not network (Hoang, Morris and Rogaway, CRYPTO 2012): in every round each element is paired
-    with its mirror image about a random point and a keyed coin decides whether the two change places.
-    Only the positions asked for are computed, so a batch of b costs O(b), and a smaller batch is a prefix
-    of a larger one.
+    A random multiplication and rotation modulo n, then a swap-or-not network (Hoang, Morris and
+    Rogaway, CRYPTO 2012): in every round each element is paired with its mirror image about a
+    random point, and a keyed coin decides whether the two change places. Only the positions asked
+    for are computed, so a batch of b costs O(b), and a smaller batch is a prefix of a larger one.
 
     Args:
       key: names the permutation.
@@ -66,22 +100,26 @@ def permute(key: jax.Array, n: int, positions: jax.Array) -> jax.Array:
     Returns:
       int32 array of the shape of `positions`.
     """
-    data = jax.random.key_data(key).astype(jnp.uint32)
+    if n == 1:
+        return jnp.zeros(positions.shape, jnp.int32)
     size = jnp.uint32(n)
-    words = _mix(data[0] + jnp.arange(1, 2 * ROUNDS + 2, dtype=jnp.uint32) * jnp.uint32(0x9E3779B9)) ^ data[1]
-    words = _mix(words)
-    centres = words % size
-    x = positions.astype(jnp.uint32) + centres[2 * ROUNDS]
-    x = jnp.where(x >= size, x - size, x)
+    words = _words(key, 2 * ROUNDS + 2)
+    multipliers = jnp.asarray(_multipliers(int(n)))
+    factor, shift = multipliers[words[-2] % jnp.uint32(len(multipliers))], words[-1] % size
+    x = positions.astype(jnp.uint32) * factor % size + shift
+    x = jnp.minimum(x, x - size)  # modulo n, because what falls below 0 is a large uint32
 
-    def one_round(x, words):
-        centre, word = words
-        mirror = centre + jnp.where(centre >= x, jnp.uint32(0), size) - x
-        coin = _mix(jnp.maximum(x, mirror) ^ word) >> 31
+    def one_round(x, round_words):
+        centre, factor, offset = round_words
+        mirror = centre - x
+        mirror = jnp.minimum(mirror, mirror + size)
+        coin = (jnp.maximum(x, mirror) * factor + offset) >> 31  # the same for both of a pair
         return jnp.where(coin == 1, mirror, x), None
 
+    # The centre is what division by n leaves of the offset; the quotient is free, so the coin is.
+    offsets, factors = words[:ROUNDS], words[ROUNDS:-2] | 1
     # a scan of one unrolled trip is straight code that was traced once
-    x, _ = jax.lax.scan(one_round, x, (centres[:ROUNDS], words[ROUNDS : 2 * ROUNDS]), unroll=ROUNDS)
+    x, _ = jax.lax.scan(one_round, x, (offsets % size, factors, offsets), unroll=ROUNDS)
     return x.astype(jnp.int32)
 
 

@@ -1,6 +1,8 @@
 """Permutations, batches, streams and prefix-stable draws."""
 
+import functools
 import itertools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from jaxdl import models, tasks
+from jaxdl import models, sampling, tasks
 from jaxdl.sampling import STREAMS, batch_rows, permute, rows, seed_key, stream
 from jaxdl.types import Padded
 
@@ -21,13 +23,64 @@ def keys(count=KEYS):
     return jax.vmap(jax.random.fold_in, (None, 0))(seed_key(7), jnp.arange(count))
 
 
-def test_permute_is_a_permutation_of_every_size():
-    sizes = np.array([*range(1, 61), 255, 256, 799, 800])
-    places = np.minimum(np.arange(800), sizes[:, None] - 1)  # beyond a size its last place is repeated
-    traced = jax.jit(jax.vmap(jax.vmap(permute.__wrapped__, (None, 0, 0)), (0, None, None)))  # the size traced: compiled once
-    drawn = np.asarray(traced(keys(30), sizes, places))
-    for size, of_size in zip(sizes, np.moveaxis(drawn, 1, 0), strict=True):
-        np.testing.assert_array_equal(np.sort(of_size[:, :size], axis=1), np.tile(np.arange(size), (30, 1)))
+def mix(x):
+    x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
+    x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)
+    return x ^ (x >> np.uint32(16))
+
+
+def multipliers_of(n):
+    """Up to 256 of the numbers coprime with n whose products with row numbers fit 32 bits."""
+    coprime = [a for a in range(1, min(n, 2**32 // n)) if math.gcd(a, n) == 1] or [1]
+    few = min(256, len(coprime))
+    return np.array([coprime[(2 * place + 1) * len(coprime) // (2 * few)] for place in range(few)])
+
+
+def reference(key_data, n, positions, rounds=sampling.ROUNDS, multipliers=multipliers_of):
+    """What `permute` computes, in NumPy, (keys, positions); weaker by `rounds` or `multipliers`."""
+    counter = np.arange(1, 2 * rounds + 3, dtype=np.uint32) * np.uint32(0x9E3779B9)
+    words = mix(mix(key_data[:, :1] + counter) ^ key_data[:, 1:])
+    table = multipliers(n)
+    multiplier, shift = table[words[:, -2:-1] % len(table)], words[:, -1:].astype(np.int64)
+    x = (np.asarray(positions) * multiplier + shift) % n
+    for place in range(rounds):
+        offset = words[:, place, None]
+        factor = words[:, rounds + place, None] | np.uint32(1)
+        mirror = (offset.astype(np.int64) - x) % n
+        pair = np.maximum(x, mirror).astype(np.uint32)
+        x = np.where((pair * factor + offset) >> np.uint32(31), mirror, x)
+    return x
+
+
+def keys_of_steps(count):
+    return np.asarray(jax.random.key_data(keys(count)))
+
+
+def keys_of_seeds(count):
+    def shuffle(seed):
+        return jax.random.key_data(stream(seed_key(seed), "shuffle"))
+
+    return np.asarray(jax.jit(jax.vmap(shuffle))(np.arange(count)))
+
+
+def test_permute_equals_its_reference_and_is_a_permutation():
+    sizes = (1, 2, 3, 4, 6, 7, 13, 32, 64, 257, 800, 50_000, 70_001, 2**20, 2**30 + 3, 2**31 - 1)
+    places = {n: np.unique(np.linspace(0, n - 1, 800).astype(np.int32)) for n in sizes}
+
+    def of_all_sizes(key):
+        return {n: permute(key, n, jnp.asarray(places[n])) for n in sizes}
+
+    for n, drawn in jax.jit(jax.vmap(of_all_sizes))(keys(30)).items():
+        expected = reference(keys_of_steps(30), n, places[n])
+        np.testing.assert_array_equal(drawn, expected, err_msg=str(n))
+        if n <= 800:
+            np.testing.assert_array_equal(np.sort(drawn, axis=1), np.tile(np.arange(n), (30, 1)))
+
+
+def test_the_reference_is_a_permutation_of_every_size():
+    for n in (*range(1, 61), 255, 256, 797, 799, 1024, 50_000):
+        drawn = reference(keys_of_steps(4), n, np.arange(n))
+        np.testing.assert_array_equal(np.sort(drawn, axis=1), np.tile(np.arange(n), (4, 1)))
 
 
 @pytest.mark.parametrize("count", [1, 32])
@@ -71,6 +124,131 @@ def test_permute_at_neighbouring_steps_is_independent():
 
     drawn = np.asarray(jax.jit(jax.vmap(two_steps))(keys()))
     assert stats.chisquare(np.bincount(drawn @ [5, 1], minlength=25)).pvalue > 1e-3
+
+
+# Harder tests of uniformity, on the reference, which `permute` equals. Each is a p-value, and the
+# smallest of them is to be above 1e-3 / (number of tests): a sound permutation fails for at most
+# one seed in a thousand, and the seeds are fixed here.
+
+
+def chi_square(codes, expected):
+    """The p-value of how often each code came up, given the expected shares; 0 of one is never."""
+    expected = np.asarray(expected, float)
+    counts = np.bincount(np.ravel(codes), minlength=len(expected))
+    assert not counts[expected == 0].any()
+    counts, shares = counts[expected > 0], expected[expected > 0] / expected.sum()
+    return stats.chisquare(counts, shares * counts.sum()).pvalue
+
+
+def normal(total, mean, variance):
+    return 2 * stats.norm.sf(abs(total - mean) / math.sqrt(variance))
+
+
+def ordered_draws(draw, key_data, n, positions):
+    """All ordered draws at some positions are equally frequent."""
+    places = n ** np.arange(len(positions))
+    possible = np.zeros(n ** len(positions))
+    for rows_drawn in itertools.permutations(range(n), len(positions)):
+        possible[np.dot(rows_drawn, places)] = 1
+    return chi_square(draw(key_data, n, positions) @ places, possible)
+
+
+def distances(draw, key_data, n, bins):
+    """The distance of the rows at positions 0 and 1 is any of 1 to n - 1, put into some bins."""
+    first, second = draw(key_data, n, [0, 1]).T
+    sizes = np.bincount(np.arange(1, n) * bins // n, minlength=bins)
+    return chi_square((second - first) % n * bins // n, sizes)
+
+
+def neighbours_kept(draw, key_data, n):
+    """Two of the n pairs of neighbours of a permutation are neighbours again: Poisson's law."""
+    drawn = draw(key_data, n, np.arange(n))
+    distance = (np.roll(drawn, 1, axis=1) - drawn) % n
+    kept = np.sum((distance == 1) | (distance == n - 1))
+    expected = len(drawn) * 2 * n / (n - 1)
+    law = stats.poisson(expected)
+    return min(1.0, 2 * min(law.cdf(kept), law.sf(kept - 1)))
+
+
+def parity_of_distances(draw, key_data, n):
+    """Distances of rows at positions 0 and 1, 2 and 3, ... are even or odd by chance (n even)."""
+    drawn = draw(key_data, n, np.arange(n))
+    even = (drawn[:, 1::2] - drawn[:, ::2]) % 2 == 0
+    return stats.binomtest(int(even.sum()), even.size, (n // 2 - 1) / (n - 1)).pvalue
+
+
+def slope(draw, key_data, n):
+    """The rows neither rise nor fall with the positions: the covariance over whole permutations."""
+    centred = np.arange(n) - (n - 1) / 2
+    covariances = (draw(key_data, n, np.arange(n)) - (n - 1) / 2) @ centred
+    return normal(covariances.sum(), 0, len(key_data) * (n * (n**2 - 1) / 12) ** 2 / (n - 1))
+
+
+def fixed_points(draw, key_data, n):
+    """How many rows stay at their place: Poisson's law with mean 1, in whole permutations."""
+    fixed = np.sum(draw(key_data, n, np.arange(n)) == np.arange(n), axis=1)
+    law = stats.poisson(1)
+    return chi_square(np.minimum(fixed, 5), [*law.pmf(range(5)), law.sf(4)])
+
+
+def overlaps(draw, key_data, n, batch):
+    """How many rows the batches of neighbouring keys share: the hypergeometric law."""
+    drawn = draw(key_data, n, np.arange(batch))
+    both = np.sort(np.concatenate([drawn[1:], drawn[:-1]], axis=1), axis=1)
+    law = stats.hypergeom(n, batch, batch)
+    shared = np.sum(both[:, 1:] == both[:, :-1], axis=1)
+    most = int(law.ppf(0.999))
+    return chi_square(np.minimum(shared, most), [*law.pmf(range(most)), law.sf(most - 1)])
+
+
+def first_rows(draw, key_data, n, other):
+    """The first rows of keys and of others next to them are independent: 16 by 16 cells."""
+    cells = [draw(data, n, [0])[:, 0] * 16 // n for data in (key_data, other)]
+    sizes = np.bincount(np.arange(n) * 16 // n)
+    return chi_square(cells[0] * 16 + cells[1], np.outer(sizes, sizes).ravel())
+
+
+def uniformity(draw):
+    """The p-values of all these tests, by name."""
+    steps, seeds = keys_of_steps(60_000), keys_of_seeds(60_000)
+    flipped = steps ^ np.uint32(1)
+    found = {"whole 3": ordered_draws(draw, steps, 3, [0, 1, 2])}
+    for name, key_data in (("steps", steps), ("seeds", seeds)):
+        found[f"whole 4, {name}"] = ordered_draws(draw, key_data, 4, [0, 1, 2, 3])
+        found[f"whole 5, {name}"] = ordered_draws(draw, key_data, 5, [0, 1, 2, 3, 4])
+        found[f"triples 12, {name}"] = ordered_draws(draw, key_data, 12, [0, 1, 2])
+        found[f"overlaps, {name}"] = overlaps(draw, key_data[:20_000], 800, 32)
+        found[f"one after the other, {name}"] = first_rows(draw, key_data[:-1], 800, key_data[1:])
+    found["whole 6"] = ordered_draws(draw, steps, 6, range(6))
+    found["triples 13"] = ordered_draws(draw, steps, 13, [0, 6, 12])
+    found["keys that differ in one bit"] = first_rows(draw, steps, 800, flipped)
+    found["neighbours, 50,000"] = neighbours_kept(draw, steps[:40], 50_000)
+    for n in (797, 800, 1024):
+        found[f"distances, {n}"] = distances(draw, steps, n, n)
+        found[f"neighbours, {n}"] = neighbours_kept(draw, steps[:1000], n)
+        found[f"slope, {n}"] = slope(draw, steps[:1000], n)
+        found[f"fixed points, {n}"] = fixed_points(draw, steps[:1000], n)
+    found["distances, 50,000"] = distances(draw, steps, 50_000, 1000)
+    found["parity of distances"] = parity_of_distances(draw, steps[:1000], 800)
+    return found
+
+
+def test_permute_passes_harder_tests_of_uniformity():
+    found = uniformity(reference)
+    assert min(found.values()) > 1e-3 / len(found), found
+
+
+def only_one(n):
+    return np.array([1])
+
+
+WEAKER = [{"rounds": 3}, {"rounds": 7}, {"multipliers": only_one}]
+
+
+@pytest.mark.parametrize("weaker", WEAKER)
+def test_a_weaker_permutation_fails_the_harder_tests(weaker):
+    found = uniformity(functools.partial(reference, **weaker))
+    assert min(found.values()) < 1e-9, found
 
 
 def batches(steps, *args):

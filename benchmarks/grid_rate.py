@@ -15,7 +15,7 @@ import time
 
 from benchmarks.timing import device_name, write_json
 from experiments import r3
-from jaxdl.tables import Table
+from jaxdl.reporting.tables import Table
 
 EPOCHS, RATES = 2000, 5  # of R3; learning rates a table
 SAMPLE = 100  # epochs of a network that are timed

@@ -21,7 +21,7 @@ import optax
 from benchmarks.timing import device_name, engine_burst, interleave, spread, write_json
 from jaxdl import Study, models, tasks
 from jaxdl.batches import draw_batch
-from jaxdl.tables import Table
+from jaxdl.reporting.tables import Table
 from jaxdl.types import Dataset, Model, Task
 
 BATCH_SIZES = (1, 32, 128, 800)

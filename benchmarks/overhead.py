@@ -19,7 +19,7 @@ import optax
 
 from benchmarks.timing import spread
 from jaxdl import Study, models, tasks
-from jaxdl.tables import Table
+from jaxdl.reporting.tables import Table
 
 
 def study(steps: int) -> Study:

@@ -15,9 +15,10 @@ import numpy as np
 import optax
 
 from benchmarks.timing import device_name, interleave, spread, write_json
-from jaxdl import Study, compiler, models, tasks
+from jaxdl import Study, models, tasks
+from jaxdl.reporting.tables import Table
+from jaxdl.running import compiler
 from jaxdl.sampling import seed_key
-from jaxdl.tables import Table
 
 FITS, EPOCHS, POINTS = 10_000, 100, 160
 LANE_SIZE = 512  # measured best: a step is so small that its kernels want many lanes

@@ -16,7 +16,7 @@ import optax
 
 from benchmarks.timing import BURST_SECONDS, device_name, engine_burst, interleave, spread, write_json
 from jaxdl import Study, data, models, tasks
-from jaxdl.tables import Table
+from jaxdl.reporting.tables import Table
 
 LENGTHS = (5, 15)
 UNITS = BATCH = 128

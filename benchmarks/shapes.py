@@ -16,7 +16,7 @@ import time
 import numpy as np
 
 from benchmarks.timing import write_json
-from jaxdl.tables import Table
+from jaxdl.reporting.tables import Table
 
 SCRIPT = """
 import sys, optax

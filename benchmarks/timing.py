@@ -8,7 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxdl import Study, compiler
+from jaxdl import Study
+from jaxdl.running import compiler
 
 BURST_SECONDS = 0.4  # about a segment of a run
 

@@ -5,8 +5,8 @@ import json
 import sys
 
 from experiments import options as command_line
-from jaxdl.background import leave
 from jaxdl.cli import fail
+from jaxdl.planning.background import leave
 
 
 def main(arguments=None) -> int:

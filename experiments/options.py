@@ -105,7 +105,7 @@ def merge_sweeps(sweep: dict, defaults: dict, given: list[tuple[str, list]]) -> 
       ValueError: a name that is neither swept nor a default, or a value that is out of the experiment's range.
     """
     from jaxdl.checks import positive_int, positive_number, unknown
-    from jaxdl.spec import SETTINGS
+    from jaxdl.planning.spec import SETTINGS
 
     sweep, defaults = dict(sweep), dict(defaults)
     for name, values in given:

@@ -4,23 +4,49 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxdl import losses, models, stats, tasks, testing
+    from jaxdl import data, losses, models, tasks, testing
+    from jaxdl.reporting import plots, stats, tables
     from jaxdl.result import Result, load
     from jaxdl.study import Study
     from jaxdl.train import make_train
     from jaxdl.types import Metric
 
-__all__ = ["Metric", "Result", "Study", "load", "losses", "make_train", "models", "stats", "tasks", "testing"]
+__all__ = [
+    "Metric",
+    "Result",
+    "Study",
+    "data",
+    "load",
+    "losses",
+    "make_train",
+    "models",
+    "plots",
+    "stats",
+    "tables",
+    "tasks",
+    "testing",
+]
 
-HOMES = {"Metric": "types", "Result": "result", "Study": "study", "load": "result", "make_train": "train"}
+# Where a public name is defined, if not in the module of its own name.
+HOMES = {
+    "Metric": "types",
+    "Result": "result",
+    "Study": "study",
+    "load": "result",
+    "make_train": "train",
+    "plots": "reporting.plots",
+    "stats": "reporting.stats",
+    "tables": "reporting.tables",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Imports a public name where it is first used, so that ``jaxdl --help`` needs no jax."""
     if name not in __all__:
         raise AttributeError(f"module 'jaxdl' has no attribute {name!r}")
-    home = importlib.import_module(f"jaxdl.{HOMES.get(name, name)}")
-    return globals().setdefault(name, getattr(home, name) if name in HOMES else home)
+    home = importlib.import_module(f"jaxdl.{HOMES[name]}" if name in HOMES else f"jaxdl.{name}")
+    is_module = name not in HOMES or HOMES[name].endswith(f".{name}")
+    return globals().setdefault(name, home if is_module else getattr(home, name))
 
 
 def __dir__() -> list[str]:

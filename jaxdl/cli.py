@@ -63,8 +63,8 @@ def show(run: pathlib.Path, metric: str | None = None) -> str:
     Raises:
       ValueError: no run, or no such metric.
     """
-    from jaxdl import store
     from jaxdl.result import load
+    from jaxdl.running import store
 
     result, manifest = load(run), store.read_manifest(run)
     text = "\n".join(about(run, manifest, result))
@@ -77,9 +77,9 @@ def show(run: pathlib.Path, metric: str | None = None) -> str:
 
 def about(run: pathlib.Path, manifest, result) -> list[str]:
     """The lines on a run's settings, programs and progress."""
-    from jaxdl.blocks import stored
-    from jaxdl.manifest import blocks_of
-    from jaxdl.store import ABOUT
+    from jaxdl.running.blocks import stored
+    from jaxdl.running.manifest import blocks_of
+    from jaxdl.running.store import ABOUT
 
     blocks, diverged = blocks_of(manifest), int(result.diverged.sum())
     planned = len(result.lanes) + result.missing
@@ -129,7 +129,7 @@ def export(run: pathlib.Path, out: pathlib.Path) -> str:
       ValueError: no run.
     """
     from jaxdl.result import load
-    from jaxdl.store import write_atomically
+    from jaxdl.running.store import write_atomically
 
     result = load(run)
     out.mkdir(parents=True, exist_ok=True)

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from jaxdl import manifest as manifests
-from jaxdl import plots, stats, store, tables
 from jaxdl.checks import brief, folder, unknown
-from jaxdl.manifest import config_key
-from jaxdl.progress import say
+from jaxdl.reporting import plots, stats, tables
+from jaxdl.running import manifest as manifests
+from jaxdl.running import store
+from jaxdl.running.manifest import config_key
+from jaxdl.running.progress import say
 
 SPLITS = ("train_", "valid_", "test_")
 

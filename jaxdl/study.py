@@ -10,17 +10,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxdl import blocks, compiler, engine, shards, store, tune
-from jaxdl import manifest as manifests
-from jaxdl import plan as planning
 from jaxdl.checks import brief, check_float32, folder, known_arguments, one_of, positive_int, seed_of
-from jaxdl.identity import identity_of
-from jaxdl.program import Program, concrete_recipe
-from jaxdl.progress import progress as show_progress
-from jaxdl.progress import say
+from jaxdl.planning import axes as planning
+from jaxdl.planning.identity import identity_of
+from jaxdl.planning.program import Program, concrete_recipe
+from jaxdl.planning.spec import declare
 from jaxdl.result import Result, collect, load, match, told
+from jaxdl.running import blocks, compiler, engine, shards, store, tune
+from jaxdl.running import manifest as manifests
+from jaxdl.running.progress import progress as show_progress
+from jaxdl.running.progress import say
 from jaxdl.sampling import seed_key
-from jaxdl.spec import declare
 from jaxdl.train import NORM_BOUND, Recipe, evaluated_params
 
 MEASURE = "measure"

@@ -15,7 +15,8 @@ import time
 
 STUDY = """
 import sys, optax
-from jaxdl import Study, blocks, engine, models, tasks
+from jaxdl import Study, models, tasks
+from jaxdl.running import blocks, engine
 blocks.CHECKPOINT_SECONDS, engine.SEGMENT_SECONDS = 0.0, 0.02
 Study(task=tasks.moons(100, 0.1), model=models.mlp(2, (64, 64), 2), optimizer=lambda hp: optax.adam(hp.learning_rate),
       sweep={"learning_rate": [0.01, 0.001]}, seeds=int(sys.argv[2]), steps=int(sys.argv[3]), eval_every=7, batch_size=25,

@@ -14,7 +14,8 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdl import Study, background, models, tasks
+from jaxdl import Study, models, tasks
+from jaxdl.planning import background
 from jaxdl.types import Model
 
 ROOT = pathlib.Path(__file__).parent.parent

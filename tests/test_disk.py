@@ -15,10 +15,12 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdl import Metric, Study, cli, identity, load, losses, models, store, tasks
-from jaxdl import blocks as running
-from jaxdl import manifest as manifests
-from jaxdl.program import Program
+from jaxdl import Metric, Study, cli, load, losses, models, tasks
+from jaxdl.planning import identity
+from jaxdl.planning.program import Program
+from jaxdl.running import blocks as running
+from jaxdl.running import manifest as manifests
+from jaxdl.running import store
 from jaxdl.study import _trains
 from jaxdl.train import Schedule
 

@@ -9,7 +9,8 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdl import Study, engine, models, tasks, train
+from jaxdl import Study, models, tasks, train
+from jaxdl.running import engine
 
 pytestmark = pytest.mark.full  # bits
 WIDE = dict(  # wide enough for a change in vectorisation to show in the last bits

@@ -11,7 +11,7 @@ import pytest
 from flax import linen, nnx
 
 from jaxdl import Metric, Result, Study, layers, load, losses, make_train, models, tasks
-from jaxdl.spec import seed_list
+from jaxdl.planning.spec import seed_list
 from jaxdl.types import Dataset, Model, Task
 
 TASK, MODEL, SGD = tasks.moons(40), models.mlp(2, (3,)), optax.sgd(0.1)

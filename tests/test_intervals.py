@@ -9,7 +9,8 @@ import pytest
 from scipy import special
 from scipy import stats as scipy_stats
 
-from jaxdl import intervals, stats
+from jaxdl import stats
+from jaxdl.reporting import intervals
 
 NORMAL = np.random.default_rng(0).normal(3.0, 2.0, 60)
 SAMPLES = 600  # of each shape and n, to count coverage in

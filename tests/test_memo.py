@@ -10,7 +10,9 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdl import Study, abstract, memo, models, tasks
+from jaxdl import Study, models, tasks
+from jaxdl.planning import memo
+from jaxdl.planning import trial as abstract
 
 
 @pytest.fixture(autouse=True)
@@ -59,12 +61,13 @@ def test_no_flipped_bit_and_no_other_key_passes_for_an_entry(folder):
 def test_other_source_of_the_library_finds_anew(monkeypatch, tmp_path):
     before = memo.machine()
     assert memo.machine() == before
-    copy = shutil.copytree(pathlib.Path(memo.__file__).parent, tmp_path / "copy", ignore=shutil.ignore_patterns("__pycache__"))
+    library = pathlib.Path(memo.__file__).parents[1]
+    copy = shutil.copytree(library, tmp_path / "copy", ignore=shutil.ignore_patterns("__pycache__"))
     memo._library.cache_clear()
-    monkeypatch.setattr(memo, "__file__", str(copy / "memo.py"))
+    monkeypatch.setattr(memo, "__file__", str(copy / "planning" / "memo.py"))
     assert memo.machine() == before
-    with open(copy / "abstract.py", "a") as file:
-        file.write("CHECK_STEPS = 4\n")
+    with open(copy / "planning" / "trial.py", "a") as file:
+        file.write("PHASE_STEPS = 4\n")
     memo._library.cache_clear()
     assert memo.machine() != before
     memo._library.cache_clear()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from jaxdl import Study, make_train, models, tasks
-from jaxdl.program import Axis, Program, first_hp, lane_functions, whole
+from jaxdl.planning.program import Axis, Program, first_hp, lane_functions, whole
 from jaxdl.sampling import seed_key
 from jaxdl.train import Schedule
 

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from jaxdl import Study, cost, models, tasks
+from jaxdl import Study, models, tasks
+from jaxdl.planning import cost, grouping
 from jaxdl.types import Model
 
 
@@ -175,7 +176,7 @@ def test_the_partition_is_the_cheapest_of_all_contiguous_ones():
     def price(group):
         return 10.0 + len(group) * max(member["width"] for member in group)
 
-    best, groups = cost.cheapest_partition(members, ["width"], price)
+    best, groups = grouping.cheapest_partition(members, ["width"], price)
     every = []
     for cuts in itertools.product([False, True], repeat=len(sizes) - 1):
         parts, part = [], [members[0]]
@@ -191,8 +192,8 @@ def test_the_partition_is_the_cheapest_of_all_contiguous_ones():
 
 def test_a_parabola_through_three_sizes_is_exact_for_quadratic_work():
     work = lambda size: cost.Work(3.0 * size**2 + size, 7.0 * size, 1.0, 1.0, 2.0 * size, 10)
-    scaling = cost.Scaling((2, 8, 32), (work(2), work(8), work(32)))
-    found = cost.scaled(work(32), {"width": scaling}, {"width": 16})
+    scaling = grouping.Scaling((2, 8, 32), (work(2), work(8), work(32)))
+    found = grouping.scaled(work(32), {"width": scaling}, {"width": 16})
     assert found.step_bytes == pytest.approx(work(16).step_bytes)
     assert found.step_flops == pytest.approx(work(16).step_flops)
 

@@ -15,8 +15,9 @@ import optax
 import pytest
 
 from experiments.__main__ import main as command
-from jaxdl import Study, engine, load, models, shards, store, tasks
-from jaxdl import blocks as running
+from jaxdl import Study, load, models, tasks
+from jaxdl.running import blocks as running
+from jaxdl.running import engine, shards, store
 
 sys.path.insert(0, os.path.dirname(__file__))
 import kill_study

@@ -8,7 +8,9 @@ import optax
 import pytest
 
 from experiments.__main__ import main as command
-from jaxdl import Study, compiler, make_train, memo, models, tasks
+from jaxdl import Study, make_train, models, tasks
+from jaxdl.planning import memo
+from jaxdl.running import compiler
 
 CACHE = "jax_compilation_cache_dir"
 SETTINGS = (CACHE, "jax_persistent_cache_min_compile_time_secs", "jax_persistent_cache_min_entry_size_bytes")

@@ -5,8 +5,9 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdl import Study, compiler, engine, models, store, tasks, tune
-from jaxdl import plan as planning
+from jaxdl import Study, models, tasks
+from jaxdl.planning import axes as planning
+from jaxdl.running import compiler, engine, store, tune
 
 
 @pytest.fixture(autouse=True)

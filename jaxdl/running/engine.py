@@ -17,9 +17,9 @@ import jax
 import numpy as np
 
 from jaxdl.checks import nan_named
-from jaxdl.compiler import Compiled
-from jaxdl.program import Program, hp_columns
-from jaxdl.spec import Spec
+from jaxdl.planning.program import Program, hp_columns
+from jaxdl.planning.spec import Spec
+from jaxdl.running.compiler import Compiled
 from jaxdl.train import Lane, mark_unseen
 
 SEGMENT_SECONDS = 0.5

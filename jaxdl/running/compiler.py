@@ -13,10 +13,10 @@ import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxdl import background, memo
-from jaxdl.plan import largest
-from jaxdl.program import Program, hp_columns, lane_functions
-from jaxdl.spec import Spec
+from jaxdl.planning import background, memo
+from jaxdl.planning.axes import largest
+from jaxdl.planning.program import Program, hp_columns, lane_functions
+from jaxdl.planning.spec import Spec
 
 ACROSS = PartitionSpec("lanes")
 EVERYWHERE = PartitionSpec()

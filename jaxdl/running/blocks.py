@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import jax
 
-from jaxdl import engine, store
-from jaxdl.manifest import about, blocks_of, checked, config_key, program_of, reader, with_lane_size
-from jaxdl.progress import progress
-from jaxdl.shards import Shard
-from jaxdl.spec import Spec
+from jaxdl.planning.spec import Spec
+from jaxdl.running import engine, store
+from jaxdl.running.manifest import about, blocks_of, checked, config_key, program_of, reader, with_lane_size
+from jaxdl.running.progress import progress
+from jaxdl.running.shards import Shard
 
 CHECKPOINT_SECONDS = 15.0  # between two checkpoints of a running block, at least
 

@@ -9,10 +9,10 @@ import numpy as np
 from jaxdl import train
 from jaxdl.checks import positive_int
 from jaxdl.datasets import check_dataset
-from jaxdl.hp import Hyperparameters, Refused, at
 from jaxdl.parts import dataset_of, resolve
+from jaxdl.planning.hp import Hyperparameters, Refused, at
+from jaxdl.planning.spec import SETTINGS, Spec, settings_of, values_of
 from jaxdl.sampling import seed_key
-from jaxdl.spec import SETTINGS, Spec, settings_of, values_of
 from jaxdl.types import Dataset, Padded, Task
 
 ENCODED = {"reduction": ("mean", "sum")}  # settings that lanes may carry as the number of their value

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxdl import train
-from jaxdl.abstract import disagreement, trial, work
 from jaxdl.checks import integer
-from jaxdl.cost import Work, program_seconds
-from jaxdl.program import ENCODED, REASONS, Axis, Program, concrete_recipe, value_of
+from jaxdl.planning.cost import Work, program_seconds
+from jaxdl.planning.grouping import shape
+from jaxdl.planning.program import ENCODED, REASONS, Axis, Program, concrete_recipe, value_of
+from jaxdl.planning.show import plan_text
+from jaxdl.planning.spec import SETTINGS, Spec, check_read, settings_of
+from jaxdl.planning.trial import disagreement, trial, work
 from jaxdl.sampling import seed_key
-from jaxdl.shapes import shape
-from jaxdl.spec import SETTINGS, Spec, check_read, settings_of
-from jaxdl.tables import plan_text
 
 SCHEDULES = ("steps", "eval_every", "sampling")
 EXACT = 2**24  # integers below it are float32s

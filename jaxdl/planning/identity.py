@@ -7,14 +7,14 @@ A host callback's Python code is the one thing that no digest sees.
 
 import hashlib
 import json
-from collections.abc import Iterator
 
 import jax
 import numpy as np
 
-from jaxdl.cost import jaxprs
-from jaxdl.program import Program, concrete_recipe, first_hp, hp_columns, lane_functions, whole
-from jaxdl.spec import SETTINGS, Spec, settings_of
+from jaxdl.planning.jaxprs import constants
+from jaxdl.planning.memo import add_array
+from jaxdl.planning.program import Program, concrete_recipe, first_hp, hp_columns, lane_functions, whole
+from jaxdl.planning.spec import SETTINGS, Spec, settings_of
 from jaxdl.train import directions
 from jaxdl.types import Dataset
 
@@ -50,18 +50,9 @@ def identity_of(spec: Spec, program: Program, hashed: dict | None = None) -> dic
 def _text_digest(traced) -> str:
     found = hashlib.sha256(traced.lower().as_text().encode())
     # newer versions of jax hand constants in from outside: then the text shows their shapes alone
-    for array in _constants(traced.jaxpr):
-        _add(found, array)
+    for array in constants(traced.jaxpr):
+        add_array(found, array)
     return found.hexdigest()[:DIGITS]
-
-
-def _constants(jaxpr) -> Iterator:
-    """Yields the arrays that a jaxpr and those inside it hold, as constants or as literals."""
-    yield from getattr(jaxpr, "consts", ())
-    for equation in jaxpr.eqns:
-        yield from (each.val for each in equation.invars if np.ndim(getattr(each, "val", 0)))
-        for part in jaxprs(equation):
-            yield from _constants(part)
 
 
 def data_digest(dataset: Dataset | None, hashed: dict | None = None) -> str | None:
@@ -75,18 +66,11 @@ def data_digest(dataset: Dataset | None, hashed: dict | None = None) -> str | No
     for leaf in jax.tree.leaves(dataset):
         if id(leaf) not in hashed:
             found = hashlib.sha256()
-            _add(found, leaf)
+            add_array(found, leaf)
             hashed[id(leaf)] = (leaf, found.hexdigest())
         digests.append(hashed[id(leaf)][1])
     places = str(jax.tree.structure(dataset))  # which splits there are
     return digest_of([places, *digests]) if digests else None
-
-
-def _add(found, leaf):
-    is_key = hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    array = np.asarray(jax.random.key_data(leaf) if is_key else leaf)
-    found.update(f"{array.shape}{array.dtype}".encode())
-    found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
 
 
 def _settings(spec: Spec, program: Program) -> dict:

@@ -10,11 +10,12 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from jaxdl import engine, memo
-from jaxdl.compiler import compile_programs
-from jaxdl.plan import Plan
-from jaxdl.program import Program, first_hp, lane_functions, whole
-from jaxdl.spec import Spec
+from jaxdl.planning import memo
+from jaxdl.planning.axes import Plan
+from jaxdl.planning.program import Program, first_hp, lane_functions, whole
+from jaxdl.planning.spec import Spec
+from jaxdl.running import engine
+from jaxdl.running.compiler import compile_programs
 
 LARGEST = 16_384  # lanes that are tried together at most
 ENOUGH = 1024  # lanes that are tried together in a study of fewer: it may grow

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxdl.stats import quantile, ranked
+from jaxdl.reporting.stats import quantile, ranked
 
 if TYPE_CHECKING:  # matplotlib takes half a second: it is imported where a figure is drawn
     from matplotlib.axes import Axes

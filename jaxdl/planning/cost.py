@@ -1,8 +1,9 @@
 """What a program costs: the work of its steps, read off the abstract evaluation, in seconds by measured constants."""
 
 import math
-from collections.abc import Callable, Sequence
 from typing import NamedTuple
+
+from jaxdl.planning.jaxprs import jaxprs
 
 # Measured with jax 0.10 on 2 CPU cores (2.1 GHz, AVX-512, 2 MB of L2 a core); see benchmarks/lane_rate.py and shapes.py.
 BYTES_PER_SECOND = 55e9  # of arrays computed in a step, fusion included: MLP 2-20-2 at batch 1, 32, 128 and 800
@@ -68,12 +69,6 @@ class _Tally:
             self.widest = max(self.widest, size)
 
 
-def jaxprs(equation) -> list:
-    """The jaxprs inside an equation: the bodies of loops, branches and calls."""
-    parts = [part if isinstance(part, (tuple, list)) else (part,) for part in equation.params.values()]
-    return [value for values in parts for value in values if hasattr(value, "eqns")]
-
-
 def _product_flops(equation) -> float:
     if equation.primitive.name != "dot_general":
         return 0.0
@@ -89,63 +84,8 @@ def work_of(jaxpr) -> Work:
     return Work(1 + tally.bytes[2], tally.flops[2], 1 + tally.bytes[1], tally.flops[1], tally.widest, tally.equations)
 
 
-class Scaling(NamedTuple):
-    """How work grows along one axis: Work at three sizes, interpolated by the parabola through them."""
-
-    sizes: tuple[int, int, int]
-    works: tuple[Work, Work, Work]
-
-    def at(self, size: int) -> list[float]:
-        """Work at a size, relative to the largest."""
-        return [_parabola(self.sizes, values, size) / max(values[-1], 1e-9) for values in zip(*self.works, strict=True)]
-
-
-def _parabola(places: Sequence[int], values: Sequence[float], place: int) -> float:
-    total = 0.0
-    for i, (x, y) in enumerate(dict(zip(places, values, strict=True)).items()):
-        others = [other for j, other in enumerate(dict.fromkeys(places)) if j != i]
-        total += y * math.prod((place - other) / (x - other) for other in others)
-    return max(total, 0.0)
-
-
-def scaled(work: Work, scalings: dict[str, Scaling], sizes: dict[str, int]) -> Work:
-    """The work at other sizes of the padded axes, as a product over the axes."""
-    values = list(work)
-    for name, size in sizes.items():
-        values = [value * factor for value, factor in zip(values, scalings[name].at(size), strict=True)]
-    return Work._make([*(max(1.0, value) for value in values[:-1]), work.equations])
-
-
 def program_seconds(work: Work, lanes: int, steps: int, evaluations: int) -> float:
     """The time that a program with this many lanes takes, compilation included; chunks are always full."""
     chunk = work.lane_size() * DEVICES
     chunks = -(-lanes // chunk)
     return work.compile_seconds() + chunks * (CHUNK_SECONDS + chunk * work.seconds(steps, evaluations))
-
-
-def cheapest_partition(
-    members: list[dict], axes: list[str], cost: Callable[[list[dict]], float]
-) -> tuple[float, list[list[dict]]]:
-    """The cheapest grouping of configs into boxes of contiguous sizes along every axis.
-
-    Args:
-      members: dicts with the size of each axis (and whatever else).
-      axes: the padded axes, in the order in which they are cut.
-      cost: of a group that becomes one program.
-
-    Returns:
-      (cost, groups).
-    """
-    if not axes:
-        return cost(members), [members]
-    axis, rest = axes[0], axes[1:]
-    sizes = sorted({member[axis] for member in members})
-    best: list[tuple[float, list[list[dict]]]] = [(0.0, [])]  # of the first so many sizes
-    for end in range(1, len(sizes) + 1):
-        options = []
-        for begin in range(end):
-            group = [member for member in members if sizes[begin] <= member[axis] <= sizes[end - 1]]
-            price, parts = cheapest_partition(group, rest, cost)
-            options.append((best[begin][0] + price, best[begin][1] + parts))
-        best.append(min(options, key=lambda option: option[0]))
-    return best[-1]

@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxdl.cost import jaxprs
+from jaxdl.planning.jaxprs import constants
 
 MOST_BYTES = 10**9  # that entries and compiled programs may take together
 
@@ -108,7 +108,7 @@ def machine() -> str:
 @functools.cache
 def _library() -> str:
     """The digest of this library's source: what finds something out in a new way finds it anew."""
-    root = pathlib.Path(__file__).parent
+    root = pathlib.Path(__file__).parents[1]
     files = sorted(root.rglob("*.py"))
     return digest(*(f"{path.relative_to(root)} {path.read_text('utf-8')}" for path in files))
 
@@ -121,22 +121,18 @@ def digest(*parts) -> str:
             found.update(part.encode())
         elif hasattr(part, "jaxpr"):
             found.update(re.sub(r" at 0x[0-9a-f]+", "", str(part)).encode())
-            for leaf in _constants(part):
-                _add(found, leaf)
+            for leaf in constants(part):
+                add_array(found, leaf)
         else:
             for leaf in jax.tree.leaves(part):
-                _add(found, leaf)
+                add_array(found, leaf)
         found.update(b"\0")
     return found.hexdigest()[:32]
 
 
-def _constants(jaxpr) -> list:
-    """The constants of a jaxpr and of those inside it; its text shows their shapes alone."""
-    nested = [leaf for equation in jaxpr.eqns for part in jaxprs(equation) for leaf in _constants(part)]
-    return [*getattr(jaxpr, "consts", ()), *nested]
-
-
-def _add(found, leaf):
+def add_array(found, leaf):
+    """Adds an array, or the data of a key, to a hash: its shape, type and bytes, without a copy of a large one."""
     keys = hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     array = np.asarray(jax.random.key_data(leaf) if keys else leaf)
-    found.update(f"{array.shape}{array.dtype}".encode() + array.tobytes())
+    found.update(f"{array.shape}{array.dtype}".encode())
+    found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))

@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdl import background, memo, train
+from jaxdl import train
 from jaxdl.checks import nan_named
-from jaxdl.cost import Work, work_of
-from jaxdl.program import Axis, LaneFunctions, Program, first_hp, lane_functions, value_of, whole
+from jaxdl.planning import background, memo
+from jaxdl.planning.cost import Work, work_of
+from jaxdl.planning.program import Axis, LaneFunctions, Program, first_hp, lane_functions, value_of, whole
+from jaxdl.planning.spec import Spec
 from jaxdl.sampling import seed_key
-from jaxdl.spec import Spec
 
 PHASE_STEPS = 2
 EVALUATED = 128  # examples of each split that the check evaluates

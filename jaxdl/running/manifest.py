@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 import jax
 import numpy as np
 
-from jaxdl.cost import Work
-from jaxdl.identity import digest_of, setting_of
-from jaxdl.plan import Plan
-from jaxdl.program import Axis, Program
-from jaxdl.spec import SETTINGS, Spec
+from jaxdl.planning.axes import Plan
+from jaxdl.planning.cost import Work
+from jaxdl.planning.identity import digest_of, setting_of
+from jaxdl.planning.program import Axis, Program
+from jaxdl.planning.spec import SETTINGS, Spec
 from jaxdl.train import Schedule
 
 PARTS = {  # of a manifest, and of each of its programs

@@ -10,8 +10,8 @@ import numpy as np
 
 from jaxdl.batches import SAMPLINGS
 from jaxdl.checks import brief, function_of, integer, mapping, one_of, positive_int, unknown
-from jaxdl.hp import Hyperparameters, at
 from jaxdl.parts import check_part
+from jaxdl.planning.hp import Hyperparameters, at
 from jaxdl.train import MOST_STEPS, REDUCTIONS, check_eval_params, check_norm_bound, check_record
 
 SETTINGS = ("batch_size", "steps", "eval_every", "reduction", "sampling")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxdl.intervals import (
+from jaxdl.reporting.intervals import (
     expanded_tail,
     improvement_interval,
     iqm_interval,

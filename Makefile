@@ -13,7 +13,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 # What breaks first under other versions; about two minutes on 2 cores.
 FAST := $(addprefix tests/test_,architecture cli data from_flax gradients layers plan stats train)
 
-.PHONY: demo test test-all test-fast lint bench clean
+.PHONY: demo test test-all test-fast lint format bench clean
 
 demo: $(VENV)/installed ## the batch-size study: a table on stdout, figures under runs/batch_size
 	$(RUN) -m experiments batch_size
@@ -35,6 +35,10 @@ lint: $(VENV)/linters ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+format: $(VENV)/linters ## puts style right where a tool can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 bench: $(VENV)/bench ## lane-steps per second against PyTorch's eager loop
 	$(RUN) -m benchmarks lane_rate

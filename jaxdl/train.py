@@ -55,7 +55,7 @@ class Recipe(NamedTuple):
     model: Model
     optimizer: optax.GradientTransformation
     batch_size: Size
-    reduction: Any = "mean"  # "mean", "sum", or a traced bool: summed
+    reduction: str = "mean"  # or "sum": of the losses in a batch
     sampling: str | None = None  # None means "step"; a task with batches of its own has no other
     record: dict[str, Callable] = {}  # noqa: RUF012  (a NamedTuple's default, never written to)
     eval_params: Callable | None = None  # (params, opt_state) -> the params that are evaluated
@@ -239,7 +239,7 @@ def _propose(recipe: Recipe, lane: Lane, batch, keys: Streams, index) -> tuple[W
         check_gradient(recipe.task.loss, outputs, targets)
         total = jnp.sum(jnp.where(weight == 0, 0.0, losses) * weight)  # a NaN in a place without an example weighs nothing
         mean = total / jnp.sum(weight)
-        return _reduce(recipe.reduction, mean, total), (mean, state)
+        return mean if recipe.reduction == "mean" else total, (mean, state)
 
     (value, (loss, state)), grads = jax.value_and_grad(objective, has_aux=True)(lane.params)
     extra = _extra_arguments(recipe.optimizer, value, grads, lambda params: objective(params)[0])
@@ -367,12 +367,6 @@ def _checked(batch) -> tuple:
     if batch_shape and shape != batch_shape:
         raise ValueError(f"batch must give one weight per example, shape {batch_shape}, got shape {shape}")
     return parts.aligned("task.batch", x, targets, weight)
-
-
-def _reduce(reduction, mean, total):
-    if isinstance(reduction, str):
-        return mean if reduction == "mean" else total
-    return jnp.where(reduction, total, mean)
 
 
 def _square_norm(tree):

@@ -15,7 +15,7 @@ from jaxdl import train
 from jaxdl.checks import integer
 from jaxdl.planning.cost import Work, program_seconds
 from jaxdl.planning.grouping import shape
-from jaxdl.planning.program import ENCODED, REASONS, Axis, Program, concrete_recipe, value_of
+from jaxdl.planning.program import REASONS, Axis, Program, concrete_recipe, value_of
 from jaxdl.planning.show import plan_text
 from jaxdl.planning.spec import SETTINGS, Spec, check_read, settings_of
 from jaxdl.planning.trial import disagreement, trial, work
@@ -193,7 +193,7 @@ def _frozen(value):
 def _always_static(spec: Spec, config: dict, read: set) -> dict:
     """The values that can only split programs: schedules, and whatever is no number."""
     values = {**config, **settings_of(spec, config, read)}
-    return {name: value for name, value in values.items() if name in SCHEDULES or (name not in ENCODED and not _is_number(value))}
+    return {name: value for name, value in values.items() if name in SCHEDULES or not _is_number(value)}
 
 
 def _is_number(value) -> bool:
@@ -203,8 +203,9 @@ def _is_number(value) -> bool:
 def _candidates(spec: Spec, configs: list[dict]) -> list[str]:
     """The names to try, in declared order: swept numbers, and settings that differ between configs."""
     settings = [settings_of(spec, config) for config in configs]
-    derived = [name for name in SETTINGS if name not in spec.axes and len({s[name] for s in settings}) > 1]
-    swept = [name for name in spec.axes if name in ENCODED or _is_number(configs[0][name])]
+    derived = [name for name in SETTINGS if name not in spec.axes and len({each[name] for each in settings}) > 1]
+    derived = [name for name in derived if _is_number(settings[0][name])]
+    swept = [name for name in spec.axes if _is_number(configs[0][name])]
     return [name for name in (*swept, *derived) if name not in SCHEDULES]
 
 

@@ -24,8 +24,7 @@ class Hyperparameters:
         if name not in self._values:
             raise unknown("hyper-parameter", name, self._values)
         self._read.add(name)
-        value = self._values[name]
-        return value.read() if isinstance(value, Refused) else value
+        return self._values[name]
 
     def __setattr__(self, name, value):
         raise AttributeError(f"hyper-parameters are read only, got hp.{name} = {value!r}")
@@ -43,17 +42,6 @@ class Hyperparameters:
 
     def __repr__(self) -> str:
         return f"Hyperparameters({self._values})"
-
-
-class Refused:
-    """A value that may not be read while its axis is tried as traced, because it stands encoded."""
-
-    def __init__(self, name: str):
-        self.name = name
-
-    def read(self):
-        """Raises: the value as given is not there."""
-        raise TypeError(f"hp.{self.name} is read by the study's own functions, which need its value as given")
 
 
 @contextlib.contextmanager

@@ -10,12 +10,10 @@ from jaxdl import train
 from jaxdl.checks import positive_int
 from jaxdl.datasets import check_dataset
 from jaxdl.parts import dataset_of, resolve
-from jaxdl.planning.hp import Hyperparameters, Refused, at
+from jaxdl.planning.hp import Hyperparameters, at
 from jaxdl.planning.spec import SETTINGS, Spec, settings_of, values_of
 from jaxdl.sampling import seed_key
 from jaxdl.types import Dataset, Padded, Task
-
-ENCODED = {"reduction": ("mean", "sum")}  # settings that lanes may carry as the number of their value
 
 REASONS = {
     "traced": "the study traces with it abstract",
@@ -74,7 +72,7 @@ def hp_columns(spec: Spec, program: Program, configs) -> dict[str, np.ndarray]:
     for name in program.names("traced", "padded"):
         axis = program.axes[name]
         dtype = np.int32 if axis.kind == "padded" else np.dtype(axis.dtype)
-        columns[name] = np.asarray([_number(spec, config, name) for config in configs], dtype)
+        columns[name] = np.asarray([value_of(spec, config, name) for config in configs], dtype)
     return columns
 
 
@@ -82,11 +80,6 @@ def first_hp(spec: Spec, program: Program, config: dict | None = None) -> dict:
     """What a single lane of a config (the first one) carries."""
     columns = hp_columns(spec, program, [config or program.configs[0]])
     return {name: column[0] for name, column in columns.items()}
-
-
-def _number(spec: Spec, config: dict, name: str):
-    value = value_of(spec, config, name)
-    return ENCODED[name].index(value) if name in ENCODED else value
 
 
 def concrete_recipe(spec: Spec, config: dict) -> train.Recipe:
@@ -97,10 +90,8 @@ def concrete_recipe(spec: Spec, config: dict) -> train.Recipe:
 
 def _recipe(spec: Spec, values: dict, settings: dict, hp: dict, read: set | None) -> train.Recipe:
     """The recipe of a config's values, with those in `hp` (arrays or `Padded`, maybe abstract) in their place."""
-    hidden = {name: Refused(name) for name in hp if name in ENCODED}
-    bound = Hyperparameters({**values, **hp, **hidden}, read)
+    bound = Hyperparameters({**values, **hp}, read)
     chosen = {**settings, **{name: value for name, value in hp.items() if name in SETTINGS}}
-    reduction = chosen["reduction"]
     task = resolve("task", spec.task, bound)
     train.check_task(task, chosen["sampling"], spec.record)
     return train.Recipe(
@@ -108,7 +99,7 @@ def _recipe(spec: Spec, values: dict, settings: dict, hp: dict, read: set | None
         model=resolve("model", spec.model, bound),
         optimizer=resolve("optimizer", spec.optimizer, bound),
         batch_size=chosen["batch_size"],
-        reduction=reduction if isinstance(reduction, str) else reduction == 1,
+        reduction=chosen["reduction"],
         sampling=chosen["sampling"],
         record=spec.record,
         eval_params=spec.eval_params,

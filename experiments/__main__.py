@@ -16,16 +16,20 @@ def main(arguments=None) -> int:
     known = command_line.experiments()
     if options.experiment is None:
         for name, text in known.items():
-            print(f"{name}\n    {command_line.first_line(text)}\n    {command_line.usual_time(text)}")
+            print(
+                f"{name}\n    {command_line.first_line(text)}\n    {command_line.usual_time(text)}"
+            )
         return 0
     if options.experiment not in known:
         import difflib
 
         close = difflib.get_close_matches(options.experiment, known, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        return fail(f"experiment must be one of {', '.join(known)}, got {options.experiment!r}{hint}")
+        return fail(
+            f"experiment must be one of {', '.join(known)}, got {options.experiment!r}{hint}"
+        )
     try:
-        report = importlib.import_module(f"experiments.{options.experiment}").run(options)
+        report = run(options)
     except command_line.Stop as stop:
         print(stop, file=sys.stdout if options.plan else sys.stderr)
         return 0
@@ -36,6 +40,16 @@ def main(arguments=None) -> int:
         return 130
     print(json.dumps(report.json(), allow_nan=False) if options.json else report.text)
     return 0
+
+
+def run(options):
+    """Runs the experiment that the options name; returns its report."""
+    from experiments import frame  # it needs jax, which a listing does not
+
+    experiment = importlib.import_module(f"experiments.{options.experiment}")
+    if not hasattr(experiment, "EXPERIMENT"):
+        return experiment.run(options)
+    return frame.run(experiment.EXPERIMENT, options)
 
 
 if __name__ == "__main__":

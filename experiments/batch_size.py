@@ -67,13 +67,13 @@ def likeliest(run: Run) -> Finding:
 def of_likeliest(run: Run) -> dict[str, list[dict]]:
     """Chooses configs for a figure: R1's batch sizes under the likeliest protocol, where known.
 
-    Of protocols that are likeliest alike the first is drawn; so is the last where none is judged.
+    Of protocols that are likeliest alike the first is drawn; so is the first where none is judged.
     """
     configs = run.result.configs
-    known = run.findings.get("likeliest") or [described(protocol_of(configs[-1]))]
+    known = run.findings.get("likeliest") or [described(protocol_of(configs[0]))]
     same = [config for config in configs if described(protocol_of(config)) == known[0]]
     printed = [config for config in same if R1.batch_size_accuracy(config) is not None]
-    return {known[0]: (printed or same)[:SHOWN]}
+    return {known[0]: (printed if len(printed) > 1 else same)[:SHOWN]}
 
 
 def ends(run: Run) -> str:

@@ -5,7 +5,7 @@ column's name; its cells make text of that entry. A new statistic is a new funct
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -291,6 +291,6 @@ def described(config: dict, empty: str = "the one protocol run") -> str:
     return ", ".join(f"{spoken(name)} {spoken(value)}" for name, value in config.items()) or empty
 
 
-def listed(words: Sequence) -> str:
+def listed(words: Iterable) -> str:
     """Joins words with commas; ``none`` for no words."""
     return ", ".join(map(str, words)) or "none"

@@ -59,6 +59,10 @@ class Request(NamedTuple):
         """The settings that are not swept: a study takes each of them in one place."""
         return {name: value for name, value in settings.items() if name not in self.sweep}
 
+    def setting(self, config: dict, name: str):
+        """Gives a hyper-parameter's value under a config, swept or not."""
+        return config.get(name, self.defaults.get(name))
+
     def product(self, *names: str) -> list[dict]:
         """All combinations of the swept values of some names."""
         values = itertools.product(*(self.sweep[name] for name in names))

@@ -77,11 +77,17 @@ def curves(
             axes_row[0].legend(fontsize=plots.FONT - 3)
         seeds = len(run.result.rows(run.result.configs[0]))
         spread = f"median, middle 50 and 90 % of n={seeds} seeds"
-        finding = f"{headline(run)}\n" if headline else ""
-        figure.suptitle(finding + spread, fontsize=plots.FONT + 1)
+        figure.suptitle(title_of(run, headline, spread), fontsize=plots.FONT + 1)
         return figure
 
     return draw
+
+
+def title_of(run: Run, headline: Callable[[Run], str] | None, spread: str) -> str:
+    """Puts what is found above what is drawn; a quick run finds nothing."""
+    if headline is None:
+        return spread
+    return f"{'A quick run: it proves nothing' if run.request.quick else headline(run)}\n{spread}"
 
 
 def draw_panel(axis, panel: Panel, run: Run, configs: list[dict], unit: Callable[[dict], int]):
@@ -187,7 +193,8 @@ def finals_against(
         printed = {config[over]: published(config) for config in some}
         draw_published(axis, printed, list(printed.values()), f"{published.report}, one run")
         mark_line(axis, *mark)
-        plots.style(axis, headline(run), spoken(over), spoken(metric))
+        title = title_of(run, headline, "median, middle 50 and 90 % of seeds, every seed a dot")
+        plots.style(axis, title, spoken(over), spoken(metric))
         axis.set_ylim(-0.02, 1.03)
         axis.legend(fontsize=plots.FONT - 2)
         return figure

@@ -147,6 +147,8 @@ def run(experiment: Experiment, options) -> Report:
     save_figures(experiment, finished, folder / "figures")
     make_tables = experiment.make_tables or (lambda run: tables_of(experiment, run))
     parts = [*map(str, make_tables(finished)), *(each.text for each in findings if each.text)]
+    if request.quick:
+        parts.append("A quick run shows that it works; it proves nothing, so nothing is concluded.")
     text = "\n\n".join([*parts, f"Figures: {folder / 'figures'}"])
     further = [row for finding in findings for row in finding.rows]
     return Report(options.experiment, str(folder), [*finished.rows, *further], text)

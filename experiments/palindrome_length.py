@@ -77,7 +77,7 @@ def learned_lengths(run: Run) -> str:
         beyond = f", none at length {min(none)}" if none else ""
         words = f"accuracy of {LEARNED:.0%} at the end: {up_to}{beyond}"
         lines.append(f"{spoken(cell)}, {words} (n={len(places)})")
-    return "\n".join([*lines, "median, 50 and 90 % of seeds, every seed a dot"])
+    return "\n".join(lines)
 
 
 EXPERIMENT = Experiment(

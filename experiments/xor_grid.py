@@ -17,7 +17,7 @@ import numpy as np
 
 from experiments import r3
 from experiments.options import merge_sweeps, run_folder, run_studies
-from experiments.perceptrons import place
+from experiments.columns import place
 from experiments.report import Report, metric_entry, written
 from experiments.xor_claims import Likelihood, claims, claims_table, likelihood_table, likelihoods
 from experiments.xor_figures import base_figure, curves_figure, table_figure

@@ -78,8 +78,8 @@ class Experiment(NamedTuple):
       full, quick: sizes without and with ``--quick``.
       studies: name -> what builds it; the name "" is that of an only study. None: nothing to run.
       columns: what a row has beside its config; by study, where these differ.
-      titles: the title of each study's table.
       figures: name -> what draws it.
+      titles: the title of each study's table.
       allowed: name -> the only values that it may be swept over.
       make_tables: makes other tables than one a study.
       measurements: what is looked at beyond the rows, always.
@@ -93,8 +93,8 @@ class Experiment(NamedTuple):
     quick: Size
     studies: Mapping[str, Callable[[Request], Study | None]]
     columns: Sequence[Column] | Mapping[str, Sequence[Column]]
-    titles: Mapping[str, str]
     figures: Mapping[str, Drawer]
+    titles: Mapping[str, str] = {}
     defaults: Mapping[str, Any] = {}
     allowed: Mapping[str, Iterable] = {}
     make_tables: Callable[[Run], Sequence[tables.Table]] | None = None

@@ -53,6 +53,7 @@ def likeliest(run: Run) -> Finding:
     counts = {name: sum(each) for name, each in hits.items() if each}
     if not counts:
         return Finding([], "None of R1's batch sizes was run.")
+    # Ties are named: that one protocol was run before another says nothing for it.
     most, total = max(counts.values()), max(map(len, hits.values()))
     best = [name for name, count in counts.items() if count == most]
     each = "; ".join(f"{name}: {count}" for name, count in counts.items())

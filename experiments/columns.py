@@ -56,6 +56,11 @@ class Lanes(NamedTuple):
         steps = self.result.steps
         return steps if steps.ndim == 1 else steps[self.places[0]]
 
+    @property
+    def lost(self) -> np.ndarray:
+        """Which of them have diverged by each evaluation, (lanes, evaluations)."""
+        return self.result.lost(self.places)
+
     def final(self, metric: str) -> np.ndarray:
         """A metric at the last evaluation, (lanes,)."""
         return self.result.final(metric)[self.places]
@@ -137,6 +142,7 @@ def steps_to(level: float, *, published: Numbers | None = None) -> Column:
     percent = f"{100 * level:.0f}"
 
     def value(lanes: Lanes) -> dict:
+        # NaN (an evaluation of a lane that has diverged) reaches nothing.
         curves = np.nan_to_num(lanes.curves("test_accuracy"), nan=0.0)
         reached = stats.first_reached(curves, lanes.steps, level)
         reached = np.where(lanes.diverged, np.inf, reached)
@@ -166,6 +172,7 @@ def batch_loss() -> Column:
     """Gives the smallest and the largest loss of any batch of any lane."""
 
     def value(lanes: Lanes) -> dict:
+        # Not a number at step 0, before any batch.
         low, high = lanes.curves("batch_loss_min"), lanes.curves("batch_loss_max")
         return {"smallest": float(np.nanmin(low)), "largest": float(np.nanmax(high))}
 
@@ -215,6 +222,7 @@ def distribution(
     summary = stats.summarise(values, diverged, higher_is_better)
     entry = {name: getattr(summary, name) for name in SUMMARY}
     place = None
+    # Ranked: a diverged lane is worse than any number, whichever way is better.
     if published is not None:
         place = stats.percentile(stats.ranked(values, diverged, higher_is_better), published)
     return {**entry, "published": published, "published_percentile": place}

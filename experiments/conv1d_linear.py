@@ -16,13 +16,15 @@ PyTorch's.
 import optax
 
 from experiments.columns import accuracy, solved
-from experiments.figures import Panel, curves, labels_of
+from experiments.drawing import labels_of
+from experiments.figures import Panel, curves
 from experiments.frame import Experiment, Run
 from experiments.references import R3
 from experiments.request import Request, Size
 from jaxdl import Study, models, tasks
 from jaxdl.layers import normal
 
+# By label, because a scheme is a function and a swept value must have a name.
 INITS = {"normal": normal(1.0), "torch": "torch"}
 
 

@@ -1,23 +1,33 @@
-"""Draws the figures that experiments share; each function here makes a drawer ``(run) -> Figure``.
+"""Makes the figures that experiments share; each function here gives a drawer ``(run) -> Figure``.
 
 Every curve is a distribution over seeds: a median with bands for the middle 50 and 90 %.
 """
 
 import itertools
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
-from experiments.columns import Lanes, described, spoken
+from experiments.columns import Lanes, spoken
+from experiments.drawing import (
+    Configs,
+    draw_published,
+    finals,
+    grid_of_panels,
+    labels_of,
+    mark_line,
+    median_lane,
+    protocols,
+)
 from experiments.frame import Drawer, Run
 from experiments.references import Numbers
-from jaxdl import Result, Study, plots, stats
-from jaxdl.sampling import seed_key
+from jaxdl import plots
 
-DIAMOND = {"color": "black", "markerfacecolor": "white", "markersize": 7}
-DARK = 0.62  # cells above this value are light in the colour map, so their text is dark
-Groups = Callable[[Run], dict[str, list[dict]]]  # title of a row of panels -> its configs
+Groups = Callable[[Run], dict[str, Configs]]  # title of a row of panels -> its configs
+Headline = Callable[[Run], str]  # says what is found
+Unit = Callable[[dict], int]  # (config) -> steps that one unit of the x axis has
+Mark = Callable[[Run], tuple[float, str] | None]  # a value to draw a line at, and its name
 
 
 class Panel(NamedTuple):
@@ -41,20 +51,25 @@ class Panel(NamedTuple):
     limits: tuple[float, float] | None = None
     share: float | None = None
     recorded: bool = False
-    mark: Callable[[Run], tuple[float, str] | None] | None = None
+    mark: Mark | None = None
 
 
-def all_configs(run: Run) -> dict[str, list[dict]]:
+def all_configs(run: Run) -> dict[str, Configs]:
     """Puts all configs of the first study into one group."""
     return {"": run.result.configs}
+
+
+def steps_of_one(config: dict) -> int:
+    """Leaves steps as they are."""
+    return 1
 
 
 def curves(
     *panels: Panel,
     groups: Groups = all_configs,
     x: str = "step",
-    unit: Callable[[dict], int] = lambda config: 1,
-    headline: Callable[[Run], str] | None = None,
+    unit: Unit = steps_of_one,
+    headline: Headline | None = None,
 ) -> Drawer:
     """Draws median curves with bands, a column a panel, a row a group, a curve a config.
 
@@ -75,41 +90,35 @@ def curves(
                 where = f"{title}: {panel.words}" if title else panel.words
                 plots.style(axis, where, x, panel.words)
             axes_row[0].legend(fontsize=plots.FONT - 3)
-        seeds = len(run.result.rows(run.result.configs[0]))
-        spread = f"median, middle 50 and 90 % of n={seeds} seeds"
-        figure.suptitle(title_of(run, headline, spread), fontsize=plots.FONT + 1)
+        spread = f"median, middle 50 and 90 % of n={run.seeds} seeds"
+        title = title_of(run, headline, spread)
+        figure.suptitle(title, fontsize=plots.FONT + 1)
         return figure
 
     return draw
 
 
-def title_of(run: Run, headline: Callable[[Run], str] | None, spread: str) -> str:
+def title_of(run: Run, headline: Headline | None, spread: str) -> str:
     """Puts what is found above what is drawn; a quick run finds nothing."""
     if headline is None:
         return spread
-    return f"{'A quick run: it proves nothing' if run.request.quick else headline(run)}\n{spread}"
+    if run.request.quick:
+        return f"A quick run: it proves nothing\n{spread}"
+    return f"{headline(run)}\n{spread}"
 
 
-def draw_panel(axis, panel: Panel, run: Run, configs: list[dict], unit: Callable[[dict], int]):
+def draw_panel(axis, panel: Panel, run: Run, configs: Configs, unit: Unit):
     """Draws one panel of curves, one a config."""
-    labels = labels_of(configs)
-    colours = plots.colours(len(configs))
-    styles = itertools.cycle(plots.LINES)
-    for config, label, colour, line in zip(configs, labels, colours, styles, strict=False):
-        result = run.result
-        lanes = Lanes(result, config, {}, result.rows(config))
-        first = 1 if panel.recorded else 0
-        # Configs with fewer evaluations than others are filled up with steps of -1.
-        kept = np.flatnonzero(lanes.steps >= 0)[first:]
-        steps = lanes.steps[kept] / unit(config)
-        values = lanes.curves(panel.metric)[:, kept]
-        lost = result.lost(lanes.places)[:, kept]
-        if panel.share is not None:
-            reached = ((values == panel.share) & ~lost).mean(axis=0)
-            axis.plot(steps, reached, color=colour, linestyle=line, label=label)
-        else:
-            better = panel.higher_is_better
-            plots.band(axis, steps, values, label, colour, line, better, lost)
+    looks = zip(
+        configs,
+        labels_of(configs),
+        plots.colours(len(configs)),
+        # Lines differ too, for those who do not tell the colours apart.
+        itertools.cycle(plots.LINES),
+        strict=False,
+    )
+    for config, label, colour, line in looks:
+        draw_curve(axis, panel, run.lanes(config), unit(config), label, colour, line)
     if panel.log:
         axis.set_yscale("log")
     if panel.limits:
@@ -119,15 +128,29 @@ def draw_panel(axis, panel: Panel, run: Run, configs: list[dict], unit: Callable
         mark_line(axis, *marked)
 
 
-def mark_line(axis, value: float, name: str):
-    """Draws a dotted line at a value, with its name."""
-    axis.axhline(value, color="black", linewidth=1, linestyle=":")
-    left = axis.get_xlim()[0]
-    axis.annotate(name, (left, value), (2, 3), textcoords="offset points")
+def draw_curve(axis, panel: Panel, lanes: Lanes, unit: int, label: str, colour, line: str):
+    """Draws the curve of one config."""
+    # Configs with fewer evaluations than others are filled up with steps of -1.
+    kept = np.flatnonzero(lanes.steps >= 0)
+    if panel.recorded:
+        kept = kept[1:]
+    steps = lanes.steps[kept] / unit
+    values = lanes.curves(panel.metric)[:, kept]
+    lost = lanes.lost[:, kept]
+    if panel.share is None:
+        better = panel.higher_is_better
+        plots.band(axis, steps, values, label, colour, line, better, lost)
+    else:
+        reached = (values == panel.share) & ~lost
+        share = reached.mean(axis=0)
+        axis.plot(steps, share, color=colour, linestyle=line, label=label)
 
 
 def final_distributions(
-    metric: str, over: str, published: Numbers, study: str | None = None
+    metric: str,
+    over: str,
+    published: Numbers,
+    study: str | None = None,
 ) -> Drawer:
     """Draws a metric's last values as boxes over one hyper-parameter, a panel a protocol.
 
@@ -140,29 +163,24 @@ def final_distributions(
 
     def draw(run: Run):
         result = run.results[run.name if study is None else study]
+        final = result.final(metric)
         groups = protocols(result.configs, over)
         figure, axes = grid_of_panels(len(groups), width=6.5, height=3.6)
         for axis, (protocol, configs) in zip(axes.flat, groups.items(), strict=False):
-            values = [result.final(metric)[result.rows(config)] for config in configs]
+            values = [final[result.rows(config)] for config in configs]
             labels = [str(config[over]) for config in configs]
-            plots.distributions(axis, values, labels, plots.colours(len(configs)))
-            numbers = [published(config) for config in configs]
-            draw_published(axis, range(1, len(configs) + 1), numbers, published.report)
+            colours = plots.colours(len(configs))
+            plots.distributions(axis, values, labels, colours)
+            # Boxes stand at 1, 2, ... whatever they are of.
+            numbers = {place: published(each) for place, each in enumerate(configs, 1)}
+            draw_published(axis, numbers, published.report)
             plots.style(axis, protocol, spoken(over), f"final {spoken(metric)}")
-        seeds = len(result.rows(result.configs[0]))
-        title = f"How much the seed alone decides: final {spoken(metric)} over n={seeds} seeds"
-        figure.suptitle(f"{title}\nboxes: middle 50 %, whiskers: 90 %", fontsize=plots.FONT + 1)
+        words = f"How much the seed alone decides: final {spoken(metric)}"
+        legend = f"n={len(values[0])} seeds; boxes: middle 50 %, whiskers: 90 %"
+        figure.suptitle(f"{words}\n{legend}", fontsize=plots.FONT + 1)
         return figure
 
     return draw
-
-
-def draw_published(axis, places, numbers: Sequence[float | None], label: str):
-    """Draws published numbers as diamonds where there are some."""
-    printed = [pair for pair in zip(places, numbers, strict=True) if pair[1] is not None]
-    if printed:
-        axis.plot(*zip(*printed, strict=True), "D", label=label, **DIAMOND)
-        axis.legend(fontsize=plots.FONT - 2, loc="lower right")
 
 
 def finals_against(
@@ -171,7 +189,7 @@ def finals_against(
     *,
     published: Numbers,
     mark: tuple[float, str],
-    headline: Callable[[Run], str],
+    headline: Headline,
 ) -> Drawer:
     """Draws a metric's last values against a numeric hyper-parameter, a band a protocol.
 
@@ -179,21 +197,34 @@ def finals_against(
     """
 
     def draw(run: Run):
-        result, groups = run.result, protocols(run.result.configs, over)
+        result = run.result
+        groups = protocols(result.configs, over)
         figure, axes = plots.figure(width=8.5, height=5)
-        axis, styles = axes[0, 0], itertools.cycle(plots.LINES)
-        colours = plots.colours(len(groups))
-        for (name, configs), colour, line in zip(groups.items(), colours, styles, strict=False):
-            places = [config[over] for config in configs]
-            values, lost = finals(result, metric, configs)
-            plots.band(axis, places, values, f"{name} (n={len(values)})", colour, line, True, lost)
+        axis = axes[0, 0]
+        looks = zip(
+            groups.items(),
+            plots.colours(len(groups)),
+            itertools.cycle(plots.LINES),
+            strict=False,
+        )
+        for (name, configs), colour, line in looks:
+            # A line needs its points in order, whatever order they were asked for in.
+            ordered = sorted(configs, key=lambda config: config[over])
+            places = [config[over] for config in ordered]
+            values, lost = finals(result, metric, ordered)
+            label = f"{name} (n={len(values)})"
+            plots.band(axis, places, values, label, colour, line, True, lost)
             for seed in values:
                 axis.plot(places, seed, ".", color=colour, markersize=3, alpha=0.6)
-        some = [config for config in result.configs if published(config) is not None]
-        printed = {config[over]: published(config) for config in some}
-        draw_published(axis, printed, list(printed.values()), f"{published.report}, one run")
+        numbers = {}
+        for config in result.configs:
+            number = published(run.request.settings(config))
+            if number is not None:
+                numbers[config[over]] = number
+        draw_published(axis, numbers, f"{published.report}, one run")
         mark_line(axis, *mark)
-        title = title_of(run, headline, "median, middle 50 and 90 % of seeds, every seed a dot")
+        spread = "median, middle 50 and 90 % of seeds, every seed a dot"
+        title = title_of(run, headline, spread)
         plots.style(axis, title, spoken(over), spoken(metric))
         axis.set_ylim(-0.02, 1.03)
         axis.legend(fontsize=plots.FONT - 2)
@@ -202,24 +233,22 @@ def finals_against(
     return draw
 
 
-def finals(result: Result, metric: str, configs: list[dict]) -> tuple[np.ndarray, np.ndarray]:
-    """Gives a metric's last values, and which lanes diverged, both (seeds, configs)."""
-    places = [result.rows(config) for config in configs]
-    values = result.final(metric)
-    columns = [values[rows] for rows in places], [result.diverged[rows] for rows in places]
-    return np.stack(columns[0], axis=1), np.stack(columns[1], axis=1)
-
-
 def regions(groups: Groups = all_configs, metric: str = "test_accuracy") -> Drawer:
     """Draws the decision regions of each config's median lane over its own training data."""
 
     def draw(run: Run):
         ((title, configs),) = groups(run).items()
-        figure, axes = plots.figure(1, len(configs), 4.0, 3.8, sharex=True, sharey=True)
+        figure, axes = grid_of_panels(
+            len(configs),
+            columns=len(configs),
+            width=4.0,
+            height=3.8,
+        )
+        study = run.studies[run.name]
         for axis, config, label in zip(axes[0], configs, labels_of(configs), strict=True):
-            lane = median_lane(run.studies[run.name], run.result, config, metric)
-            data = lane.dataset
-            points, targets = np.asarray(data.train_x), np.asarray(data.train_targets)
+            lane = median_lane(study, run.result, config, metric)
+            points = np.asarray(lane.dataset.train_x)
+            targets = np.asarray(lane.dataset.train_targets)
             plots.regions(axis, lane.classes, points, targets)
             accuracy = lane.history[metric][-1]
             which = f"(seed {lane.seed}, the median of {lane.of})"
@@ -230,87 +259,3 @@ def regions(groups: Groups = all_configs, metric: str = "test_accuracy") -> Draw
         return figure
 
     return draw
-
-
-class MedianLane(NamedTuple):
-    """The lane whose last value is the median of its config's, trained again."""
-
-    seed: int
-    of: int  # lanes
-    params: Any
-    history: dict
-    dataset: Any
-    outputs: Callable  # (x) -> outputs of the trained model
-
-    def classes(self, x):
-        """Gives the class of every point."""
-        return self.outputs(x).argmax(axis=0)
-
-
-def median_lane(study: Study, result: Result, config: dict, metric: str) -> MedianLane:
-    """Trains the median lane of a config again."""
-    places = result.rows(config)
-    final = stats.ranked(result.final(metric)[places], result.diverged[places], True)
-    order = np.argsort(final, kind="stable")
-    seed = result.lanes[places[order[len(places) // 2]]]["seed"]
-    params, state, history = study.replay(config, seed)
-    recipe = study.recipe(config)
-    data = recipe.task.data
-    dataset = data(seed_key(seed)) if callable(data) else data
-
-    def outputs(x):
-        return recipe.model.apply(params, state, x)[0]
-
-    return MedianLane(seed, len(places), params, history, dataset, outputs)
-
-
-def heat_map(axis, cells: dict, rows: Sequence, columns: Sequence, title: str):
-    """Draws a table of values in [0, 1] as colours with words over them.
-
-    Args:
-      cells: (row, column) -> (value, words); a dash where there is none.
-    """
-    values = np.full((len(rows), len(columns)), np.nan)
-    for i, j in np.ndindex(values.shape):
-        value, words = cells.get((rows[i], columns[j]), (np.nan, "-"))
-        values[i, j] = value
-        colour = "white" if value <= DARK else "black"
-        look = {"ha": "center", "va": "center", "fontsize": plots.FONT - 2}
-        axis.text(j, i, words, color=colour, **look)
-    image = axis.imshow(values, vmin=0.0, vmax=1.0, cmap="cividis", aspect="auto")
-    axis.set_xticks(range(len(columns)), [f"{value:g}" for value in columns])
-    axis.set_yticks(range(len(rows)), [f"{value:g}" for value in rows])
-    axis.set_title(title, fontsize=plots.FONT)
-    return image
-
-
-def grid_of_panels(count: int, *, columns: int = 2, width: float, height: float):
-    """Makes a figure with `count` panels, `columns` a row; panels that are over are hidden."""
-    across = min(columns, count)
-    down = -(-count // across)
-    figure, axes = plots.figure(down, across, width, height, sharex=True, sharey=True)
-    for axis in axes.flat[count:]:
-        axis.set_visible(False)
-    return figure, axes
-
-
-def protocols(configs: list[dict], over: str) -> dict[str, list[dict]]:
-    """Groups the configs that differ in `over` alone, by what the others are, in words."""
-    groups: dict[str, list[dict]] = {}
-    for config in configs:
-        others = {name: value for name, value in config.items() if name != over}
-        groups.setdefault(described(others, empty=""), []).append(config)
-    return groups
-
-
-def labels_of(configs: list[dict]) -> list[str]:
-    """Names each config by what tells it from the others of a figure."""
-    values: dict[str, set] = {}
-    for config in configs:
-        for name, value in config.items():
-            values.setdefault(name, set()).add(str(value))
-    varying = [name for name, different in values.items() if len(different) > 1]
-    return [
-        described({name: config[name] for name in varying if name in config}, empty="all lanes")
-        for config in configs
-    ]

@@ -48,6 +48,15 @@ class Run(NamedTuple):
         """The first study's result."""
         return self.results[self.name]
 
+    @property
+    def seeds(self) -> int:
+        """How many seeds a config of the first study has."""
+        return len(self.result.rows(self.result.configs[0]))
+
+    def lanes(self, config: dict) -> Lanes:
+        """The lanes of a config of the first study."""
+        return Lanes(self.result, config, self.request.defaults, self.result.rows(config))
+
 
 class Finding(NamedTuple):
     """What is found beyond the rows of single configs.
@@ -141,6 +150,7 @@ def run(experiment: Experiment, options) -> Report:
     folder = run_folder(options, request.sweep, experiment.sweep)
     results = run_studies(studies, folder, options)
     rows: list[dict] = []
+    # One list for all studies: JSON has no tables, and a row says which study it is of.
     for name, result in results.items():
         rows += rows_of(name, result, experiment.columns_of(name), request.defaults)
     finished, findings = conclude(experiment, Run(request, studies, results, rows))
@@ -193,8 +203,10 @@ def run_studies(studies: dict[str, Study], folder: pathlib.Path, options) -> dic
         plans = (f"{name} {study.plan(measure=True)}" for name, study in studies.items())
         raise Stop("\n\n".join(plan.strip() for plan in plans))
     results = {}
+    # An only study is called "", and so has the run folder itself.
     for name, study in studies.items():
         results[name] = study.run(folder / name, progress=True, shard=options.shard)
+    # A shard's rows would be of some seeds or configs only: it says so and stops.
     stored = sum(len(result.lanes) for result in results.values())
     missing = sum(result.missing for result in results.values())
     if missing:
@@ -212,6 +224,7 @@ def rows_of(
         lanes = Lanes(result, config, defaults, result.rows(config))
         row: dict[str, Any] = {"study": study} if study else {}
         row |= {**config, "n": len(lanes.places), "survived": int((~lanes.diverged).sum())}
+        # After the config, so that a column may put a name in the place of a swept number.
         for column in columns:
             if column.applies(lanes):
                 row[column.name] = column.value(lanes)
@@ -225,18 +238,22 @@ def conclude(experiment: Experiment, run: Run) -> tuple[Run, list[Finding]]:
     if not run.request.quick:
         wanted |= experiment.conclusions
     findings = []
+    # In order, because a conclusion may build on a measurement.
     for name, find in wanted.items():
         finding = find(run)
         findings.append(finding)
-        rows = run.rows
+        rows = list(run.rows)
         for config, entries in finding.additions:
-            rows = [{**row, **entries} if {**row, **config} == row else row for row in rows]
+            for place, row in enumerate(rows):
+                if {**row, **config} == row:
+                    rows[place] = {**row, **entries}
         run = run._replace(rows=rows, findings={**run.findings, name: finding.value})
     return run, findings
 
 
 def save_figures(experiment: Experiment, run: Run, folder: pathlib.Path):
     """Draws every figure into a folder; one that gives several saves each under both names."""
+    # The run folder is there; had nothing been run, there would be nothing to draw.
     folder.mkdir(exist_ok=True)
     for name, draw in experiment.figures.items():
         drawing = draw(run)
@@ -256,7 +273,8 @@ def tables_of(experiment: Experiment, run: Run) -> list[tables.Table]:
 
 def table_of(title: str, result: Result, rows: list[dict], columns) -> tables.Table:
     """Makes a study's table; a column that no row has is left out, as is its legend."""
-    present = [column for column in columns if any(column.name in row for row in rows)]
+    named = set().union(*rows)
+    present = [column for column in columns if column.name in named]
     headings = itertools.chain(*(column.cells for column in present))
     axes = [name.replace("_", " ") for name in result.axes]
     body = []
@@ -277,6 +295,7 @@ def plain(value: Any):
         return {str(name): plain(part) for name, part in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
         return [plain(part) for part in value]
+    # A number of numpy is none of JSON's, though it prints like one.
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

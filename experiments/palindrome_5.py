@@ -31,6 +31,7 @@ EXPERIMENT = Experiment(
     reference=(R5,),
     sweep={"optimizer": ["rmsprop", "adam", "sgd"]},
     defaults={
+        # A name stands in the sweep or in the defaults, not in both.
         **{name: value for name, value in DEFAULTS.items() if name != "optimizer"},
         "cell": "vanilla",
         "length": 5,

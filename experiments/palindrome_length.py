@@ -20,7 +20,8 @@ import math
 import numpy as np
 
 from experiments.columns import listed, spoken
-from experiments.figures import finals_against, protocols
+from experiments.drawing import protocols
+from experiments.figures import finals_against
 from experiments.frame import Experiment, Finding, Run
 from experiments.palindromes import DEFAULTS, LEARNED, columns, palindrome_study, training
 from experiments.reach import reach_figure, reaches
@@ -34,8 +35,9 @@ def reach(run: Run) -> Finding:
     found = reaches(run, groups)
     lines = []
     for each in found:
-        before, after = (float(np.median(each.first_norms(when))) for when in (0, 1))
-        cell = run.request.setting(each.config, "cell")
+        before = float(np.median(each.before[:, 0]))
+        after = float(np.median(each.after[:, 0]))
+        cell = run.request.settings(each.config)["cell"]
         lines.append(
             f"{cell}, length {each.config['length']}: the norm of d h_T / d s_1 is {before:.2g} "
             f"before and {after:.2g} after training (median of {len(each.after)} seeds)."
@@ -68,6 +70,7 @@ def learned_lengths(run: Run) -> str:
     for cell in dict.fromkeys(config["cell"] for config in result.configs):
         shares = {}
         for length in sorted({config["length"] for config in result.configs}):
+            # Whatever else is swept: every run of the length counts.
             places = result.rows({"cell": cell, "length": length})
             shares[length] = float(np.mean(final[places] >= LEARNED))
         short = [length for length, share in shares.items() if share < 1]

@@ -6,7 +6,8 @@ import numpy as np
 import optax
 
 from experiments.columns import Column, Lanes, accuracy, steps_to
-from experiments.figures import Panel, curves, protocols
+from experiments.drawing import protocols
+from experiments.figures import Panel, curves
 from experiments.frame import Drawer, Run
 from experiments.references import Numbers
 from experiments.request import Request
@@ -57,6 +58,7 @@ def network(hp):
 
 def palindrome_study(request: Request) -> Study:
     """Builds a study of R5's network."""
+    # Traced, a clip of 0 or less would train nothing and say nothing.
     for value in request.sweep.get("clip", ()):
         if value is not None:
             positive_number("clip", value)
@@ -83,6 +85,7 @@ def gradient_norm() -> Column:
     """Describes the norms of the batch gradients, before clipping."""
 
     def value(lanes: Lanes) -> dict:
+        # The largest since the last evaluation, so none at step 0.
         largest = np.nanmax(lanes.curves("grad_norm_max"), axis=1)
         clip = lanes.settings["clip"]
         return {
@@ -104,6 +107,7 @@ def training(over: str) -> Drawer:
     """Draws accuracy and the largest gradient norm by step, a curve a value of `over`."""
 
     def groups(run: Run) -> dict[str, list[dict]]:
+        # Four rows at most: with every axis swept there would be dozens.
         return dict(list(protocols(run.result.configs, over).items())[:4])
 
     def clip(run: Run) -> tuple[float, str] | None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.figures import DIAMOND, finals, heat_map, median_lane
+from experiments.drawing import MedianLane, draw_published, finals, heat_map, median_lane
 from experiments.frame import Run
 from experiments.references import R1, R2
 from jaxdl import Result, plots
@@ -35,27 +35,39 @@ def grid_figure(run: Run):
     """Draws R2's table beside every variant's medians, with the share of seeds close to it."""
     rows = run.rows_of("r2")
     variants = list(dict.fromkeys(row["variant"] for row in rows))
-    means, covariances = (
-        sorted({row[name] for row in rows}, reverse=True) for name in R2.grid.names
-    )
-    figure, axes = plots.figure(1, len(variants) + 1, width=4.1, height=4.2)
-    printed = {cell: (value, f"{value:g}") for cell, value in R2.grid.values.items()}
-    heat_map(axes[0, 0], printed, means, covariances, "R2, published (1 seed)")
+    means = sorted({row["mean"] for row in rows}, reverse=True)
+    covariances = sorted({row["variance"] for row in rows}, reverse=True)
+    panels = {"R2, published (1 seed)": printed_cells()}
     scores = run.findings["closeness"]
-    for axis, variant in zip(axes[0, 1:], variants, strict=True):
-        mine = [row for row in rows if row["variant"] == variant]
-        cells = {(row["mean"], row["variance"]): median_and_closeness(row) for row in mine}
+    for variant in variants:
+        # Only where one of R2's own cells was run is there a distance to its table.
         close = f": {scores[variant]:.1%} close" if variant in scores else ""
-        image = heat_map(axis, cells, means, covariances, variant + close)
-    for axis in axes[0]:
-        axis.set_xlabel("covariance c")
-        axis.set_ylabel("mean m")
+        mine = [row for row in rows if row["variant"] == variant]
+        panels[variant + close] = our_cells(mine)
+    figure, axes = plots.figure(1, len(panels), width=4.1, height=4.2)
+    for axis, (title, cells) in zip(axes[0], panels.items(), strict=True):
+        image = heat_map(axis, cells, means, covariances)
+        plots.style(axis, title, "covariance c", "mean m")
     figure.colorbar(image, ax=axes[0, -1], label="test accuracy", shrink=0.8)
     best = run.findings.get("likeliest")
     headline = f"R2's table is likeliest under {' and '.join(best)}. " if best else ""
-    words = f"Median test accuracy over n={rows[0]['n']} seeds; in %: seeds within one test point"
-    figure.suptitle(f"{headline}{words}; titles: geometric mean", fontsize=plots.FONT + 1)
+    words = f"Median test accuracy over n={rows[0]['n']} seeds"
+    legend = "in %: seeds within one test point; titles: geometric mean"
+    figure.suptitle(f"{headline}{words}; {legend}", fontsize=plots.FONT + 1)
     return figure
+
+
+def printed_cells() -> dict:
+    """Gives R2's numbers, with words for them."""
+    return {cell: (value, f"{value:g}") for cell, value in R2.grid.values.items()}
+
+
+def our_cells(rows: list[dict]) -> dict:
+    """Gives a variant's medians, with words for them."""
+    cells = {}
+    for row in rows:
+        cells[row["mean"], row["variance"]] = median_and_closeness(row)
+    return cells
 
 
 def median_and_closeness(row: dict) -> tuple[float, str]:
@@ -78,20 +90,8 @@ def sweeps_figure(run: Run):
     same = others(result)
     rows = [row for row in run.rows_of("sweeps") if {**row, **same} == row]
     figure, axes = plots.figure(2, 2, sharey="row")
-    columns = (("distance", "variance", R1.variance), ("variance", "distance", R1.distance))
-    for (shares, accuracies), (over, fixed, value) in zip(axes.T, columns, strict=True):
-        on_line = [row for row in rows if row[fixed] == value]
-        on_line.sort(key=operator.itemgetter(over))
-        for rule in dict.fromkeys(row["rule"] for row in rows):
-            mine = [row for row in on_line if row["rule"] == rule]
-            draw_shares(shares, mine, over, rule)
-            draw_accuracies(accuracies, result, mine, over, rule)
-        draw_ceiling(accuracies, on_line, over)
-        draw_claims(accuracies, on_line, over)
-        where = f"{over} ({fixed} {value:g})"
-        plots.style(shares, f"Share that converges, by {over}", where, "share, 95 % interval")
-        title = f"Test accuracy, by {over}: median, 50 and 90 %"
-        plots.style(accuracies, title, where, "test accuracy (40 points)")
+    draw_sweep(axes[:, 0], result, rows, "distance", "variance", R1.variance)
+    draw_sweep(axes[:, 1], result, rows, "variance", "distance", R1.distance)
     for axis in axes[:, 1]:
         axis.set_xscale("log")
     axes[0, 0].legend(fontsize=plots.FONT - 2)
@@ -99,6 +99,25 @@ def sweeps_figure(run: Run):
     data_sets = f"n={rows[0]['n']} data sets a point"
     figure.suptitle(f"{separable_from(run, rows)}{data_sets}", fontsize=plots.FONT + 1)
     return figure
+
+
+def draw_sweep(axes, result: Result, rows: list[dict], over: str, fixed: str, value: float):
+    """Draws one sweep, the other hyper-parameter fixed: shares above, accuracies below."""
+    shares, accuracies = axes
+    on_line = [row for row in rows if row[fixed] == value]
+    # The sweeps share the point where they meet, which stands at the end of one of them.
+    on_line.sort(key=operator.itemgetter(over))
+    for rule in dict.fromkeys(row["rule"] for row in rows):
+        mine = [row for row in on_line if row["rule"] == rule]
+        draw_shares(shares, mine, over, rule)
+        draw_accuracies(accuracies, result, mine, over, rule)
+    draw_ceiling(accuracies, on_line, over)
+    claims = {row[over]: row["test_accuracy"]["published"] for row in on_line}
+    draw_published(accuracies, claims, f"R1, {R1.runs} runs")
+    where = f"{over} ({fixed} {value:g})"
+    plots.style(shares, f"Share that converges, by {over}", where, "share, 95 % interval")
+    title = f"Test accuracy, by {over}: median, 50 and 90 %"
+    plots.style(accuracies, title, where, "test accuracy (40 points)")
 
 
 def separable_from(run: Run, rows: list[dict]) -> str:
@@ -117,6 +136,7 @@ def draw_shares(axis, rows: list[dict], over: str, rule: str):
     """Draws the share of lanes that converge, with its interval."""
     look = LOOKS[rule]
     share = np.array([row["converged"]["share"] for row in rows])
+    # Wilson's interval is not symmetric about the share: its ends as distances.
     ends = np.array([row["converged"]["interval"] for row in rows]).T
     axis.errorbar(
         [row[over] for row in rows],
@@ -153,37 +173,14 @@ def draw_ceiling(axis, rows: list[dict], over: str):
     axis.plot(fine, best, ":", color="black", linewidth=2, label="Bayes accuracy")
 
 
-def draw_claims(axis, rows: list[dict], over: str):
-    """Draws what R1 claims as diamonds."""
-    claims = {row[over]: row["test_accuracy"]["published"] for row in rows}
-    printed = {at: value for at, value in claims.items() if value is not None}
-    if printed:
-        label = f"R1, {R1.runs} runs"
-        axis.plot(list(printed), list(printed.values()), "D", label=label, **DIAMOND)
-
-
 def groups_figure(run: Run):
     """Draws the points of one seed in every group, its separating lines, and other seeds'."""
-    study, result = run.studies["groups"], run.results["groups"]
-    figure, axes = plots.figure(1, len(R1.groups), width=4.2, height=4.3)
+    result = run.results["groups"]
     rules = list(dict.fromkeys(config["rule"] for config in result.configs))
+    figure, axes = plots.figure(1, len(R1.groups), width=4.2, height=4.3)
     for number, (axis, group) in enumerate(zip(axes[0], R1.groups, strict=True)):
         same = {"group": number, **others(result)}
-        lane = median_lane(study, result, {"rule": rules[0], **same}, "test_accuracy")
-        draw_points(axis, lane.dataset)
-        draw_other_lines(axis, result, {"rule": rules[-1], **same})
-        for rule in rules:
-            params, _, _ = study.replay({"rule": rule, **same}, lane.seed)
-            look = LOOKS[rule]
-            draw_line(
-                axis,
-                np.ravel(params.weight),
-                float(params.bias[0]),
-                color=look.colour,
-                linestyle=look.line,
-                linewidth=2,
-                label=rule,
-            )
+        lane = draw_group(axis, run, rules, same)
         mine = [row for row in run.rows_of("groups") if row["group"] == group]
         means = [f"{row['rule']} {row['test_accuracy']['mean']:.1%}" for row in mine]
         title = f"{group} (seed {lane.seed})\nmean test acc: {', '.join(means)}"
@@ -193,6 +190,29 @@ def groups_figure(run: Run):
     title = f"R1's groups and lines of the median seed ({thin}; n={lane.of} in the means)"
     figure.suptitle(title, fontsize=plots.FONT + 1)
     return figure
+
+
+def draw_group(axis, run: Run, rules: list[str], same: dict) -> MedianLane:
+    """Draws one group; gives the lane that is drawn, the median under the first rule."""
+    study = run.studies["groups"]
+    result = run.results["groups"]
+    lane = median_lane(study, result, {"rule": rules[0], **same})
+    draw_points(axis, lane.dataset)
+    draw_other_lines(axis, result, {"rule": rules[-1], **same})
+    for rule in rules:
+        # The same data under every rule: seeds are paired.
+        params, _, _ = study.replay({"rule": rule, **same}, lane.seed)
+        look = LOOKS[rule]
+        draw_line(
+            axis,
+            np.ravel(params.weight),
+            float(params.bias[0]),
+            color=look.colour,
+            linestyle=look.line,
+            linewidth=2,
+            label=rule,
+        )
+    return lane
 
 
 def draw_points(axis, data):
@@ -211,8 +231,11 @@ def draw_points(axis, data):
 def draw_other_lines(axis, result: Result, config: dict):
     """Draws the separating lines of further seeds."""
     places = result.rows(config)[:DRAWN]
-    names = [f"{name}_mean" for name in ("weight_1", "weight_2", "bias")]
-    for first, second, bias in np.stack([result.final(name)[places] for name in names], axis=1):
+    numbers = []
+    for name in R1.weights:
+        # Recorded at every step, so that no lane need be trained again.
+        numbers.append(result.final(f"{name}_mean")[places])
+    for first, second, bias in zip(*numbers, strict=True):
         draw_line(axis, (first, second), bias, color="grey", linewidth=0.6, alpha=0.45)
 
 
@@ -221,6 +244,7 @@ def draw_line(axis, weight, bias: float, **look):
     weight = np.asarray(weight, float)
     square = float(weight @ weight)
     if square > 0:
+        # From the foot of the perpendicular along the line, far beyond the panel.
         foot = -bias * weight / square
         along = np.array([-weight[1], weight[0]]) / np.sqrt(square)
         ends = foot[:, None] + 1e3 * along[:, None] * np.array([-1, 1])

@@ -18,75 +18,18 @@ and 0.99 with one.
 
 import math
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
 from experiments.figures import final_distributions
 from experiments.frame import Experiment, Finding, Run
+from experiments.listings import VARIANTS, crossed_lines, grid_optimizer, pair
 from experiments.perceptron_figures import grid_figure
-from experiments.perceptrons import (
-    RULES,
-    accuracy_among_means,
-    converged,
-    perceptron_study,
-    plain_sgd,
-)
+from experiments.perceptrons import RULES, accuracy_among_means, converged, perceptron_study
 from experiments.references import R2, R4
 from experiments.request import Request, Size
-from jaxdl import Metric, Study, losses, models, tasks
-from jaxdl.types import Task
+from jaxdl import Study, models
 
-VARIANTS = ["as meant", "scalar gradient", "literal"]
 EACH = dict.fromkeys(RULES, 1)  # an evaluation every epoch
-
-
-def literal_loss(outputs, targets):
-    """Gives the criterion with labels 0 and 1: points of class 0 never move anything."""
-    return losses.perceptron(outputs, (targets + 1) // 2)
-
-
-def literal_accuracy(outputs, targets):
-    """Compares predictions +1 and -1 with labels 1 and 0: at most one half at equal classes."""
-    return (losses.sign(outputs[0]) == (targets + 1) // 2).astype(jnp.float32)
-
-
-def crossed_lines(hp) -> Task:
-    """Makes R2's two singular normals."""
-    m, c = hp.mean, hp.variance
-    task = tasks.gaussians([[m, m], [-m, -m]], [[[c, c], [c, c]], [[c, -c], [-c, c]]])
-    if hp.variant != "literal":
-        return task
-    metrics = {"accuracy": Metric(literal_accuracy, higher_is_better=True)}
-    return task._replace(loss=literal_loss, metrics=metrics)
-
-
-def summed_gradient() -> optax.GradientTransformation:
-    """Replaces every partial derivative by the sum of all of them: R2's listing.
-
-    The bias is the weight of a constant, so its derivative is one of them.
-    """
-
-    def update(updates, params):
-        total = sum(jnp.sum(leaf) for leaf in jax.tree.leaves(updates))
-        return jax.tree.map(lambda leaf: jnp.broadcast_to(total, leaf.shape), updates)
-
-    return optax.stateless(update)
-
-
-def grid_optimizer(hp) -> optax.GradientTransformation:
-    """Makes plain SGD, over the summed gradient where that is kept."""
-    plain = plain_sgd(hp)
-    return plain if hp.variant == "as meant" else optax.chain(summed_gradient(), plain)
-
-
-def pair(hp) -> Task:
-    """Makes the normals of one of R4's tests."""
-    columns = [jnp.asarray(column, jnp.float32) for column in zip(*R4.tests, strict=True)]
-    first, second, first_variances, second_variances = (part[hp.test - 1] for part in columns)
-    covariances = jnp.stack([jnp.diag(first_variances), jnp.diag(second_variances)])
-    return tasks.gaussians(jnp.stack([first, second]), covariances, loss=RULES[hp.rule])
 
 
 def epochs(request: Request, full: int) -> dict[str, int]:

@@ -16,6 +16,8 @@ the mean test accuracy at variance 100 is 0.55 (sd 0.11): R1's 0.675 lies above 
 of 0.618 and above any mean of 20 runs.
 """
 
+import itertools
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -31,6 +33,7 @@ from jaxdl.types import Task
 
 SPHERES = np.multiply.outer(R1.variances, np.broadcast_to(np.eye(2), (2, 2, 2)))
 COVARIANCES = np.concatenate([SPHERES, [R1.example_covariances]])  # (groups, classes, 2, 2)
+# Recorded, so that a thousand lines can be drawn without training a thousand lanes again.
 WEIGHTS = {
     "weight_1": lambda info: info.params.weight[0, 0],
     "weight_2": lambda info: info.params.weight[0, 1],
@@ -63,11 +66,13 @@ def sweeps_study(request: Request) -> Study:
         pair = {"distance": R1.distance, "variance": variance}
         if pair not in pairs:
             pairs.append(pair)
+    # Under the batch rule an epoch is one update: R1 gives it ten times as many.
     short = 10 if request.quick else 1
+    configs = [other | pair for other, pair in itertools.product(others(request), pairs)]
     return perceptron_study(
         request,
         spheres,
-        [{**other, **pair} for other in others(request) for pair in pairs],
+        configs,
         epochs={"online": 100 // short, "batch": 1000 // short, "majority": 100 // short},
         every={"online": 1, "batch": 10, "majority": 1},
     )
@@ -75,11 +80,13 @@ def sweeps_study(request: Request) -> Study:
 
 def groups_study(request: Request) -> Study:
     """Builds R1's groups."""
-    numbers = range(len(R1.groups))
+    # A number, not a name: groups are lanes of one program, as their means are traced.
+    numbers = [{"group": number} for number in range(len(R1.groups))]
+    configs = [other | number for other, number in itertools.product(others(request), numbers)]
     return perceptron_study(
         request,
         grouped,
-        [{**other, "group": number} for other in others(request) for number in numbers],
+        configs,
         epochs=dict.fromkeys(RULES, 10 if request.quick else 100),
         every=dict.fromkeys(RULES, 1),
         record=WEIGHTS,
@@ -147,6 +154,7 @@ EXPERIMENT = Experiment(
             constant("bayes_accuracy", bayes_of_sweeps, "Bayes"),
         ],
         "groups": [
+            # The name in the place of the number that was swept.
             constant("group", lambda lanes: R1.groups[lanes.config["group"]]),
             converged(),
             accuracy_among_means("train_accuracy", "train acc"),

@@ -81,6 +81,7 @@ def perceptron_study(
         eval_every=lambda hp: request.eval_every or every[hp.rule] * epoch_steps(hp.rule),
         batch_size=lambda hp: 1 if hp.rule == "online" else None,
         sampling=lambda hp: "epoch" if hp.rule == "online" else "step",
+        # The rules sum over points; at a batch of one there is nothing to choose.
         reduction="sum",
         record={"last_update": last_update, **(record or {})},
         seeds=request.seeds,
@@ -119,6 +120,7 @@ def converged(published: Callable[[dict], float | None] | None = None) -> Column
 
 def epochs_to_convergence(lanes: Lanes) -> np.ndarray:
     """Gives the epochs after which all training points are right; infinite where never."""
+    # The number of the last update that moved the weights, + 1; NaN before the first evaluation.
     updates = np.nan_to_num(lanes.curves("last_update_max"), nan=-1.0)
     epochs = np.ceil((updates.max(axis=1) + 1) / epoch_steps(lanes.settings["rule"]))
     done = (lanes.final("train_accuracy") == 1) & ~lanes.diverged
@@ -159,6 +161,7 @@ def accuracy_among_means(metric: str, label: str, published: Numbers | None = No
 def places(lanes: Lanes, metric: str, published: float) -> dict:
     """Places a number among means of as many seeds as R1 averages, and counts seeds near it."""
     values = lanes.final(metric)
+    # Always the same resamples, so that a figure in a report does not change from run to run.
     picks = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, R1.runs))
     # A mean with a diverged lane is worst.
     means = stats.ranked(values, lanes.diverged, True)[picks].mean(axis=1)

@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.columns import described
-from experiments.figures import grid_of_panels
+from experiments.drawing import grid_of_panels
 from experiments.frame import Run
 from jaxdl import Study, plots
 from jaxdl.cells import CELLS, stack
 from jaxdl.sampling import seed_key, stream
 
 EXAMPLES = 8  # sequences that the reach of a lane's gradient is the median over
-FOLLOWED = 3  # lengths of each cell, and seeds of each, whose gradients are followed back
+FOLLOWED = 3  # seeds of a config whose gradients are followed back
 LOOKS = (("before", plots.PALETTE[1], "--"), ("after", plots.PALETTE[0], "-"))
 
 
@@ -26,10 +26,6 @@ class Reach(NamedTuple):
     before: np.ndarray
     after: np.ndarray
 
-    def first_norms(self, when: int) -> np.ndarray:
-        """Gives the norms at the first digit, before (0) or after (1) training."""
-        return (self.before, self.after)[when][:, 0]
-
     def medians(self) -> dict[str, np.ndarray]:
         """Gives the median over seeds against T - t, for JSON."""
         return {
@@ -39,36 +35,58 @@ class Reach(NamedTuple):
 
 
 def reaches(run: Run, groups: list[list[dict]]) -> list[Reach]:
-    """Follows the gradients of the shortest, middle and longest config of the last group a cell."""
-    of_cell = {run.request.setting(group[0], "cell"): group for group in reversed(groups)}
-    study, result = run.studies[""], run.result
+    """Follows the gradients of the shortest, middle and longest length of each cell."""
+    # The first group of a cell: further swept values are not followed.
+    of_cell: dict[str, list[dict]] = {}
+    for group in groups:
+        cell = run.request.settings(group[0])["cell"]
+        of_cell.setdefault(cell, group)
     followed = []
-    for group in of_cell.values():
+    for cell, group in of_cell.items():
         configs = sorted(group, key=lambda config: config["length"])
+        # Three are enough to see the trend; each costs a training a seed.
         places = sorted({0, len(configs) // 2, len(configs) - 1})
-        for config in [configs[place] for place in places][:FOLLOWED]:
-            rows = [row for row in result.rows(config) if not result.diverged[row]]
-            seeds = [result.lanes[row]["seed"] for row in rows[:FOLLOWED]]
-            cell = run.request.setting(config, "cell")
-            pairs = [reach_of(study, config, cell, seed) for seed in seeds]
-            if pairs:
-                before, after = zip(*pairs, strict=True)
-                followed.append(Reach(config, np.stack(before), np.stack(after)))
+        for place in places:
+            reached = reach_of(run, configs[place], cell)
+            followed += [] if reached is None else [reached]
     return followed
 
 
-def reach_of(study: Study, config: dict, cell: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def reach_of(run: Run, config: dict, cell: str) -> Reach | None:
+    """Follows the gradients of some seeds that have not diverged; None where all have."""
+    result = run.result
+    before: list[np.ndarray] = []
+    after: list[np.ndarray] = []
+    for row in result.rows(config):
+        if result.diverged[row] or len(before) == FOLLOWED:
+            continue
+        seed = result.lanes[row]["seed"]
+        start, end = reach_of_lane(run.studies[""], config, cell, seed)
+        before.append(start)
+        after.append(end)
+    if not before:
+        return None
+    return Reach(config, np.stack(before), np.stack(after))
+
+
+def reach_of_lane(
+    study: Study, config: dict, cell: str, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Gives the reach of a lane's gradient before and after training, each (time,).
 
     The median over some test sequences.
     """
     recipe = study.recipe(config)
-    x = recipe.task.data(seed_key(seed)).test_x[..., :EXAMPLES]
-    start, _ = jax.jit(recipe.model.init)(stream(seed_key(seed), "init"))
+    key = seed_key(seed)
+    x = recipe.task.data(key).test_x[..., :EXAMPLES]
+    # The draw that training started from, by the same stream of the seed's key.
+    start, _ = jax.jit(recipe.model.init)(stream(key, "init"))
     trained, _, _ = study.replay(config, seed)
-    gates = (jax.tree.map(jnp.asarray, params.cell) for params in (start, trained))
-    before, after = (np.median(reach(cell, each, x), axis=1) for each in gates)
-    return before, after
+    norms = []
+    for params in (start, trained):
+        gates = jax.tree.map(jnp.asarray, params.cell)
+        norms.append(np.median(reach(cell, gates, x), axis=1))
+    return norms[0], norms[1]
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -86,11 +104,14 @@ def reach(cell: str, gates, x):
     kind, gate = CELLS[cell], stack(gates)
     units = gate.hidden.weight.shape[1]
 
+    # The whole state as one vector, so that one Jacobian holds all of its parts.
     def step(flat, features):
-        parts = tuple(part[:, None] for part in jnp.split(flat, kind.states))
-        state = parts if kind.states > 1 else parts[0]
+        parts = [part[:, None] for part in jnp.split(flat, kind.states)]
+        state = tuple(parts) if kind.states > 1 else parts[0]
         after = kind.step(gate, state, features[:, None])
-        return jnp.concatenate(after if kind.states > 1 else (after,))[:, 0]
+        if kind.states > 1:
+            after = jnp.concatenate(after)
+        return after[:, 0]
 
     def forward(state, features):
         after = step(state, features)
@@ -133,9 +154,14 @@ def reach_figure(run: Run):
 
 def kept(followed: list[Reach]) -> str:
     """Says how much of the gradient's norm is left by a step back."""
-    rates = [each.first_norms(0) ** (1 / (each.before.shape[1] - 1)) for each in followed]
+    rates, at_first = [], []
+    for each in followed:
+        steps = each.before.shape[1] - 1
+        # A geometric mean: the norm is a product of one factor a step.
+        rates.append(each.before[:, 0] ** (1 / steps))
+        at_first.append(each.after[:, 0])
     rate = float(np.median(np.concatenate(rates)))
-    after = np.concatenate([each.first_norms(1) for each in followed])
+    after = np.concatenate(at_first)
     return (
         f"Before training the gradient keeps {rate:.0%} of its norm a step back; after it, "
         f"{int((after >= 1).sum())} of {len(after)} runs lose nothing back to the first digit\n"

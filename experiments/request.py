@@ -59,9 +59,9 @@ class Request(NamedTuple):
         """The settings that are not swept: a study takes each of them in one place."""
         return {name: value for name, value in settings.items() if name not in self.sweep}
 
-    def setting(self, config: dict, name: str):
-        """Gives a hyper-parameter's value under a config, swept or not."""
-        return config.get(name, self.defaults.get(name))
+    def settings(self, config: dict) -> dict[str, Any]:
+        """Gives every hyper-parameter's value under a config, swept or not."""
+        return {**self.defaults, **config}
 
     def product(self, *names: str) -> list[dict]:
         """All combinations of the swept values of some names."""
@@ -81,6 +81,7 @@ def merge_sweeps(
     for name, values in given:
         if name not in sweep and name not in defaults and name not in SETTINGS:
             raise unknown("hyper-parameter", name, dict.fromkeys((*sweep, *defaults, *SETTINGS)))
+        # A study takes a name in one place: what is swept is no default any more.
         defaults.pop(name, None)
         sweep[name] = values
     for name in RANGES.keys() & sweep.keys():
@@ -108,6 +109,7 @@ def run_folder(options, sweep: dict, usual: dict) -> pathlib.Path:
     """
     if options.out is not None:
         return options.out
+    # What may not differ within a folder is in its name, so two such runs do not meet.
     parts = [options.experiment, *(["quick"] if options.quick else [])]
     for name in ("steps", "eval_every", "lane_size"):
         value = getattr(options, name)

@@ -52,6 +52,7 @@ def four_units(solved: Solved) -> list[Claim]:
     for table in dict.fromkeys(cell.table for cell in solved):
         data_name, activation, optimizer = table
         cells = [cell for cell in solved if cell.table == table and cell.width == 4]
+        # R3 says itself that no width without an activation solves XOR.
         if not cells or (data_name, activation) == ("xor", "identity"):
             continue
         best = max(cells, key=lambda cell: solved[cell][::2].sum())
@@ -84,6 +85,7 @@ def best_line(x, targets, angles: int = 720) -> float:
     """
     turns = 2 * np.pi * (np.arange(angles) + 0.5) / angles
     best = 0.0
+    # Along a direction every cut is a line; sums over the points before and behind it judge all.
     for along in np.stack([np.cos(turns), np.sin(turns)], axis=1):
         classes = np.asarray(targets)[np.argsort(along @ np.asarray(x))]
         zeros_before = np.cumsum(np.append(0, 1 - classes))

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from experiments.columns import spoken
-from experiments.figures import heat_map, median_lane
+from experiments.drawing import MedianLane, heat_map, median_lane
 from experiments.frame import Run
 from experiments.references import R3
 from experiments.xor_networks import PROTOCOL
+from experiments.xor_tables import table_number
 from jaxdl import Result, plots
 from jaxdl.data import xor
 
@@ -40,35 +41,45 @@ def maps(rows: list[dict]) -> dict:
     return {f"{pair[0]}_{pair[1]}": table_figure(rows, pair) for pair in pairs}
 
 
-def table_number(pair: tuple[str, str]) -> str:
-    """Says which of R3's tables has an activation and optimizer; nothing where none has."""
-    return f"table {R3.pairs.index(pair) + 1}, " if pair in R3.pairs else ""
-
-
 def table_figure(rows: list[dict], pair: tuple[str, str]):
     """Draws R3's numbers, medians and shares at 100 % side by side, a row of panels a data set."""
     rows = [row for row in rows if (row["activation"], row["optimizer"]) == pair]
     names = list(dict.fromkeys(row["data"] for row in rows))
-    rates = list(dict.fromkeys(row["learning_rate"] for row in rows))
-    widths = list(dict.fromkeys(row["width"] for row in rows))
     figure, axes = plots.figure(len(names), 3, width=4.6, height=3.7)
     best = []
     for panels, name in zip(axes, names, strict=True):
-        mine = {(row["learning_rate"], row["width"]): row for row in rows if row["data"] == name}
-        shares = {cell: row["solved"]["share"] for cell, row in mine.items()}
-        medians = {cell: row["test_accuracy"]["median"] for cell, row in mine.items()}
-        printed = {cell: row["test_accuracy"]["published"] for cell, row in mine.items()}
-        best.append(f"{spoken(name)} {max(shares.values()):.0%}")
-        titles = ("R3 (1 seed)", "median accuracy", "share of seeds at 100 %")
-        for axis, values, words in zip(panels, (printed, medians, shares), titles, strict=True):
-            cells = {cell: percent(value) for cell, value in values.items()}
-            image = heat_map(axis, cells, rates, widths, "")
-            plots.style(axis, f"{spoken(name)}: {words}", "hidden units h", "learning rate")
-        figure.colorbar(image, ax=panels.tolist(), label="accuracy or share", shrink=0.9)
+        mine = [row for row in rows if row["data"] == name]
+        image = draw_maps(panels, mine, spoken(name))
+        figure.colorbar(
+            image,
+            ax=panels.tolist(),
+            label="accuracy or share",
+            shrink=0.9,
+        )
+        share = max(row["solved"]["share"] for row in mine)
+        best.append(f"{spoken(name)} {share:.0%}")
     words = f"{spoken(pair[0])}, {spoken(pair[1])}, {protocol_words(rows[0])}"
-    found = f"seeds at 100 % in the best cell: {', '.join(best)} (n={rows[0]['n']} seeds a cell)"
+    seeds = f"n={rows[0]['n']} seeds a cell"
+    found = f"seeds at 100 % in the best cell: {', '.join(best)} ({seeds})"
     figure.suptitle(f"{table_number(pair)}{words}\n{found}", fontsize=plots.FONT + 1)
     return figure
+
+
+def draw_maps(panels, rows: list[dict], name: str):
+    """Draws a table on one data set three times: R3's numbers, medians, shares at 100 %."""
+    rates = list(dict.fromkeys(row["learning_rate"] for row in rows))
+    widths = list(dict.fromkeys(row["width"] for row in rows))
+    printed, medians, shares = {}, {}, {}
+    for row in rows:
+        cell = row["learning_rate"], row["width"]
+        printed[cell] = percent(row["test_accuracy"]["published"])
+        medians[cell] = percent(row["test_accuracy"]["median"])
+        shares[cell] = percent(row["solved"]["share"])
+    titles = ("R3 (1 seed)", "median accuracy", "share of seeds at 100 %")
+    for axis, cells, title in zip(panels, (printed, medians, shares), titles, strict=True):
+        image = heat_map(axis, cells, rates, widths)
+        plots.style(axis, f"{name}: {title}", "hidden units h", "learning rate")
+    return image
 
 
 def percent(value: float | None) -> tuple[float, str]:
@@ -128,40 +139,44 @@ def likeliest_base_run(run: Run):
 def base_figure(run: Run, study: str, protocol: Mapping):
     """Draws the truth beside what the median lane of the base run predicts, a row a data set."""
     result = run.results[study]
-    names = [
-        name
-        for name in dict.fromkeys(config["data"] for config in result.configs)
-        if any({**each, **protocol, "data": name} == each for each in result.configs)
-    ]
+    # A protocol may have been run on one of the data sets alone.
+    fitting = [config for config in result.configs if {**config, **protocol} == config]
+    names = list(dict.fromkeys(config["data"] for config in fitting))
     figure, axes = plots.figure(len(names), 2, width=5.2, height=4.4)
     words = []
-    for name, (left, right) in zip(names, axes, strict=True):
+    for name, panels in zip(names, axes, strict=True):
         config = base_of(result, name, protocol)
-        lane = median_lane(run.studies[study], result, config, "test_accuracy")
-        x, targets = np.asarray(lane.dataset.test_x), np.asarray(lane.dataset.test_targets)
-        share = np.mean(result.final("test_accuracy")[result.rows(config)] == 1)
-        words.append(f"{spoken(name)} {share:.0%}")
-        outputs, loss = lane.outputs, config["loss"]
-        draw_plane(left, truth(name), x, targets)
-        image = draw_plane(
-            right,
-            lambda grid, outputs=outputs, loss=loss: probability(outputs(grid), loss),
-            x,
-            targets,
-        )
-        nearest = " (nearest point's class)" if name == "xor" else ""
-        plots.style(left, f"{spoken(name)}: the truth{nearest}", "x1", "x2")
-        accuracy = lane.history["test_accuracy"][-1]
-        which = f"(seed {lane.seed}, the median of {lane.of})"
-        title = f"{spoken(name)}: predicted, {accuracy:.1%} right\n{which}"
-        plots.style(right, title, "x1", "x2")
-        figure.colorbar(image, ax=[left, right], label="probability of class 1")
+        lane = median_lane(run.studies[study], result, config)
+        image = draw_predictions(panels, name, lane, config["loss"])
+        figure.colorbar(image, ax=panels.tolist(), label="probability of class 1")
+        final = result.final("test_accuracy")[result.rows(config)]
+        words.append(f"{spoken(name)} {np.mean(final == 1):.0%}")
     functions = f"{spoken(config['activation'])}, {spoken(config['optimizer'])}"
     sizes = f"{config['width']} hidden units, rate {config['learning_rate']:g}"
     found = f"seeds at 100 %: {', '.join(words)} (n={lane.of} each)"
     title = f"{sizes}, {functions}, {protocol_words(config)}:\n{found}"
     figure.suptitle(title, fontsize=plots.FONT + 1)
     return figure
+
+
+def draw_predictions(panels, name: str, lane: MedianLane, loss: str):
+    """Draws the truth and a lane's predictions over the plane."""
+    left, right = panels
+    x = np.asarray(lane.dataset.test_x)
+    targets = np.asarray(lane.dataset.test_targets)
+
+    def predict(grid):
+        return probability(lane.outputs(grid), loss)
+
+    draw_plane(left, truth(name), x, targets)
+    image = draw_plane(right, predict, x, targets)
+    nearest = " (nearest point's class)" if name == "xor" else ""
+    plots.style(left, f"{spoken(name)}: the truth{nearest}", "x1", "x2")
+    accuracy = lane.history["test_accuracy"][-1]
+    which = f"(seed {lane.seed}, the median of {lane.of})"
+    title = f"{spoken(name)}: predicted, {accuracy:.1%} right\n{which}"
+    plots.style(right, title, "x1", "x2")
+    return image
 
 
 def truth(name: str):
@@ -180,6 +195,7 @@ def truth(name: str):
 
 def probability(outputs, loss: str) -> np.ndarray:
     """Computes the probability of class 1: of a logit, or of a regression cut to [0, 1]."""
+    # Outputs of wide networks overflow an exponential; 500 is as sure as can be told.
     values = np.asarray(outputs[0], float)
     if loss == "mse":
         return np.clip(values, 0, 1)
@@ -188,6 +204,7 @@ def probability(outputs, loss: str) -> np.ndarray:
 
 def draw_plane(axis, predict, x, targets):
     """Draws a function over the unit square and a margin, with the points over it."""
+    # A little beyond the unit square, whose corners are points of XOR.
     along = np.linspace(-0.1, 1.1, RESOLUTION)
     first, second = np.meshgrid(along, along)
     grid = np.stack([first.ravel(), second.ravel()]).astype(np.float32)

@@ -17,9 +17,9 @@ nats over trained ones and 263 [247, 312] over the full batch (n=20 seeds); unde
 units with tanh at rate 0.1 solve XOR for 92 of 100 seeds.
 """
 
-from experiments.columns import accuracy, place, solved, spoken
+from experiments.columns import accuracy, solved
 from experiments.figures import Panel, curves
-from experiments.frame import Experiment, Run
+from experiments.frame import Experiment
 from experiments.references import R3
 from experiments.request import Request, Size
 from experiments.xor_claims import claims
@@ -30,7 +30,6 @@ from experiments.xor_figures import (
     grid_maps,
     likeliest_base_run,
     likeliest_maps,
-    table_number,
 )
 from experiments.xor_likelihood import likelihoods
 from experiments.xor_losses import losses_beside
@@ -39,11 +38,11 @@ from experiments.xor_networks import (
     DATA,
     LOSSES,
     PROTOCOL,
-    cell_of,
     epoch_steps,
     networks_study,
 )
-from jaxdl import Study, tables
+from experiments.xor_tables import grid_tables
+from jaxdl import Study
 
 VARIANT_SEEDS = 20
 
@@ -65,6 +64,7 @@ def configs(request: Request) -> tuple[list[dict], list[dict]]:
             grid.append(config)
         elif config["loss"] == usual["loss"] or {**config, **as_grid} == config:
             variants.append(config)
+    # The variants of one example a step are most of the time.
     if request.quick and "data" not in request.given:
         variants = [config for config in variants if config["data"] == "xor"]
     return grid, variants
@@ -85,42 +85,6 @@ def variants_study(request: Request) -> Study | None:
     if not variants:
         return None
     return networks_study(request, variants, seeds=seeds, epochs=epochs, every=epochs // 10)
-
-
-def grid_tables(run: Run) -> list[tables.Table]:
-    """Makes one table for each of R3's, on either data set, under the grid's protocol."""
-    rows = run.rows_of("grid")
-    groups = dict.fromkeys(cell_of(row).table for row in rows)
-    known = {pair: number for number, pair in enumerate(R3.pairs)}
-    ordered = sorted(groups, key=lambda group: known.get(group[1:], len(known)))
-    return [grid_table([row for row in rows if cell_of(row).table == each]) for each in ordered]
-
-
-def grid_table(rows: list[dict]) -> tables.Table:
-    """Makes one table: a row a learning rate, a column a width."""
-    data, activation, optimizer = cell_of(rows[0]).table
-    widths = list(dict.fromkeys(row["width"] for row in rows))
-    body = []
-    for rate in dict.fromkeys(row["learning_rate"] for row in rows):
-        by_width = {row["width"]: row for row in rows if row["learning_rate"] == rate}
-        body.append((rate, *(cell_text(by_width[width]) for width in widths)))
-    lanes = sum(row["n"] for row in rows)
-    lost = lanes - sum(row["survived"] for row in rows)
-    number = table_number((activation, optimizer))
-    title = (
-        f"{number}{spoken(activation)}, {spoken(optimizer)} on {spoken(data)}, "
-        f"n={rows[0]['n']} seeds, {lost} of {lanes} lanes diverged.\n"
-        "A cell: median accuracy % | share of seeds at 100 % | R3's % (its percentile)"
-    )
-    return tables.Table(title, ("rate", *(f"h = {width}" for width in widths)), tuple(body))
-
-
-def cell_text(row: dict) -> str:
-    """Writes a cell of a table."""
-    entry = dict(row["test_accuracy"])
-    if entry["published"] is not None:
-        entry["published"] = round(100 * entry["published"], 1)
-    return f"{100 * entry['median']:.1f} | {row['solved']['share']:.0%} | {place(entry)}"
 
 
 EXPERIMENT = Experiment(

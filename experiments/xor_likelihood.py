@@ -46,6 +46,7 @@ def likelihoods(run: Run) -> Finding:
         }
         for entry in ranked
     ]
+    # Equal totals are no order: what comes first would be an accident.
     tied = [entry for entry in ranked if entry.behind == 0]
     text = str(likelihood_table(ranked))
     if len(tied) > 1:
@@ -63,20 +64,24 @@ def compare(results: Mapping[str, Result]) -> list[Likelihood]:
     accuracies: dict[tuple, dict[Cell, np.ndarray]] = {}
     for result in results.values():
         for config, final in ranked_finals(result):
+            # Cells that R3 prints no number for say nothing about its protocol.
             if R3.tables(config) is not None:
                 protocol = tuple(config[name] for name in PROTOCOL)
                 cells = accuracies.setdefault(protocol, {})
+                # A diverged lane counts as one with nothing right.
                 cells[cell_of(config)] = np.maximum(final, 0.0)
     if len(accuracies) < 2:
         return []
     shared = sorted(set.intersection(*map(set, accuracies.values())))
-    kernels = {
-        protocol: [densities(cell, cells[cell]) for cell in shared]
-        for protocol, cells in accuracies.items()
-    }
-    seeds = min(len(seed) for each in kernels.values() for seed in each)
-    same = {key: np.stack([seed[:seeds] for seed in each]) for key, each in kernels.items()}
-    return rank(same, shared)
+    # The grid has more seeds than the variants: each protocol is judged by the seeds of all.
+    seeds = math.inf
+    for cells in accuracies.values():
+        seeds = min(seeds, *(len(cells[cell]) for cell in shared))
+    kernels = {}
+    for protocol, cells in accuracies.items():
+        each = [densities(cell, cells[cell][: int(seeds)]) for cell in shared]
+        kernels[protocol] = np.stack(each)
+    return rank(kernels, shared)
 
 
 def densities(cell: Cell, accuracies: np.ndarray) -> np.ndarray:
@@ -84,6 +89,7 @@ def densities(cell: Cell, accuracies: np.ndarray) -> np.ndarray:
     points = R3.points[cell[0]]
     possible, right = np.arange(points + 1), np.rint(accuracies * points)
     kernels = distributions.norm.pdf(possible[:, None], right, KERNEL[cell[0]])
+    # Percents are printed rounded; the number of right points is what they stand for.
     printed = round(R3.tables.values[cell] * points)
     return kernels[printed] / kernels.sum(axis=0)
 
@@ -137,9 +143,9 @@ def likelihood_table(ranked: list[Likelihood]) -> tables.Table:
     """Makes a row a protocol."""
     first = ranked[0]
     title = (
-        f"Log-likelihood of R3's {first.cells} cells under each protocol's distribution over "
-        f"n={first.seeds} seeds (expanded percentile bootstrap\nover seeds); behind: the likeliest "
-        "minus this one, paired by seed"
+        f"Log-likelihood of R3's {first.cells} cells under each protocol's distribution\n"
+        f"over n={first.seeds} seeds (expanded percentile bootstrap over seeds);\n"
+        "behind: the likeliest minus this one, paired by seed"
     )
     columns = (
         "batch",

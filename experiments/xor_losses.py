@@ -7,6 +7,7 @@ import numpy as np
 from experiments.columns import spoken
 from experiments.frame import Finding, Run
 from experiments.xor_networks import PROTOCOL, Cell, cell_of, ranked_finals
+from experiments.xor_tables import cell_table
 from jaxdl import stats, tables
 
 Accuracies = dict[Cell, np.ndarray]  # (seeds,), a diverged lane lowest
@@ -62,6 +63,7 @@ def pairs_of(run: Run) -> list[Pair]:
     usual = {name: first[name] for name in PROTOCOL if name != "loss"}
     for result in run.results.values():
         for config, final in ranked_finals(result):
+            # Under the other protocols mean squared error is not run.
             if {**config, **usual} == config:
                 of_loss[config["loss"]][cell_of(config)] = final
     bce, mse = of_loss["bce"], of_loss["mse"]
@@ -71,8 +73,9 @@ def pairs_of(run: Run) -> list[Pair]:
         cells = [cell for cell in both if cell.table == table]
         # The variants have fewer seeds than the grid, the same ones first.
         seeds = min(min(len(bce[cell]), len(mse[cell])) for cell in cells)
-        first_seeds = ({cell: loss[cell][:seeds] for cell in cells} for loss in (bce, mse))
-        pairs.append(Pair(table, *first_seeds))
+        of_bce = {cell: bce[cell][:seeds] for cell in cells}
+        of_mse = {cell: mse[cell][:seeds] for cell in cells}
+        pairs.append(Pair(table, of_bce, of_mse))
     return pairs
 
 
@@ -93,8 +96,6 @@ def gains_table(pairs: list[Pair]) -> tables.Table:
 def cells_table(pair: Pair) -> tables.Table:
     """Makes one of R3's tables with both losses in a cell."""
     data, activation, optimizer = map(spoken, pair.table)
-    rates = list(dict.fromkeys(cell.learning_rate for cell in pair.mse))
-    widths = list(dict.fromkeys(cell.width for cell in pair.mse))
     bce_lost, mse_lost = (diverged(cells) for cells in (pair.bce, pair.mse))
     seeds = len(pair.gain)
     title = (
@@ -103,11 +104,7 @@ def cells_table(pair: Pair) -> tables.Table:
         "A cell: median accuracy %, BCE, MSE (-: half of the seeds diverged) | share of seeds at "
         "100 %, BCE, MSE"
     )
-    body = []
-    for rate in rates:
-        cells = [Cell(*pair.table, rate, width) for width in widths]
-        body.append((rate, *(cell_text(pair, cell) for cell in cells)))
-    return tables.Table(title, ("rate", *(f"h = {width}" for width in widths)), tuple(body))
+    return cell_table(title, {cell: cell_text(pair, cell) for cell in pair.mse})
 
 
 def diverged(cells: Accuracies) -> int:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.columns import Column, Lanes
-from experiments.options import Stop, first_line, usual_time
+from experiments.options import Stop, first_line
 from experiments.references import Reference
 from experiments.request import Request, Size, check_allowed, merge_sweeps, run_folder
 from jaxdl import Result, Study, tables
@@ -116,9 +116,13 @@ class Experiment(NamedTuple):
         return first_line(self.doc)
 
     @property
-    def time(self) -> str:
-        """How long it takes."""
-        return usual_time(self.doc)
+    def heading(self) -> str:
+        """The question, and the reports whose numbers stand in the tables."""
+        lines = [self.question]
+        for report in self.reference:
+            about = first_line(report.__doc__ or "")
+            lines.append(f"{report.__name__}: {about} (experiments/references.py)")
+        return "\n".join(lines)
 
     def columns_of(self, study: str) -> Sequence[Column]:
         """The columns of one study."""
@@ -156,7 +160,8 @@ def run(experiment: Experiment, options) -> Report:
     finished, findings = conclude(experiment, Run(request, studies, results, rows))
     save_figures(experiment, finished, folder / "figures")
     make_tables = experiment.make_tables or (lambda run: tables_of(experiment, run))
-    parts = [*map(str, make_tables(finished)), *(each.text for each in findings if each.text)]
+    parts = [experiment.heading, *map(str, make_tables(finished))]
+    parts += [finding.text for finding in findings if finding.text]
     if request.quick:
         parts.append("A quick run shows that it works; it proves nothing, so nothing is concluded.")
     text = "\n\n".join([*parts, f"Figures: {folder / 'figures'}"])

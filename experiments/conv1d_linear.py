@@ -16,12 +16,14 @@ PyTorch's.
 import optax
 
 from experiments.columns import accuracy, solved
+from experiments.convolution import convolution
 from experiments.drawing import labels_of
 from experiments.figures import Panel, curves
 from experiments.frame import Experiment, Run
 from experiments.references import R3
 from experiments.request import Request, Size
-from jaxdl import Study, models, tasks
+from experiments.unit_square import linear
+from jaxdl import Study
 from jaxdl.layers import normal
 
 # By label, because a scheme is a function and a swept value must have a name.
@@ -31,8 +33,8 @@ INITS = {"normal": normal(1.0), "torch": "torch"}
 def study(request: Request) -> Study:
     """Builds the study of initial weights."""
     return Study(
-        task=lambda hp: tasks.linear(hp.samples),
-        model=lambda hp: models.conv1d(2, init=INITS[hp.init], bias=hp.bias),
+        task=lambda hp: linear(hp.samples),
+        model=lambda hp: convolution(2, init=INITS[hp.init], bias=hp.bias),
         optimizer=lambda hp: optax.adam(hp.learning_rate),
         defaults=request.defaults,
         sweep=request.sweep,

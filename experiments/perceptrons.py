@@ -24,10 +24,28 @@ from jaxdl import Study, losses, models, stats
 
 TRAIN, TEST = 160, 40  # points: 100 of each class, 80 and 20 of them
 RESAMPLES = 2000  # means of R1's number of runs
+
+
+def perceptron_majority(outputs, targets):
+    """Gives -y f of every point while no more points are right than wrong, else 0.
+
+    The rule of R4's listing (`references.R4`).
+
+    The points counted are those handed in, so a batch must be whole (no places without an example).
+    A point at f = 0 counts as neither, so that the zero start moves whatever the class sizes.
+    Args as for `losses.perceptron`.
+
+    >>> perceptron_majority(jnp.array([[1.0, 1.0, 1.0]]), jnp.array([1, 1, -1])).tolist()
+    [0.0, 0.0, 0.0]
+    """
+    margin = targets * outputs[0]
+    return jnp.where(jnp.sum(jnp.sign(margin)) <= 0, -margin, 0.0)
+
+
 RULES = {
     "online": losses.perceptron,  # one point a step, in shuffled passes: the text of R1
     "batch": losses.perceptron_mistakes,  # the sum over all wrong points: R1's listing
-    "majority": losses.perceptron_majority,  # while no more are right than wrong: R4's listing
+    "majority": perceptron_majority,  # while no more are right than wrong: R4's listing
 }
 Epochs = Mapping[str, int]  # rule -> epochs
 

@@ -7,8 +7,9 @@ import numpy as np
 
 from experiments.columns import share, spoken
 from experiments.frame import Finding, Run
+from experiments.unit_square import xor_points
 from experiments.xor_networks import Cell, solved_by_cell
-from jaxdl import Result, data, stats, tables
+from jaxdl import Result, stats, tables
 
 Solved = Mapping[Cell, np.ndarray]  # which seeds end at 100 %, (seeds,) bool
 USUAL_RATE = 0.01  # which R3 calls the best
@@ -70,7 +71,7 @@ def identity_and_xor(result: Result, solved: Solved) -> list[Claim]:
         return []
     lanes = result.rows({"data": "xor", "activation": "identity"})
     best = float(np.nanmax(result.final("test_accuracy")[lanes]))
-    bound = best_line(*data.xor())
+    bound = best_line(*xor_points())
     where = f"XOR: {len(cells)} cells; best lane {best:.1%}, best line there is {bound:.1%}"
     ever = np.any([solved[cell] for cell in cells], axis=0)
     return [share_claim("identity solves XOR: share of seeds, in any cell", where, ever)]

@@ -8,10 +8,10 @@ from experiments.columns import spoken
 from experiments.drawing import MedianLane, heat_map, median_lane
 from experiments.frame import Run
 from experiments.references import R3
+from experiments.unit_square import xor_points
 from experiments.xor_networks import PROTOCOL
 from experiments.xor_tables import table_number
 from jaxdl import Result, plots
-from jaxdl.data import xor
 
 MARKS = (("o", plots.PALETTE[0]), ("^", plots.PALETTE[1]))
 RESOLUTION = 121  # points along a side of the plane
@@ -183,7 +183,7 @@ def truth(name: str):
     """Makes the class of every point of the plane, that of the nearest of XOR's points."""
 
     def nearest(grid):
-        points, targets = xor()
+        points, targets = xor_points()
         distance = np.sum((grid[:, :, None] - points[:, None, :]) ** 2, axis=0)
         return targets[np.argmin(distance, axis=1)]
 

@@ -8,11 +8,12 @@ import optax
 
 from experiments.references import R3
 from experiments.request import Request
-from jaxdl import Result, Study, losses, models, stats, tasks
+from experiments.unit_square import linear, xor
+from jaxdl import Result, Study, losses, models, stats
 from jaxdl.layers import ACTIVATIONS, normal
 
 PROTOCOL = ("loss", "bias", "batch")  # what R3 leaves open
-DATA: dict[str, Callable] = {"xor": tasks.xor, "linear": tasks.linear}
+DATA: dict[str, Callable] = {"xor": xor, "linear": linear}
 LOSSES: dict[str, Callable] = {
     "bce": losses.binary_cross_entropy,
     "mse": losses.squared_error,

@@ -132,18 +132,4 @@ def perceptron_mistakes(outputs, targets):
     return jnp.where(sign(outputs[0]) != targets, -targets * outputs[0], 0.0)
 
 
-def perceptron_majority(outputs, targets):
-    """-y f of every point while no more points are right than wrong, else 0: the rule of report R4's listing.
-
-    The points counted are those handed in, so a batch must be whole (no places without an example).
-    A point at f = 0 counts as neither, so that the zero start moves whatever the class sizes.
-    Args as for `perceptron`.
-
-    >>> perceptron_majority(jnp.array([[1.0, 1.0, 1.0]]), jnp.array([1, 1, -1])).tolist()
-    [0.0, 0.0, 0.0]
-    """
-    margin = targets * outputs[0]
-    return jnp.where(jnp.sum(jnp.sign(margin)) <= 0, -margin, 0.0)
-
-
-SIGNED = (perceptron, perceptron_mistakes, perceptron_majority)  # criteria whose targets are +1 and -1
+SIGNED = (perceptron, perceptron_mistakes)  # criteria whose targets are +1 and -1

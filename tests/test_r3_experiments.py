@@ -8,8 +8,8 @@ from commands import check_refused, report_of
 
 from experiments import references, xor_claims, xor_likelihood
 from experiments.references import R3
+from experiments.unit_square import xor_points
 from experiments.xor_networks import Cell
-from jaxdl import data
 
 
 def test_the_published_tables_are_those_of_the_report():
@@ -26,7 +26,7 @@ def test_the_published_tables_are_those_of_the_report():
 
 
 def test_no_line_has_more_than_sixteen_of_the_xor_points_right_and_a_line_has_all_linear_ones():
-    x, targets = data.xor()
+    x, targets = xor_points()
     best = round(21 * xor_claims.best_line(x, targets))
     rng = np.random.default_rng(0)
     weights, cuts = rng.normal(size=(20000, 2)), rng.normal(size=20000)

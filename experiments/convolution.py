@@ -1,4 +1,4 @@
-"""A dense layer whose units are read as a sequence by a 1-D convolution: report R3's convolutional model."""
+"""Replicates R3's convolutional model (`references.R3`): a convolution along a layer's units."""
 
 import jax
 
@@ -8,7 +8,7 @@ from jaxdl.layers import ACTIVATIONS, INITS, dense, init_conv1d, init_dense
 from jaxdl.types import Model
 
 
-def conv1d(
+def convolution(
     inputs: int = 2,
     hidden: int = 1,
     channels: int = 1,
@@ -19,9 +19,10 @@ def conv1d(
     init="torch",
     bias: bool = True,
 ) -> Model:
-    """h = f(W x + b), read as a sequence of one feature; outputs = g(conv1d(h)), all places and channels as rows.
+    """Makes the model h = f(W x + b), outputs = g(conv1d(h)), h read as a sequence of one feature.
 
-    Report R3's model is the smallest one, all sizes 1; its second tanh bounds the logit to (-1, 1).
+    All places and channels are rows. R3's model is the smallest one, all sizes 1; its
+    second tanh bounds the logit to (-1, 1).
 
     Args:
       inputs: number of features.
@@ -35,7 +36,7 @@ def conv1d(
     Returns:
       A `Model` with ``apply`` from (inputs, batch) to ((hidden - kernel + 1) * channels, batch).
 
-    >>> params, state = conv1d(2, hidden=5, channels=2, kernel=3).init(jax.random.key(0))
+    >>> params, state = convolution(2, hidden=5, channels=2, kernel=3).init(jax.random.key(0))
     >>> [layer.weight.shape for layer in params]
     [(5, 2), (2, 1, 3)]
     """
@@ -48,7 +49,9 @@ def conv1d(
 
     def initialise(key):
         first, second = jax.random.split(key)
-        return (init_dense(first, hidden, inputs, init, bias), init_conv1d(second, channels, 1, kernel, init, bias)), ()
+        units = init_dense(first, hidden, inputs, init, bias)
+        window = init_conv1d(second, channels, 1, kernel, init, bias)
+        return (units, window), ()
 
     def apply(params, state, x, *, key=None, train=False):
         sequence = f(dense(params[0], x))[:, None, :]  # (time, 1, batch)
@@ -59,4 +62,6 @@ def conv1d(
 
 
 def _function(name: str, given):
-    return ACTIVATIONS[one_of(name, given, ACTIVATIONS)] if isinstance(given, str) else given
+    if isinstance(given, str):
+        return ACTIVATIONS[one_of(name, given, ACTIVATIONS)]
+    return given

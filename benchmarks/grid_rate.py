@@ -14,7 +14,7 @@ import tempfile
 import time
 
 from benchmarks.timing import device_name, write_json
-from experiments import r3
+from experiments.references import R3
 from jaxdl.reporting.tables import Table
 
 EPOCHS, RATES = 2000, 5  # of R3; learning rates a table
@@ -33,7 +33,7 @@ def pytorch(data: str, activation: str, optimizer: str, width: int, epochs: int)
         torch.nn.Linear(2, width), between(), torch.nn.Linear(width, width), between(), torch.nn.Linear(width, 1)
     )
     chosen = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimizer](net.parameters(), lr=0.01)
-    x = torch.rand(r3.POINTS[data], 2)
+    x = torch.rand(R3.points[data], 2)
     y = (x[:, :1] > x[:, 1:]).float()
     loss = torch.nn.BCEWithLogitsLoss()
     for epoch in range(epochs + 10):
@@ -47,7 +47,7 @@ def pytorch(data: str, activation: str, optimizer: str, width: int, epochs: int)
 
 def sample() -> float:
     """Seconds per epoch, the mean over the grid's networks (their rates cost the same)."""
-    grid = [(data, *pair, width) for data in r3.POINTS for pair in r3.PAIRS for width in r3.WIDTHS]
+    grid = [(data, *pair, width) for data in R3.points for pair in R3.pairs for width in R3.widths]
     return sum(pytorch(*cell, SAMPLE) for cell in grid) / len(grid)
 
 
@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         seconds = command(options.seeds, folder + "/run")
     after = sample()
-    steps = len(r3.POINTS) * len(r3.PAIRS) * len(r3.WIDTHS) * RATES * EPOCHS * options.seeds
+    steps = len(R3.points) * len(R3.pairs) * len(R3.widths) * RATES * EPOCHS * options.seeds
     eager = [steps * per_epoch for per_epoch in (before, after)]
     ratios = [each / seconds for each in eager]
     found = {"seeds": options.seeds, "steps": steps, "command_seconds": seconds,

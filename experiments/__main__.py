@@ -1,5 +1,6 @@
 """``python -m experiments``: lists the experiments, or runs one."""
 
+import difflib
 import importlib
 import json
 import sys
@@ -11,21 +12,20 @@ from jaxdl.planning.background import leave
 
 def main(arguments=None) -> int:
     """Runs the command; returns its exit code."""
-    parser = command_line.parser()
-    options = parser.parse_args(arguments)
+    options = command_line.parser().parse_args(arguments)
     known = command_line.experiments()
     if options.experiment is None:
         for name, text in known.items():
-            print(f"{name}\n    {command_line.first_line(text)}\n    {command_line.usual_time(text)}")
+            question, time = command_line.first_line(text), command_line.usual_time(text)
+            print(f"{name}\n    {question}\n    {time}")
         return 0
     if options.experiment not in known:
-        import difflib
-
         close = difflib.get_close_matches(options.experiment, known, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        return fail(f"experiment must be one of {', '.join(known)}, got {options.experiment!r}{hint}")
+        names = ", ".join(known)
+        return fail(f"experiment must be one of {names}, got {options.experiment!r}{hint}")
     try:
-        report = importlib.import_module(f"experiments.{options.experiment}").run(options)
+        report = run(options)
     except command_line.Stop as stop:
         print(stop, file=sys.stdout if options.plan else sys.stderr)
         return 0
@@ -36,6 +36,14 @@ def main(arguments=None) -> int:
         return 130
     print(json.dumps(report.json(), allow_nan=False) if options.json else report.text)
     return 0
+
+
+def run(options):
+    """Runs the experiment that the options name; returns its report."""
+    from experiments import frame  # it needs jax, which a listing does not
+
+    experiment = importlib.import_module(f"experiments.{options.experiment}")
+    return frame.run(experiment.EXPERIMENT, options)
 
 
 if __name__ == "__main__":

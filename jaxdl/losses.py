@@ -174,20 +174,6 @@ def perceptron_mistakes(outputs, targets):
     return _unless((sign(f) == y) & ~jnp.isnan(f), y * f)
 
 
-def perceptron_majority(outputs, targets):
-    """-y f of every point while no more points are right than wrong, else 0: the rule of report R4's listing.
-
-    The points counted are those handed in, so a batch must be whole (no places without an example).
-    A point at f = 0 counts as neither, so that the zero start moves whatever the class sizes.
-    Args as for `perceptron`.
-
-    >>> perceptron_majority(jnp.array([[1.0, 1.0, 1.0]]), jnp.array([1, 1, -1])).tolist()
-    [0.0, 0.0, 0.0]
-    """
-    f, y = _signed("perceptron_majority", outputs, targets)
-    return _unless(jnp.sum(jnp.sign(y * f)) > 0, y * f)
-
-
 def _unless(content, margin):
     """0 where a condition holds, else -y f. A NaN fails every comparison: this way round it stays NaN."""
     return jnp.where(content, 0.0, -margin)
@@ -260,7 +246,7 @@ def _signed(name: str, outputs, targets):
     return f, jnp.where(jnp.abs(y) == 1, y, jnp.nan)
 
 
-SIGNED = (perceptron, perceptron_mistakes, perceptron_majority)  # criteria whose targets are +1 and -1
+SIGNED = (perceptron, perceptron_mistakes)  # criteria whose targets are +1 and -1
 OF_SIGNS = (*SIGNED, sign_accuracy)
 OF_CLASSES = (cross_entropy, accuracy)  # whose targets are class numbers below the number of outputs
 OF_PROBABILITIES = (binary_cross_entropy, binary_accuracy, rounded_accuracy)  # whose targets are from 0 to 1

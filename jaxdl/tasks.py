@@ -79,36 +79,6 @@ def binary(data, loss=losses.binary_cross_entropy) -> Task:
     return Task(data=data, loss=loss, metrics={"accuracy": accuracy})
 
 
-def xor(loss=losses.binary_cross_entropy) -> Task:
-    """Report R3's 21 points of exclusive or, the same for all lanes; they are training and test set at once.
-
-    Args:
-      loss: see `binary`.
-
-    >>> task = xor()
-    >>> task.data.train_x.shape, float(task.data.test_targets.mean().round(4))
-    ((2, 21), 0.4762)
-    """
-    x, targets = data.xor()
-    return binary(Dataset(x, targets, x, targets), loss)
-
-
-def linear(samples: int = 100, loss=losses.binary_cross_entropy) -> Task:
-    """Points uniform in the unit square, class 1 where x1 > x2, drawn anew for every seed; training and test set at once.
-
-    Args:
-      samples: number of points.
-      loss: see `binary`.
-    """
-    positive_int("samples", samples)
-
-    def draw(key):
-        x, targets = data.linear(stream(key, "data"), samples)
-        return Dataset(x, targets, x, targets)
-
-    return binary(draw, loss)
-
-
 def signed(data, loss=losses.perceptron) -> Task:
     """A task whose targets are +1 and -1, for a model with one output.
 
@@ -346,5 +316,5 @@ def _default_metrics(loss, whole: bool) -> dict[str, Metric]:
 
 
 __all__ = [
-    "binary", "classification", "from_arrays", "gaussians", "linear", "moons", "palindromes", "signed", "split", "xor",
+    "binary", "classification", "from_arrays", "gaussians", "moons", "palindromes", "signed", "split",
 ]  # fmt: skip

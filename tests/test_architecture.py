@@ -75,7 +75,7 @@ def arguments(function) -> str:
     return str(inspect.Signature(plain))
 
 
-@pytest.mark.parametrize("model", [models.mlp(2), models.conv1d()], ids=["mlp", "conv1d"])
+@pytest.mark.parametrize("model", [models.mlp(2), models.perceptron()], ids=["mlp", "perceptron"])
 def test_models_take_params_state_x(model):
     assert arguments(model.init) == "(key)"
     assert arguments(model.apply) == "(params, state, x, *, key, train)"
@@ -83,7 +83,7 @@ def test_models_take_params_state_x(model):
 
 def test_tasks_and_training_take_their_arguments_in_order():
     assert arguments(batches.draw_batch).startswith("(dataset, key, step, batch_size")
-    assert arguments(tasks.moons(10).data) == arguments(tasks.linear(10).data) == "(key)"
+    assert arguments(tasks.moons(10).data) == arguments(tasks.gaussians().data) == "(key)"
     assert arguments(make_train(tasks.moons(10), models.mlp(2), optax.sgd(0.1), steps=1)) == "(key, dataset)"
     assert arguments(make_train).startswith("(task, model, optimizer, *, ")
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 from sklearn.datasets import make_moons
 
 from jaxdl import Metric, data, losses, tasks
@@ -43,43 +42,6 @@ def test_moons_are_drawn_anew_for_every_key():
     datasets = jax.jit(jax.vmap(lambda seed: tasks.moons(60).data(seed_key(seed))))(jnp.uint32([0, 1, 0]))
     np.testing.assert_array_equal(datasets.train_x[0], datasets.train_x[2])
     assert not np.isclose(datasets.train_x[0], datasets.train_x[1]).all(axis=0).any()
-
-
-def test_xor_has_the_points_and_the_majority_of_report_r3():
-    x, targets = data.xor()
-    points = {(round(10 * float(a)), round(10 * float(b))): int(y) for a, b, y in zip(*x, targets, strict=True)}
-    assert points == {**{(i, i): 0 for i in range(11)}, **{(i, 10 - i): 1 for i in range(11) if i != 5}}
-    assert (x.dtype, targets.dtype) == (np.float32, np.int32)
-    assert round(100 * np.mean(targets == 0), 2) == 52.38
-
-
-def test_xor_is_training_and_test_set_at_once():
-    dataset = tasks.xor().data
-    np.testing.assert_array_equal(dataset.train_x, dataset.test_x)
-    np.testing.assert_array_equal(dataset.train_targets, dataset.test_targets)
-    assert (tasks.xor().loss, tasks.xor().metrics) == (
-        losses.binary_cross_entropy,
-        {"accuracy": Metric(losses.binary_accuracy, True)},
-    )
-    assert tasks.xor(losses.squared_error).metrics == {"accuracy": Metric(losses.rounded_accuracy, True)}
-
-
-def test_linear_points_are_uniform_and_cut_by_the_diagonal():
-    draws = jax.jit(jax.vmap(lambda seed: tasks.linear().data(seed_key(seed))))(jnp.arange(500, dtype=jnp.uint32))
-    np.testing.assert_array_equal(draws.train_x, draws.test_x)
-    np.testing.assert_array_equal(draws.train_targets, draws.train_x[:, 0] > draws.train_x[:, 1])
-    assert draws.train_x.shape == (500, 2, 100)
-    for coordinate in np.moveaxis(np.asarray(draws.train_x), 1, 0):
-        assert stats.kstest(coordinate.ravel(), stats.uniform.cdf).pvalue > 1e-3
-    ones = np.asarray(draws.train_targets.sum(axis=1))
-    assert (ones.mean(), ones.std()) == (pytest.approx(50, abs=0.7), pytest.approx(5, rel=0.1))  # binomial
-    majority = np.maximum(ones, 100 - ones) / 100
-    assert stats.quantile_test(majority, q=0.54, p=0.5).pvalue > 1e-6  # R3's 54 % is a usual majority
-
-
-def test_linear_names_what_is_wrong_in_one_line():
-    with pytest.raises(ValueError, match=r"^samples must be a positive integer, got 0$"):
-        tasks.linear(0)
 
 
 @given(n=st.integers(3, 200), test=st.floats(0.1, 0.6), valid=st.floats(0, 0.3))

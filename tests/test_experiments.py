@@ -1,12 +1,18 @@
 """The command line: help without jax, valid JSON, one-line errors, figures; and the README's example."""
 
+import ast
 import json
 import pathlib
 import re
 import subprocess
 import sys
+import types
 
 import pytest
+
+from experiments import batch_size, frame, perceptron_grid
+from experiments.options import experiments
+from experiments.references import Numbers
 
 pytestmark = pytest.mark.full  # what users run
 ROOT = pathlib.Path(__file__).parent.parent
@@ -46,6 +52,57 @@ def test_batch_size_prints_json_and_nothing_else(tmp_path):
     figures = sorted(path.name for path in (tmp_path / "run" / "figures").iterdir())
     assert figures == ["accuracy.png", "boundaries.png", "final_accuracy.png", "loss.png"]
     assert "batch_size" in (tmp_path / "run" / "manifest.json").read_text()
+
+
+def imported(path):
+    """The modules of experiments/ that a file imports, and those that it takes names of the folder from."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "experiments":
+            yield from node.module.split(".")[1:] or [alias.name for alias in node.names]
+
+
+def test_no_file_imports_an_experiment_and_each_is_found_without_importing_it():
+    names = set(experiments())
+    assert names >= {"batch_size", "xor_grid", "palindrome_5"}
+    for path in sorted((ROOT / "experiments").glob("*.py")):
+        assert not names & set(imported(path)), path
+    for name in names:
+        assert f"python -m experiments {name}" in experiments()[name]
+
+
+def run_of(quick, rows, **findings):
+    """A finished run of batch sizes with these rows."""
+    result = types.SimpleNamespace(axes=("batch_size", "reduction"))
+    request = types.SimpleNamespace(quick=quick)
+    return frame.Run(request, {}, {"": result}, rows, findings)
+
+
+def row_of(reduction, *percentiles):
+    """A row whose published numbers lie at these percentiles of the seeds."""
+    places = dict(zip(batch_size.NUMBERS, percentiles, strict=True))
+    return {"batch_size": 1, "reduction": reduction, **{name: {"published_percentile": place} for name, place in places.items()}}
+
+
+def test_protocols_that_are_likeliest_alike_are_all_named():
+    rows = [row_of("mean", 50, 50, 99), row_of("sum", 1, 50, 50), row_of("other", 1, 1, 50)]
+    finding = batch_size.likeliest(run_of(False, rows))
+    assert finding.value == ["reduction mean", "reduction sum"]
+    assert "alike under reduction mean and reduction sum" in finding.text
+    scores = {"as meant": 0.5, "literal": 0.5, "scalar gradient": 0.1}
+    assert perceptron_grid.likeliest(run_of(False, [], closeness=scores)).value == ["as meant", "literal"]
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_quick_run_draws_no_conclusion(quick):
+    run, findings = frame.conclude(batch_size.EXPERIMENT, run_of(quick, [row_of("mean", 50, 50, 50)]))
+    assert len(findings) == (not quick)
+    assert set(run.findings) == (set() if quick else {"likeliest"})
+
+
+def test_a_published_number_is_of_the_configs_that_a_report_speaks_of():
+    numbers = Numbers("R5", ("length",), {(5,): 1.0}, only={"cell": "vanilla"})
+    assert numbers({"length": 5, "cell": "vanilla", "clip": None}) == 1.0
+    assert numbers({"length": 6, "cell": "vanilla"}) is numbers({"length": 5, "cell": "gru"}) is numbers({"length": 5}) is None
 
 
 @pytest.mark.parametrize(

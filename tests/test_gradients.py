@@ -131,7 +131,6 @@ LOSSES = {  # name -> (outputs, targets, the formula in float64)
     "squared_error": (ROW, BITS, lambda f, y: (f[0] - y) ** 2),
     "perceptron": (ROW, SIGNS, lambda f, y: np.where(y * f[0] <= 0, -y * f[0], 0)),
     "perceptron_mistakes": (ROW, SIGNS, lambda f, y: np.where(np.where(f[0] >= 0, 1, -1) != y, -y * f[0], 0)),
-    "perceptron_majority": (-np.abs(ROW) * SIGNS, SIGNS, lambda f, y: -y * f[0]),  # all wrong, so that all count
 }
 
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from jaxdl import make_train, models, tasks
+from experiments.unit_square import xor
+from jaxdl import make_train, models
 from jaxdl.layers import ACTIVATIONS, INITS, Conv1d, Dense, conv1d, dense, dropout, init_conv1d, init_dense, keep, normal
 from jaxdl.sampling import seed_key
 from jaxdl.types import Padded
@@ -205,26 +206,6 @@ def test_conv1d_asks_any_scheme_for_both_fans():
     assert (params.weight.shape, params.bias.shape) == ((2, 3, 5), (2,))
 
 
-def test_the_convolutional_model_by_hand():
-    model = models.conv1d(2, hidden=3, channels=2, kernel=2, activation="identity", output_activation="tanh")
-    params = (
-        Dense(jnp.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), jnp.zeros(3)),
-        Conv1d(jnp.array([[[1.0, 1.0]], [[0.0, 2.0]]]), jnp.array([0.0, 0.5])),
-    )
-    outputs, _ = model.apply(params, (), jnp.array([[0.1], [0.2]]))  # hidden: 0.1, 0.2, 0.3
-    np.testing.assert_allclose(outputs[:, 0], np.tanh([0.3, 0.9, 0.5, 1.1]), rtol=1e-6)
-
-
-@pytest.mark.parametrize("name", ["inputs", "hidden", "channels", "kernel"])
-def test_the_convolutional_model_names_what_is_wrong(name):
-    with pytest.raises(ValueError, match=rf"^{name} must be .*, got 0$"):
-        models.conv1d(**{name: 0})
-    with pytest.raises(ValueError, match=r"^kernel must be .* from 1 to 3, got 4$"):
-        models.conv1d(hidden=3, kernel=4)
-    with pytest.raises(ValueError, match=r"^output_activation must be one of"):
-        models.conv1d(output_activation="tan")
-
-
 @pytest.mark.parametrize("bias", [True, False])
 def test_an_identity_network_collapses_to_one_linear_map(bias):
     model = models.mlp(2, (7, 5), 1, activation="identity", init="torch", bias=bias)
@@ -236,7 +217,7 @@ def test_an_identity_network_collapses_to_one_linear_map(bias):
 
 
 def test_without_a_bias_a_network_trains_as_with_zero_biases_that_are_never_updated():
-    task = tasks.xor()
+    task = xor()
     model = models.mlp(2, (4, 4), 1, activation="sigmoid", init=normal(1.0))
 
     def frozen(params, state, x, *, key=None, train=False):

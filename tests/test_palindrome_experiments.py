@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from commands import check_refused, report_of
 
-from experiments import palindrome_length, palindromes
+from experiments import palindrome_length, reach
+from experiments.frame import request_of
 from jaxdl import models
 from jaxdl.cells import CELLS, stack
 from jaxdl.models.rnn import last_hidden
@@ -32,8 +33,8 @@ def test_palindrome_length_prints_json_and_draws_its_figures(tmp_path):
 def test_quick_contains_length_5():
     from experiments.options import parser
 
-    _, sweep = palindrome_length.build(parser().parse_args(["palindrome_length", "--quick"]))
-    assert 5 in sweep["length"]
+    options = parser().parse_args(["palindrome_length", "--quick"])
+    assert 5 in request_of(palindrome_length.EXPERIMENT, options).sweep["length"]
 
 
 def test_palindrome_5_prints_json_and_draws_its_figure(tmp_path):
@@ -47,7 +48,7 @@ def test_palindrome_5_prints_json_and_draws_its_figure(tmp_path):
 def test_the_reach_is_the_norm_of_the_jacobian_of_the_last_hidden_state(cell):
     params, _ = models.rnn(2, 4, 3, cell=cell, init="torch").init(jax.random.key(0))
     x = jax.random.normal(jax.random.key(1), (5, 2, 3))
-    norms = palindromes.reach(cell, params.cell, x)
+    norms = reach.reach(cell, params.cell, x)
     assert norms.shape == (5, 3)
     np.testing.assert_allclose(norms[-1], 1, rtol=1e-5)
     kind, gate, example = CELLS[cell], stack(params.cell), x[..., 1:2]

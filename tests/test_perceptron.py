@@ -36,8 +36,6 @@ def fit(x, targets, loss=losses.perceptron, bias=True, rate=0.01, steps=1, **set
         (losses.perceptron, 2, (2.0, 1.0), -2),  # f = (3, 1, -3): the second is wrong
         (losses.perceptron_mistakes, 1, (-1.0, 0.0), -2),  # sign(0) = +1: the two points of class -1
         (losses.perceptron_mistakes, 2, (2.0, 1.0), -2),  # f = (-3, 0, -5): the first two are wrong
-        (losses.perceptron_majority, 1, (0.0, 2.0), -1),
-        (losses.perceptron_majority, 2, (0.0, 2.0), -1),  # two are right, one is wrong: it stops
     ],
 )
 def test_the_rules_by_hand(loss, steps, weight, offset):

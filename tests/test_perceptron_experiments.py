@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from commands import check_refused, report_of
 
-from experiments import perceptron_grid, perceptrons
+from experiments import listings, perceptrons
 
 
 def test_separability_prints_json_and_draws_its_figures(tmp_path):
@@ -49,12 +49,12 @@ def test_grid_prints_json_and_draws_its_figures(tmp_path):
 
 def test_the_summed_gradient_moves_all_weights_alike_and_literal_accuracy_is_at_most_a_half():
     tree = {"weight": jnp.array([[1.0, -3.0]]), "bias": jnp.array([0.5])}
-    updates, _ = perceptron_grid.summed_gradient().update(tree, (), tree)
+    updates, _ = listings.summed_gradient().update(tree, (), tree)
     assert updates["weight"].tolist() == [[-1.5, -1.5]]
     assert updates["bias"].tolist() == [-1.5]
     outputs, targets = jnp.array([[1.0, 0.0, -1.0, 2.0]]), jnp.array([1, 1, -1, -1])
-    assert perceptron_grid.literal_accuracy(outputs, targets).tolist() == [1, 1, 0, 0]
-    assert perceptron_grid.literal_loss(-outputs, targets).tolist() == [1, 0, 0, 0]
+    assert listings.literal_accuracy(outputs, targets).tolist() == [1, 1, 0, 0]
+    assert listings.literal_loss(-outputs, targets).tolist() == [1, 0, 0, 0]
 
 
 def test_convergence_counts_what_never_converges():

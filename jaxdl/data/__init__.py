@@ -4,7 +4,6 @@ from jaxdl.data.gaussians import bayes_accuracy, class_sizes, gaussians
 from jaxdl.data.gaussians import check as check_gaussians
 from jaxdl.data.moons import moons
 from jaxdl.data.palindromes import DIGITS, ENCODINGS, encode_digits, palindrome_examples, palindrome_steps, palindromes
-from jaxdl.data.points import linear, xor
 
 __all__ = [
     "DIGITS",
@@ -14,10 +13,8 @@ __all__ = [
     "class_sizes",
     "encode_digits",
     "gaussians",
-    "linear",
     "moons",
     "palindrome_examples",
     "palindrome_steps",
     "palindromes",
-    "xor",
 ]

@@ -10,7 +10,7 @@ from jaxdl.types import Model
 def perceptron(inputs: int = 2, *, bias: bool = True) -> Model:
     """f = w x + b from a zero start; the class is sign(f), with sign(0) = +1 (Rosenblatt, 1958).
 
-    The rule that trains it is a criterion of `losses` (`perceptron`, `perceptron_mistakes`, `perceptron_majority`)
+    The rule that trains it is a criterion of `losses` (`perceptron`, `perceptron_mistakes`)
     under plain SGD, with ``reduction="sum"``.
 
     Args:

@@ -1,14 +1,14 @@
-"""A dense layer whose units are read as a sequence by a 1-D convolution: report R3's convolutional model."""
+"""Replicates R3's convolutional model (`references.R3`): a convolution along a layer's units."""
 
 import jax
 
 from jaxdl import layers
-from jaxdl.checks import flag, positive_int
-from jaxdl.layers import activation_of, check_features, dense, init_conv1d, init_dense, scheme_of
+from jaxdl.checks import one_of, positive_int
+from jaxdl.layers import ACTIVATIONS, INITS, dense, init_conv1d, init_dense
 from jaxdl.types import Model
 
 
-def conv1d(
+def convolution(
     inputs: int = 2,
     hidden: int = 1,
     channels: int = 1,
@@ -19,9 +19,10 @@ def conv1d(
     init="torch",
     bias: bool = True,
 ) -> Model:
-    """h = f(W x + b), read as a sequence of one feature; outputs = g(conv1d(h)), all places and channels as rows.
+    """Makes the model h = f(W x + b), outputs = g(conv1d(h)), h read as a sequence of one feature.
 
-    Report R3's model is the smallest one, all sizes 1; its second tanh bounds the logit to (-1, 1).
+    All places and channels are rows. R3's model is the smallest one, all sizes 1; its
+    second tanh bounds the logit to (-1, 1).
 
     Args:
       inputs: number of features.
@@ -35,26 +36,32 @@ def conv1d(
     Returns:
       A `Model` with ``apply`` from (inputs, batch) to ((hidden - kernel + 1) * channels, batch).
 
-    >>> params, state = conv1d(2, hidden=5, channels=2, kernel=3).init(jax.random.key(0))
+    >>> params, state = convolution(2, hidden=5, channels=2, kernel=3).init(jax.random.key(0))
     >>> [layer.weight.shape for layer in params]
     [(5, 2), (2, 1, 3)]
     """
     for name, size in (("inputs", inputs), ("hidden", hidden), ("channels", channels)):
         positive_int(name, size)
     positive_int("kernel", kernel, most=hidden)
-    scheme, bias = scheme_of("init", init), flag("bias", bias)
-    f = activation_of("activation", activation)
-    g = activation_of("output_activation", output_activation)
+    if isinstance(init, str):
+        one_of("init", init, INITS)
+    f, g = _function("activation", activation), _function("output_activation", output_activation)
 
     def initialise(key):
         first, second = jax.random.split(key)
-        dense_params = init_dense(first, hidden, inputs, scheme, bias)
-        return (dense_params, init_conv1d(second, channels, 1, kernel, scheme, bias)), ()
+        units = init_dense(first, hidden, inputs, init, bias)
+        window = init_conv1d(second, channels, 1, kernel, init, bias)
+        return (units, window), ()
 
     def apply(params, state, x, *, key=None, train=False):
-        check_features(x, inputs)
         sequence = f(dense(params[0], x))[:, None, :]  # (time, 1, batch)
         outputs = g(layers.conv1d(params[1], sequence))
         return outputs.reshape(-1, x.shape[-1]), state
 
     return Model(initialise, apply)
+
+
+def _function(name: str, given):
+    if isinstance(given, str):
+        return ACTIVATIONS[one_of(name, given, ACTIVATIONS)]
+    return given

@@ -1,0 +1,119 @@
+"""Reads what a command line asks of an experiment: sizes, sweeps and the run folder."""
+
+import itertools
+import pathlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from jaxdl.checks import one_of, positive_int, positive_number, unknown
+from jaxdl.planning.spec import SETTINGS
+
+# Of the experiments; a study may go beyond.
+RANGES: dict[str, Callable] = {"learning_rate": positive_number, "width": positive_int}
+
+
+class Size(NamedTuple):
+    """How much is run where the command line says nothing; None leaves it to the study."""
+
+    seeds: int
+    steps: int | None = None
+    eval_every: int | None = None
+    sweep: Mapping[str, list] = {}  # values in place of the experiment's
+
+
+class Request(NamedTuple):
+    """What the command line asks of an experiment.
+
+    Attributes:
+      sweep: name -> values, those of the command line in the place of the experiment's.
+      defaults: name -> value of what is not swept.
+      given: the names that the command line sweeps.
+      quick: whether few seeds and steps are wanted, and no conclusions.
+      seeds: how many.
+      steps, eval_every: None where neither the command line nor the experiment says.
+      shapes, lane_size: see `Study`.
+    """
+
+    sweep: dict[str, list]
+    defaults: dict[str, Any]
+    given: frozenset[str]
+    quick: bool
+    seeds: int
+    steps: int | None
+    eval_every: int | None
+    shapes: str
+    lane_size: int | str | None
+
+    @property
+    def study(self) -> dict[str, Any]:
+        """The arguments of `Study` that the command line decides."""
+        asked = self.unswept(steps=self.steps, eval_every=self.eval_every)
+        return {
+            "seeds": self.seeds,
+            "shapes": self.shapes,
+            "lane_size": self.lane_size,
+            **{name: value for name, value in asked.items() if value is not None},
+        }
+
+    def unswept(self, **settings) -> dict[str, Any]:
+        """The settings that are not swept: a study takes each of them in one place."""
+        return {name: value for name, value in settings.items() if name not in self.sweep}
+
+    def settings(self, config: dict) -> dict[str, Any]:
+        """Gives every hyper-parameter's value under a config, swept or not."""
+        return {**self.defaults, **config}
+
+    def product(self, *names: str) -> list[dict]:
+        """All combinations of the swept values of some names."""
+        values = itertools.product(*(self.sweep[name] for name in names))
+        return [dict(zip(names, each, strict=True)) for each in values]
+
+
+def merge_sweeps(
+    sweep: Mapping, defaults: Mapping, given: list[tuple[str, list]]
+) -> tuple[dict, dict]:
+    """Merges the command line's sweep into an experiment's sweep and defaults.
+
+    Raises:
+      ValueError: a name that is neither swept nor a default, a value out of the experiment's range.
+    """
+    sweep, defaults = dict(sweep), dict(defaults)
+    for name, values in given:
+        if name not in sweep and name not in defaults and name not in SETTINGS:
+            raise unknown("hyper-parameter", name, dict.fromkeys((*sweep, *defaults, *SETTINGS)))
+        # A study takes a name in one place: what is swept is no default any more.
+        defaults.pop(name, None)
+        sweep[name] = values
+    for name in RANGES.keys() & sweep.keys():
+        for value in sweep[name]:
+            RANGES[name](name, value)
+    return sweep, defaults
+
+
+def check_allowed(sweep: dict[str, list], allowed: Mapping[str, Iterable]):
+    """Refuses a swept value that is not among the allowed ones of its name.
+
+    Raises:
+      ValueError: such a value, with the nearest allowed one.
+    """
+    for name, values in allowed.items():
+        for value in sweep.get(name, ()):
+            one_of(name, value, values)
+
+
+def run_folder(options, sweep: dict, usual: dict) -> pathlib.Path:
+    """Names the run folder: ``--out``, or after what makes it another study than the usual one.
+
+    Seeds and swept values may grow within a folder; steps, evaluations, shapes and axes may not
+    differ.
+    """
+    if options.out is not None:
+        return options.out
+    # What may not differ within a folder is in its name, so two such runs do not meet.
+    parts = [options.experiment, *(["quick"] if options.quick else [])]
+    for name in ("steps", "eval_every", "lane_size"):
+        value = getattr(options, name)
+        parts += [f"{name}={value}"] if value is not None else []
+    parts += [options.shapes] if options.shapes != "auto" else []
+    parts += [f"by-{name}" for name in sweep if name not in usual]
+    return pathlib.Path("runs") / "-".join(parts)

@@ -76,6 +76,23 @@ def test_an_integer_may_be_an_index():
     assert_same(pairs)
 
 
+def test_an_integer_may_be_an_index_and_an_exponent_where_only_the_end_of_a_run_shows_it():
+    rates = jnp.array([0.1, 0.1, 0.1, 0.02, 0.03])
+    x = np.random.default_rng(0).normal(size=(40, 2))
+
+    def task(hp):
+        def near(outputs, targets):
+            return jnp.abs(outputs[0] - targets) < 10**-hp.v
+
+        metrics = {"near": Metric(near, higher_is_better=True)}
+        return tasks.from_arrays(x, x @ [1.0, -2.0] + 5, metrics=metrics)
+
+    settings = {"steps": 400, "batch_size": None, "eval_every": 200}
+    _, pairs = lanes_and_runs(lambda hp: optax.sgd(rates[hp.v]), [3, 4], task, models.mlp(2, (), 1), **settings)
+    assert_same(pairs)
+    assert [float(lane["test_near"][-1]) for lane, _ in pairs] == [1.0, 1.0]
+
+
 def floats_only(plain, other):
     """`plain` for a Python float, `other` under a trace: what a careless branch does."""
     return lambda value: plain if isinstance(value, float) else other

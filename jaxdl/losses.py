@@ -177,7 +177,7 @@ def perceptron_mistakes(outputs, targets):
 def perceptron_majority(outputs, targets):
     """-y f of every point while no more points are right than wrong, else 0: the rule of report R4's listing.
 
-    The points counted are those handed in, so a batch must be whole (no places without an example).
+    The points counted are those handed in: a batch of a size that lanes carry padded gets a program a size.
     A point at f = 0 counts as neither, so that the zero start moves whatever the class sizes.
     Args as for `perceptron`.
 
@@ -265,3 +265,4 @@ OF_SIGNS = (*SIGNED, sign_accuracy)
 OF_CLASSES = (cross_entropy, accuracy)  # whose targets are class numbers below the number of outputs
 OF_PROBABILITIES = (binary_cross_entropy, binary_accuracy, rounded_accuracy)  # whose targets are from 0 to 1
 WITH_GRADIENT = (cross_entropy, binary_cross_entropy, squared_error, *SIGNED)
+OF_ROWS = tuple(loss for loss in WITH_GRADIENT if loss is not perceptron_majority)  # of an example alone, not of its batch

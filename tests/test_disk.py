@@ -699,12 +699,10 @@ def test_growth_does_not_turn_the_direction_of_a_stored_metric(tmp_path):
         return tasks.moons(40)._replace(loss=loss, metrics={"score": Metric(losses.accuracy, higher_is_better=higher)})
 
     def called(**labels):
-        return Study(
-            lambda hp: hp.task, models.mlp(2, (2,), 2), optax.sgd(0.1), sweep={"task": labels}, steps=2, batch_size=8
-        )
+        return Study(lambda hp: hp.task, models.mlp(2, (2,), 2), optax.sgd(0.1), sweep={"task": labels}, steps=2, batch_size=8)
 
     first, second = labelled(1.0, True), labelled(2.0, True)
     called(a=first, b=second).run(tmp_path / "run")
-    with pytest.raises(ValueError, match="metric 'score' must have one direction in all configs of a run, got .*=False here"):
+    with pytest.raises(ValueError, match=r"metric 'score' must have one direction in all configs of a run, got .*=False here"):
         called(b=second, c=labelled(3.0, False)).run(tmp_path / "run")
     assert load(tmp_path / "run").metrics == {"loss": False, "score": True}

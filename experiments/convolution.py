@@ -3,8 +3,15 @@
 import jax
 
 from jaxdl import layers
-from jaxdl.checks import one_of, positive_int
-from jaxdl.layers import ACTIVATIONS, INITS, dense, init_conv1d, init_dense
+from jaxdl.checks import flag, positive_int
+from jaxdl.layers import (
+    activation_of,
+    check_features,
+    dense,
+    init_conv1d,
+    init_dense,
+    scheme_of,
+)
 from jaxdl.types import Model
 
 
@@ -43,25 +50,20 @@ def convolution(
     for name, size in (("inputs", inputs), ("hidden", hidden), ("channels", channels)):
         positive_int(name, size)
     positive_int("kernel", kernel, most=hidden)
-    if isinstance(init, str):
-        one_of("init", init, INITS)
-    f, g = _function("activation", activation), _function("output_activation", output_activation)
+    scheme, bias = scheme_of("init", init), flag("bias", bias)
+    f = activation_of("activation", activation)
+    g = activation_of("output_activation", output_activation)
 
     def initialise(key):
         first, second = jax.random.split(key)
-        units = init_dense(first, hidden, inputs, init, bias)
-        window = init_conv1d(second, channels, 1, kernel, init, bias)
+        units = init_dense(first, hidden, inputs, scheme, bias)
+        window = init_conv1d(second, channels, 1, kernel, scheme, bias)
         return (units, window), ()
 
     def apply(params, state, x, *, key=None, train=False):
+        check_features(x, inputs)
         sequence = f(dense(params[0], x))[:, None, :]  # (time, 1, batch)
         outputs = g(layers.conv1d(params[1], sequence))
         return outputs.reshape(-1, x.shape[-1]), state
 
     return Model(initialise, apply)
-
-
-def _function(name: str, given):
-    if isinstance(given, str):
-        return ACTIVATIONS[one_of(name, given, ACTIVATIONS)]
-    return given

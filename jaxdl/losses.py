@@ -250,4 +250,5 @@ SIGNED = (perceptron, perceptron_mistakes)  # criteria whose targets are +1 and 
 OF_SIGNS = (*SIGNED, sign_accuracy)
 OF_CLASSES = (cross_entropy, accuracy)  # whose targets are class numbers below the number of outputs
 OF_PROBABILITIES = (binary_cross_entropy, binary_accuracy, rounded_accuracy)  # whose targets are from 0 to 1
+# Losses that have a gradient; each is of an example alone, whatever the others of its batch are.
 WITH_GRADIENT = (cross_entropy, binary_cross_entropy, squared_error, *SIGNED)

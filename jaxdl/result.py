@@ -202,7 +202,7 @@ class Result:
                        higher_is_better=bool(self._direction_if_any(name)))  # fmt: skip
         part = "" if self.complete else f" ({self.footer})"
         plots.style(axes[0, 0], f"{name}: median, middle 50 % and 90 % of seeds{part}", "step", name)
-        if len(configs) <= 12:
+        if 0 < len(configs) <= 12:
             axes[0, 0].legend(fontsize=plots.FONT - 2)
         return made
 

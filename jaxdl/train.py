@@ -202,8 +202,8 @@ def step(recipe: Recipe, lane: Lane, dataset: Dataset, keys: Streams, index, ord
 def propose(recipe: Recipe, lane: Lane, dataset: Dataset, keys: Streams, index, order=None) -> tuple[Weights, StepInfo]:
     """Computes the update of a step, applied or not.
 
-    The last batch of a pass may be short. Its dead places weigh nothing in the loss, but a model with state
-    (batch norm) would count them in its statistics: such a model gets the live rows alone.
+    The last batch of a pass may be short. Its dead places weigh nothing in the loss, but what looks at a batch as
+    a whole (batch norm, a loss that counts its points) would count them: it gets the live rows alone.
     """
     batch = _batch(recipe, dataset, keys, index, order)
     live = _rows_of_a_short_batch(recipe, lane, dataset)
@@ -219,10 +219,21 @@ def propose(recipe: Recipe, lane: Lane, dataset: Dataset, keys: Streams, index, 
 
 
 def _rows_of_a_short_batch(recipe: Recipe, lane: Lane, dataset: Dataset) -> int:
-    """The rows of a pass's last batch where a model with state must not see its dead places; else 0."""
-    if _pass_steps(recipe, dataset) is None or not jax.tree.leaves(lane.state):
+    """The rows of a pass's last batch where its dead places must not be seen; else 0."""
+    alone = not jax.tree.leaves(lane.state) and _takes_rows_alone(recipe)
+    if _pass_steps(recipe, dataset) is None or alone:
         return 0
     return dataset.train_targets.shape[-1] % recipe.batch_size
+
+
+def _takes_rows_alone(recipe: Recipe) -> bool:
+    """Whether every row of a batch is known to have its loss whatever the other rows are.
+
+    That is known of this library's functions alone; for others the step of a short batch is compiled apart.
+    """
+    model = str(getattr(recipe.model.apply, "__module__", ""))
+    ours = model.startswith("jaxdl.models.") and not model.endswith(".from_flax")
+    return ours and recipe.task.augment is None and recipe.task.prepare is None and recipe.task.loss in WITH_GRADIENT
 
 
 def _propose(recipe: Recipe, lane: Lane, batch, keys: Streams, index) -> tuple[Weights, StepInfo]:

@@ -689,3 +689,22 @@ def test_replay_takes_the_program_of_the_value_as_it_was_given(tmp_path):
         [False, True, False],
         [False, False, True],
     ]
+
+
+def test_growth_does_not_turn_the_direction_of_a_stored_metric(tmp_path):
+    """The later call has a stored label, which agrees, and a new one, which does not."""
+
+    def labelled(factor, higher):
+        def loss(outputs, targets):
+            return factor * losses.cross_entropy(outputs, targets)
+
+        return tasks.moons(40)._replace(loss=loss, metrics={"score": Metric(losses.accuracy, higher_is_better=higher)})
+
+    def called(**labels):
+        return Study(lambda hp: hp.task, models.mlp(2, (2,), 2), optax.sgd(0.1), sweep={"task": labels}, steps=2, batch_size=8)
+
+    first, second = labelled(1.0, True), labelled(2.0, True)
+    called(a=first, b=second).run(tmp_path / "run")
+    with pytest.raises(ValueError, match=r"metric 'score' must have one direction in all configs of a run, got .*=False here"):
+        called(b=second, c=labelled(3.0, False)).run(tmp_path / "run")
+    assert load(tmp_path / "run").metrics == {"loss": False, "score": True}

@@ -10,6 +10,8 @@ import optax
 import pytest
 from flax import linen, nnx
 
+from experiments import unit_square
+from experiments.convolution import convolution
 from jaxdl import Metric, Result, Study, layers, load, losses, make_train, models, tasks
 from jaxdl.planning.spec import seed_list
 from jaxdl.types import Dataset, Model, Task
@@ -462,11 +464,11 @@ TRACED = {
     ),
     "features": (lambda: plan(model=models.mlp(3)), "^model takes 3 features, got data with 2"),
     "features of a perceptron": (
-        lambda: plan(tasks.linear(20), models.perceptron(1)),
+        lambda: plan(unit_square.linear(20), models.perceptron(1)),
         "^model takes 1 features, got data with 2",
     ),
     "features of a convolution": (
-        lambda: plan(tasks.linear(20), models.conv1d(3)),
+        lambda: plan(unit_square.linear(20), convolution(3)),
         "^model takes 3 features, got data with 2",
     ),
     "features of a sequence": (
@@ -627,7 +629,7 @@ VOCABULARY = {
     "noise nan": (lambda: tasks.moons(noise=float("nan")), "^noise must be .*got nan$"),
     "samples": (lambda: tasks.moons("many"), "^samples must be a positive integer, got 'many'$"),
     "samples of a line": (
-        lambda: tasks.linear(None),
+        lambda: unit_square.linear(None),
         "^samples must be a positive integer, got None$",
     ),
     "fraction": (
@@ -736,15 +738,15 @@ VOCABULARY = {
     "rnn length": (lambda: models.rnn(length="a"), "^length must be a positive integer, got 'a'$"),
     "rnn init": (lambda: models.rnn(init=None), "^init must be a function .*got None$"),
     "conv1d kernel": (
-        lambda: models.conv1d(2, 3, kernel=4),
+        lambda: convolution(2, 3, kernel=4),
         "^kernel must be an integer from 1 to 3, got 4$",
     ),
     "conv1d channels": (
-        lambda: models.conv1d(channels=None),
+        lambda: convolution(channels=None),
         "^channels must be a positive integer, got None$",
     ),
     "conv1d activation": (
-        lambda: models.conv1d(output_activation=3),
+        lambda: convolution(output_activation=3),
         "^output_activation must be a function .*got 3$",
     ),
     "perceptron": (lambda: models.perceptron("a"), "^inputs must be a positive integer, got 'a'$"),

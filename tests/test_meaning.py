@@ -6,9 +6,10 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdl import Metric, Study, make_train, models, tasks
-from jaxdl.sampling import seed_key
-from jaxdl.types import Dataset, Model, Padded
+from experiments.perceptrons import perceptron_majority
+from jaxdl import Metric, Study, losses, make_train, models, tasks, train
+from jaxdl.sampling import batch_rows, seed_key
+from jaxdl.types import Dataset, Model, Padded, Task
 
 TASK = tasks.moons(60, 0.1)
 MLP = models.mlp(2, (3,), 2)
@@ -24,8 +25,8 @@ def lanes_and_runs(optimizer, values, task=TASK, model=MLP, **settings):
     pairs = []
     for row, value in enumerate(values):
         hp = type("hp", (), {"v": value})
-        train = make_train(named(task)(hp), named(model)(hp), named(optimizer)(hp), **settings)
-        _, _, history = train(seed_key(1))
+        run = make_train(named(task)(hp), named(model)(hp), named(optimizer)(hp), **settings)
+        _, _, history = run(seed_key(1))
         pairs.append(({name: curve[row] for name, curve in result.history.items()}, history))
     return study, pairs
 
@@ -74,6 +75,23 @@ def test_an_integer_may_be_an_index():
     study, pairs = lanes_and_runs(lambda hp: optax.sgd(rates[hp.v]), [2, 0, 1])
     assert {name: axis.kind for name, axis in study.plan().programs[0].axes.items()} == {"v": "traced"}
     assert_same(pairs)
+
+
+def test_an_integer_may_be_an_index_and_an_exponent_where_only_the_end_of_a_run_shows_it():
+    rates = jnp.array([0.1, 0.1, 0.1, 0.02, 0.03])
+    x = np.random.default_rng(0).normal(size=(40, 2))
+
+    def task(hp):
+        def near(outputs, targets):
+            return jnp.abs(outputs[0] - targets) < 10**-hp.v
+
+        metrics = {"near": Metric(near, higher_is_better=True)}
+        return tasks.from_arrays(x, x @ [1.0, -2.0] + 5, metrics=metrics)
+
+    settings = {"steps": 400, "batch_size": None, "eval_every": 200}
+    _, pairs = lanes_and_runs(lambda hp: optax.sgd(rates[hp.v]), [3, 4], task, models.mlp(2, (), 1), **settings)
+    assert_same(pairs)
+    assert [float(lane["test_near"][-1]) for lane, _ in pairs] == [1.0, 1.0]
 
 
 def floats_only(plain, other):
@@ -167,15 +185,65 @@ def test_a_short_last_batch_gives_the_statistics_of_its_live_rows(vmapped):
     targets = np.zeros(7, np.int32)
     task = tasks.classification(Dataset(x, targets, x, targets))
     settings = {"steps": 9, "batch_size": 3, "sampling": "epoch"}
-    train = make_train(task, batch_norm_of_the_mean(), optax.sgd(0.0), **settings)
     states = []
     for steps in (1, 2, 3, 4, 5, 6):
-        train = make_train(task, batch_norm_of_the_mean(), optax.sgd(0.0), **{**settings, "steps": steps})
-        run = jax.jit(jax.vmap(train))(jnp.stack([seed_key(0)])) if vmapped else train(seed_key(0))
+        trained = make_train(task, batch_norm_of_the_mean(), optax.sgd(0.0), **{**settings, "steps": steps})
+        run = jax.jit(jax.vmap(trained))(jnp.stack([seed_key(0)])) if vmapped else trained(seed_key(0))
         states.append(float(np.ravel(run[1])[0]))
     for first, second, last in (states[:3], states[3:]):  # a pass sees every row once: the sum of 1..7 is 28
         assert 3 * first + 3 * second + last == pytest.approx(28, rel=1e-5)
         assert last == pytest.approx(round(last), abs=1e-5)
+
+
+def centred(outputs, targets):
+    return (outputs[0] - jnp.mean(outputs[0]) - targets) ** 2
+
+
+def standardised() -> Model:
+    """A model without state that looks at its batch as a whole."""
+
+    def apply(params, state, x, *, key=None, train=False):
+        return params @ (x - jnp.mean(x, axis=1, keepdims=True)), state
+
+    return Model(lambda key: (jnp.ones((1, 2)), ()), apply)
+
+
+LINEAR = Model(lambda key: (jnp.ones((1, 2)), ()), lambda params, state, x, *, key=None, train=False: (params @ x, state))
+LOOKS_AT_ITS_BATCH = {
+    "a loss": (LINEAR, centred),
+    "a model": (standardised(), losses.squared_error),
+    "the majority rule": (LINEAR, perceptron_majority),
+}
+
+
+@pytest.mark.parametrize("name", LOOKS_AT_ITS_BATCH)
+def test_what_looks_at_a_batch_as_a_whole_sees_the_live_rows_of_a_short_one(name):
+    model, loss = LOOKS_AT_ITS_BATCH[name]
+    x = np.random.default_rng(1).normal(size=(2, 5)).astype(np.float32)  # 5 rows: batches of 3 and 2
+    targets = np.array([1, -1, 1, -1, -1], np.float32)
+    dataset = Dataset(x, targets, x, targets)
+    settings = {"steps": 8, "batch_size": 3, "sampling": "epoch", "eval_every": 1, "record": {"g": lambda info: info.grads.sum()}}
+    _, _, history = make_train(Task(data=dataset, loss=loss, metrics={}), model, optax.sgd(0.0), **settings)(seed_key(3))
+    key = train.streams(seed_key(3)).shuffle
+    for step in range(8):
+        rows, weight = batch_rows(key, step, 5, 3, "epoch")
+        live = np.asarray(rows)[np.asarray(weight) > 0]
+        assert len(live) == (3, 2)[step % 2]
+
+        def mean(params, live=live):
+            return loss(model.apply(params, (), x[:, live], train=True)[0], targets[live]).mean()
+
+        value, grads = jax.value_and_grad(mean)(jnp.ones((1, 2)))
+        np.testing.assert_allclose(history["batch_loss_mean"][step + 1], value, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(history["g_mean"][step + 1], grads.sum(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_batch_size_that_a_loss_sees_gets_a_program_a_size():
+    x = np.random.default_rng(1).normal(size=(2, 7)).astype(np.float32)
+    task = Task(data=Dataset(x, x[0], x, x[0]), loss=centred, metrics={})
+    for sampling in ("step", "epoch"):
+        study = Study(task, LINEAR, optax.sgd(0.1), sweep={"batch_size": [5, 3]}, steps=6, sampling=sampling, shapes="pad")
+        assert kind_of(study, "batch_size") == {"static"}
 
 
 def test_a_task_with_batches_of_its_own_takes_no_sampling():

@@ -285,3 +285,16 @@ def test_user_arrays_are_shared_by_all_lanes():
     assert result.final("test_accuracy").mean() > 0.85
     with pytest.raises(ValueError, match="targets must be class numbers below the model's 2 outputs, got 2"):
         Study(tasks.from_arrays(x, y), models.mlp(4, (8,), 2), optax.adam(0.02), seeds=4, steps=150).plan()
+
+
+def test_tables_name_configs_as_they_were_given():
+    """An infinite clip is no lane that never arrived, and rates that differ look different."""
+    values = [float("inf"), None, 0.10001, 0.10002, 1]
+    lanes = [{"clip": value, "seed": 0, "status": "finished", "diverged_at": None} for value in values]
+    result = Result(lanes, {"test_loss": np.ones((5, 1), np.float32)}, np.array([0]), ["clip"], metrics={"loss": False})
+    shown = [line.split()[0] for line in str(result.table("test_loss")).splitlines()[-5:]]
+    assert shown == ["inf", "None", "0.10001", "0.10002", "1"]
+
+
+def test_a_figure_of_a_run_without_a_lane_is_empty():
+    Result([], {"test_loss": np.ones((0, 1), np.float32)}, np.array([0]), ["clip"], planned=3).plot("test_loss")

@@ -13,6 +13,7 @@ from jaxdl import train
 from jaxdl.checks import nan_named
 from jaxdl.planning import background, memo
 from jaxdl.planning.cost import Work, work_of
+from jaxdl.planning.jaxprs import jaxprs
 from jaxdl.planning.program import Axis, LaneFunctions, Program, first_hp, lane_functions, value_of, whole
 from jaxdl.planning.spec import Spec
 from jaxdl.sampling import seed_key
@@ -39,11 +40,28 @@ def trial(spec: Spec, program: Program, read: set) -> Work | Exception:
     try:
         functions = lane_functions(spec, program, read)
         jaxpr = jax.make_jaxpr(whole(functions, 2))(np.uint32(0), first_hp(spec, program), functions.shared)
+        _check_integers(program, jaxpr.jaxpr)
     except Exception as failure:  # whatever user code raises under a trace is an answer
         abstract = ", ".join(program.names("traced", "padded")) or "nothing"
         failure.add_note(f"while tracing the study at {program.configs[0]} with {abstract} abstract")
         return failure
     return work_of(jaxpr.jaxpr)
+
+
+def _check_integers(program: Program, jaxpr):
+    """Refuses a power of integers where lanes carry some: ``10 ** -2`` would be 0, in a threshold that no check may see."""
+    if any(axis.dtype == "int32" for axis in program.axes.values()) and _has_integer_power(jaxpr):
+        raise TypeError("a power of integers that are traced is 0 for a negative exponent, and may overflow")
+
+
+def _has_integer_power(jaxpr) -> bool:
+    """Whether a jaxpr squares and multiplies by the bits of an exponent; hashes shift unsigned integers."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "shift_right_logical" and jnp.issubdtype(equation.outvars[0].aval.dtype, jnp.signedinteger):
+            return True
+        if any(map(_has_integer_power, jaxprs(equation))):
+            return True
+    return False
 
 
 def work(spec: Spec, program: Program) -> Work:

@@ -53,6 +53,18 @@ def cell(value: Any) -> str:
     return f"{value + 0.0:.4g}" if isinstance(value, float) else str(value)  # + 0.0: no negative zero
 
 
+def config_cell(value) -> str:
+    """A hyper-parameter's value, told apart from any other: all its digits, ``inf`` and ``None`` as they were given.
+
+    >>> [config_cell(value) for value in (0.1, 0.123456, float("inf"), None, True)]
+    ['0.1', '0.123456', 'inf', 'None', 'True']
+    """
+    if not isinstance(value, float):
+        return str(value)
+    short = f"{value:.4g}"
+    return short if float(short) == value else repr(value)
+
+
 def summary_table(metric: str, axes, rows) -> Table:
     """A metric by config.
 
@@ -62,7 +74,7 @@ def summary_table(metric: str, axes, rows) -> Table:
       rows: list of (config, Summary).
     """
     columns = (*axes, "n", "survived", "mean", "sd", "median", "IQM", "95 % interval")
-    body = tuple((*(config[name] for name in axes), *summary_cells(summary)) for config, summary in rows)
+    body = tuple((*(config_cell(config[name]) for name in axes), *summary_cells(summary)) for config, summary in rows)
     return Table(metric, columns, body)
 
 

@@ -108,7 +108,7 @@ def grow(manifest: dict, spec: Spec, make_plan, identify: Callable[[Program], di
     programs, metrics = list(manifest["programs"]), manifest["metrics"]
     if fresh:
         plan: Plan = make_plan(spec._replace(configs=tuple(fresh)))
-        metrics = {**metrics, **plan.metrics}
+        metrics = _one_direction(metrics, plan.metrics)
         for program, work in zip(plan.programs, plan.works, strict=True):
             programs.append(program_json(program, index, work, identify(program)))
     wanted = [index[config_key(config)] for config in spec.configs]
@@ -118,6 +118,17 @@ def grow(manifest: dict, spec: Spec, make_plan, identify: Callable[[Program], di
     generation = {"configs": wanted, "seeds": list(spec.seeds)}
     generations = [*manifest["generations"], generation]
     return {**manifest, "configs": configs, "programs": programs, "generations": generations, "metrics": metrics}
+
+
+def _one_direction(stored: dict[str, bool], fresh: dict[str, bool]) -> dict[str, bool]:
+    """Joins directions of metrics; refuses a metric that has both: stored lanes would be ranked the other way round."""
+    for name, higher in fresh.items():
+        if stored.get(name, higher) != higher:
+            raise ValueError(
+                f"metric {name!r} must have one direction in all configs of a run, got higher_is_better={higher} here "
+                f"and {stored[name]} for lanes that are stored"
+            )
+    return {**stored, **fresh}
 
 
 def blocks_of(manifest: dict) -> list[tuple[int, list[tuple[int, int]]]]:

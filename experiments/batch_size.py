@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from experiments.options import merge_sweeps, run_folder, run_study, unswept
-from experiments.report import Report, inside, iqm_cell, metric_entry, rows_of
+from experiments.report import Report, curves_of, inside, iqm_cell, metric_entry, rows_of
 from jaxdl import Study, models, plots, stats, tables, tasks
 from jaxdl.sampling import seed_key
 from jaxdl.study import Result
@@ -178,8 +178,8 @@ def curves(result: Result, configs, metrics, where: str, log: bool = False):
     for panel, metric in zip(axes[0], metrics, strict=True):
         better = "loss" not in metric
         for config, colour, line in zip(configs, plots.colours(len(configs)), plots.LINES * 2, strict=False):
-            lanes = result.rows(config)
-            plots.band(panel, result.steps, result.metric(metric)[lanes], label(config), colour, line, better, result.lost(lanes))
+            steps, values, lost = curves_of(result, metric, result.rows(config))
+            plots.band(panel, steps, values, label(config), colour, line, better, lost)
         words = metric.replace("_", " ")
         plots.style(panel, f"{words}: median, 50 and 90 % of seeds", "step (one batch)", words + ("" if better else ", nats"))
         if log:

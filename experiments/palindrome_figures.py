@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from experiments.report import written
+from experiments.report import curves_of, written
 from jaxdl import plots
 from jaxdl.study import Result
 
@@ -82,9 +82,9 @@ def training_figure(result: Result, axis: str, clip: float | None):
         for config, colour, line in zip(configs, plots.colours(len(configs)), plots.LINES * 9, strict=False):
             lanes = result.rows(config)
             for panel, metric, better in ((row[0], "test_accuracy", True), (row[1], "grad_norm_max", False)):
-                curves, lost = result.metric(metric)[lanes], result.lost(lanes)
+                steps, curves, lost = curves_of(result, metric, lanes)
                 seen = slice(None) if better else slice(1, None)
-                plots.band(panel, result.steps[seen], curves[:, seen], written(config[axis]), colour, line, better, lost[:, seen])
+                plots.band(panel, steps[seen], curves[:, seen], written(config[axis]), colour, line, better, lost[:, seen])
         where = f" ({named(protocol)})" if protocol else ""
         plots.style(row[0], f"Test accuracy by {axis}{where}: median, 50 and 90 %", "step", "test accuracy")
         plots.style(row[1], f"Largest gradient norm since the last evaluation{where}", "step", "norm, before clipping")

@@ -18,6 +18,17 @@ def written(value) -> str:
     return NAMES.get(value, str(value))
 
 
+def curves_of(result: Result, metric: str, lanes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The curves of one config's lanes, also where configs differ in their schedules.
+
+    Returns:
+      (steps, curves, lost): (evaluations,); and (lanes, evaluations) twice, lost where a lane has diverged.
+    """
+    steps = result.steps if result.steps.ndim == 1 else result.steps[lanes[0]]
+    there = steps >= 0
+    return steps[there], result.metric(metric)[lanes][:, there], result.lost(lanes)[:, there]
+
+
 class Report(NamedTuple):
     """An experiment's findings."""
 

@@ -162,8 +162,8 @@ class Result:
         common = sorted(set(sides[0]) & set(sides[1]))
         left, right = ([side[seed] for seed in common] for side in sides)
         values, lost = self.final(name), self.diverged
-        for config, rows in ((a, left), (b, right)):
-            if self._without.get(name, set()).intersection(rows):
+        for config, chosen in ((a, left), (b, right)):
+            if self._without.get(name, set()).intersection(chosen):
                 raise ValueError(
                     f"{name} must be a metric of both configs, got {brief(config)}, whose task has none of that name"
                 )

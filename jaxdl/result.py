@@ -35,6 +35,7 @@ class Result:
         self.lanes, self.history, self.steps, self.axes, self.path = lanes, history, steps, tuple(axes), path
         self.missing = 0 if planned is None else planned - len(lanes)
         self.metrics = dict(metrics or {})
+        self._without: dict[str, set[int]] = {}  # name -> rows whose task has no such metric; see `collect`
         self._rows: dict[tuple, list[int]] = {}  # of each config, by seed
         for row in sorted(range(len(lanes)), key=lambda row: lanes[row]["seed"]):
             self._rows.setdefault(config_key(lanes[row], self.axes), []).append(row)
@@ -133,7 +134,8 @@ class Result:
         """The distribution over seeds of a metric's last value, by config; every lane is read once."""
         final, diverged = self.final(name), self.diverged
         better = self._direction_if_any(name, higher_is_better)
-        of_configs = sorted(self._rows.values())  # in the order of `configs`, each by seed
+        without = self._without.get(name, set())  # they did not diverge: there is nothing to say of them
+        of_configs = [[row for row in rows if row not in without] for rows in sorted(self._rows.values())]  # as `configs`
         return [stats.summarise(final[rows], diverged[rows], better) for rows in of_configs]
 
     def table(self, name: str) -> tables.Table:
@@ -161,6 +163,11 @@ class Result:
         common = sorted(set(sides[0]) & set(sides[1]))
         left, right = ([side[seed] for seed in common] for side in sides)
         values, lost = self.final(name), self.diverged
+        for config, chosen in ((a, left), (b, right)):
+            if self._without.get(name, set()).intersection(chosen):
+                raise ValueError(
+                    f"{name} must be a metric of both configs, got {brief(config)}, whose task has none of that name"
+                )
         if not common:
             raise ValueError(f"a and b must have seeds in common, got none for {a} and {b}")
         return stats.compare(values[left], values[right], lost[left], lost[right], higher)
@@ -257,7 +264,10 @@ def collect(manifest: dict, blocks: dict[int, dict], path=None, configs=None, se
     owner = manifests.owners(manifest)
     steps = _steps([schedules[owner[order[place]]] for place, *_ in found])
     history = _history(blocks, found, steps.shape[-1])
-    return Result(lanes, history, steps, manifest["axes"], path, len(planned), manifest["metrics"])
+    made = Result(lanes, history, steps, manifest["axes"], path, len(planned), manifest["metrics"])
+    for name in history:
+        made._without[name] = {place for place, (_, _, number, _) in enumerate(found) if f"history/{name}" not in blocks[number]}
+    return made
 
 
 def _places(manifest: dict, blocks: dict[int, dict], planned: set) -> dict[tuple[int, int], tuple[int, int]]:

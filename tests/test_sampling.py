@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from jaxdl import models, sampling, tasks
+from jaxdl.batches import SAMPLINGS
 from jaxdl.sampling import STREAMS, batch_rows, permute, rows, seed_key, stream
 from jaxdl.types import Padded
 
@@ -279,7 +280,7 @@ def test_an_epoch_visits_every_row_once_a_pass(n, batch_size):
     assert len(set(map(tuple, passes))) == 3
 
 
-@pytest.mark.parametrize("sampling", tasks.SAMPLINGS)
+@pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_a_padded_batch_has_the_rows_of_the_plain_one(sampling):
     def draw(step, size):
         return batch_rows(seed_key(2), step, 10, size, sampling)

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import jaxdl
-from jaxdl import Result, Study, load, models, tasks
+from jaxdl import Metric, Result, Study, load, losses, models, tasks
 
 
 def study(**changes):
@@ -298,3 +298,16 @@ def test_tables_name_configs_as_they_were_given():
 
 def test_a_figure_of_a_run_without_a_lane_is_empty():
     Result([], {"test_loss": np.ones((0, 1), np.float32)}, np.array([0]), ["clip"], planned=3).plot("test_loss")
+
+
+def test_a_config_whose_task_lacks_a_metric_has_not_diverged(tmp_path):
+    other = {"hit": Metric(losses.accuracy, higher_is_better=True)}
+    choices = {"a": tasks.moons(40), "b": tasks.moons(40)._replace(metrics=other)}
+    study = Study(lambda hp: hp.t, models.mlp(2, (2,)), optax.sgd(0.1), sweep={"t": choices}, seeds=2, steps=2, batch_size=8)
+    study.run(tmp_path / "run")
+    found = load(tmp_path / "run")
+    shown = {row[0]: row[1:] for row in found.table("test_hit").rows}
+    assert (shown["a"][:2], shown["b"][:2]) == ((0, 0), (2, 2))
+    assert math.isnan(shown["a"][4])
+    with pytest.raises(ValueError, match=r"test_hit must be a metric of both configs, got \{'t': 'a'\}"):
+        found.compare("test_hit", {"t": "a"}, {"t": "b"})

@@ -53,16 +53,15 @@ def cell(value: Any) -> str:
     return f"{value + 0.0:.4g}" if isinstance(value, float) else str(value)  # + 0.0: no negative zero
 
 
-def config_cell(value) -> str:
-    """A hyper-parameter's value, told apart from any other: all its digits, ``inf`` and ``None`` as they were given.
+def config_cell(value):
+    """A hyper-parameter's value, in words where its cell would read like something else: all its digits, infinity, None.
 
     >>> [config_cell(value) for value in (0.1, 0.123456, float("inf"), None, True)]
-    ['0.1', '0.123456', 'inf', 'None', 'True']
+    [0.1, '0.123456', 'inf', 'None', True]
     """
-    if not isinstance(value, float):
+    if value is None or (isinstance(value, float) and float(f"{value:.4g}") != value) or value in (math.inf, -math.inf):
         return str(value)
-    short = f"{value:.4g}"
-    return short if float(short) == value else repr(value)
+    return value
 
 
 def summary_table(metric: str, axes, rows) -> Table:

@@ -33,17 +33,30 @@ def study(batch_size: int, lane_size: int | None = None, task: Task = TASK, mode
     return Study(task, model, optax.sgd(0.1), batch_size=batch_size, steps=steps, eval_every=steps, lane_size=lane_size)
 
 
+FEATURES = 2
+
+
+def renamed(points):
+    """Points (batch, features) under the shape (features, batch): no transpose, the same memory."""
+    return points.reshape(points.shape[::-1])
+
+
 def batch_first() -> tuple[Task, Model]:
-    """The same data and network with points (batch, features) and weights (in, out)."""
+    """The same data and network with points (batch, features) and weights (in, out).
+
+    The points lie in memory with the features of each beside each other. Between the functions here they are
+    called (features, batch), as the library wants it: the same memory, and `reshape` back costs nothing.
+    """
 
     def draw(key) -> Dataset:
         drawn = TASK.data(key)
-        return drawn._replace(train_x=drawn.train_x.T, test_x=drawn.test_x.T)
+        return drawn._replace(train_x=renamed(drawn.train_x.T), test_x=renamed(drawn.test_x.T))
 
     def batch(dataset, key, step, batch_size):
         columns = dataset._replace(train_x=jnp.arange(dataset.train_targets.shape[-1])[None, :])
         rows, targets, weight = draw_batch(columns, key, step, batch_size)
-        return dataset.train_x.at[rows[0]].get(mode="promise_in_bounds"), targets, weight
+        points = dataset.train_x.reshape(-1, FEATURES).at[rows[0]].get(mode="promise_in_bounds")
+        return renamed(points), targets, weight
 
     def loss(outputs, targets):
         wanted = (targets[:, None] == jnp.arange(outputs.shape[1])[None, :]).astype(jnp.float32)
@@ -54,6 +67,7 @@ def batch_first() -> tuple[Task, Model]:
         return tuple((layer.weight.T, layer.bias) for layer in params), state
 
     def apply(params, state, x, *, key=None, train=False):
+        x = x.reshape(-1, FEATURES)
         (first, first_bias), (second, second_bias) = params
         return jax.nn.relu(x @ first + first_bias[None, :]) @ second + second_bias[None, :], state
 

@@ -26,13 +26,22 @@ def pytorch(data: str, activation: str, optimizer: str, width: int, epochs: int)
     import torch
 
     torch.set_num_threads(1)
-    between = {"sigmoid": torch.nn.Sigmoid, "relu": torch.nn.ReLU, "tanh": torch.nn.Tanh, "identity": torch.nn.Identity}[
-        activation
-    ]
+    between = {
+        "sigmoid": torch.nn.Sigmoid,
+        "relu": torch.nn.ReLU,
+        "tanh": torch.nn.Tanh,
+        "identity": torch.nn.Identity,
+    }[activation]
     net = torch.nn.Sequential(
-        torch.nn.Linear(2, width), between(), torch.nn.Linear(width, width), between(), torch.nn.Linear(width, 1)
+        torch.nn.Linear(2, width),
+        between(),
+        torch.nn.Linear(width, width),
+        between(),
+        torch.nn.Linear(width, 1),
     )
-    chosen = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimizer](net.parameters(), lr=0.01)
+    chosen = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimizer](
+        net.parameters(), lr=0.01
+    )
     x = torch.rand(R3.points[data], 2)
     y = (x[:, :1] > x[:, 1:]).float()
     loss = torch.nn.BCEWithLogitsLoss()
@@ -53,17 +62,23 @@ def sample() -> float:
 
 def command(seeds: int, folder: str) -> float:
     """Seconds of the whole command."""
-    protocol = [word for value in ("loss=bce", "batch=full", "bias=True") for word in ("--sweep", value)]
+    protocol = [
+        word for value in ("loss=bce", "batch=full", "bias=True") for word in ("--sweep", value)
+    ]
     arguments = ["xor_grid", *protocol, "--seeds", str(seeds), "--out", folder]
     begin = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "experiments", *arguments], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "experiments", *arguments], check=True, stdout=subprocess.DEVNULL
+    )
     return time.perf_counter() - begin
 
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks grid_rate", description=__doc__)
     parser.add_argument("--seeds", type=int, default=100)
-    parser.add_argument("--json", metavar="FILE", help="also writes the figures, with the device's name")
+    parser.add_argument(
+        "--json", metavar="FILE", help="also writes the figures, with the device's name"
+    )
     options = parser.parse_args(arguments)
     before = sample()
     with tempfile.TemporaryDirectory() as folder:
@@ -72,9 +87,22 @@ def main(arguments: list[str]) -> None:
     steps = len(R3.points) * len(R3.pairs) * len(R3.widths) * RATES * EPOCHS * options.seeds
     eager = [steps * per_epoch for per_epoch in (before, after)]
     ratios = [each / seconds for each in eager]
-    found = {"seeds": options.seeds, "steps": steps, "command_seconds": seconds,
-             "pytorch_epoch_seconds": [before, after], "pytorch_grid_seconds": eager, "ratio": ratios}  # fmt: skip
-    columns = ("seeds", "lane-steps", "command, s", "PyTorch, us an epoch", "PyTorch's grid, h", "ratio before, after")
+    found = {
+        "seeds": options.seeds,
+        "steps": steps,
+        "command_seconds": seconds,
+        "pytorch_epoch_seconds": [before, after],
+        "pytorch_grid_seconds": eager,
+        "ratio": ratios,
+    }
+    columns = (
+        "seeds",
+        "lane-steps",
+        "command, s",
+        "PyTorch, us an epoch",
+        "PyTorch's grid, h",
+        "ratio before, after",
+    )
     row = (
         options.seeds,
         steps,
@@ -83,6 +111,8 @@ def main(arguments: list[str]) -> None:
         sum(eager) / 7200,
         "{:.0f}, {:.0f}".format(*ratios),
     )
-    print(Table(f"R3's grid on {device_name()}, one command against an eager loop", columns, (row,)))
+    print(
+        Table(f"R3's grid on {device_name()}, one command against an eager loop", columns, (row,))
+    )
     if options.json:
         write_json(options.json, **found)

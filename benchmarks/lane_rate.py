@@ -28,9 +28,23 @@ BATCH_SIZES = (1, 32, 128, 800)
 TASK, NETWORK = tasks.moons(1000, 0.1), models.mlp(2, (20,), 2)
 
 
-def study(batch_size: int, lane_size: int | None = None, task: Task = TASK, model: Model = NETWORK, steps: int = 10**9) -> Study:
+def study(
+    batch_size: int,
+    lane_size: int | None = None,
+    task: Task = TASK,
+    model: Model = NETWORK,
+    steps: int = 10**9,
+) -> Study:
     """R1's network, evaluated at its start and its end."""
-    return Study(task, model, optax.sgd(0.1), batch_size=batch_size, steps=steps, eval_every=steps, lane_size=lane_size)
+    return Study(
+        task,
+        model,
+        optax.sgd(0.1),
+        batch_size=batch_size,
+        steps=steps,
+        eval_every=steps,
+        lane_size=lane_size,
+    )
 
 
 FEATURES = 2
@@ -122,9 +136,13 @@ def layouts(batch_size: int, lane_sizes: list[int], rounds: int) -> list[dict]:
     rates = interleave(contestants, rounds)
     times = {key: (1e6 / rate).tolist() for key, rate in rates.items()}
     return [
-        {"batch_size": batch_size, "lane_size": n, **{f"batch_{layout}_us": times.get((layout, n), []) for layout in ("last", "first")}}
+        {
+            "batch_size": batch_size,
+            "lane_size": n,
+            **{f"batch_{layout}_us": times.get((layout, n), []) for layout in ("last", "first")},
+        }
         for n in lane_sizes
-    ]  # fmt: skip
+    ]
 
 
 def compare(options) -> tuple[Table, list[dict]]:
@@ -140,8 +158,16 @@ def compare(options) -> tuple[Table, list[dict]]:
         )
         for row in found
     )
-    columns = ("batch size", "jaxdl, us a lane-step", "PyTorch, us a step", "ratio: median [min, max]", "identical twin")
-    return Table(f"Lane rate on {device_name()}, {options.rounds} rounds in turns", columns, rows), found
+    columns = (
+        "batch size",
+        "jaxdl, us a lane-step",
+        "PyTorch, us a step",
+        "ratio: median [min, max]",
+        "identical twin",
+    )
+    return Table(
+        f"Lane rate on {device_name()}, {options.rounds} rounds in turns", columns, rows
+    ), found
 
 
 def widths(options) -> tuple[Table, list[dict]]:
@@ -153,18 +179,43 @@ def widths(options) -> tuple[Table, list[dict]]:
             last, first = (row[f"batch_{layout}_us"] for layout in ("last", "first"))
             ratio = spread(np.divide(first, last)) if last and first else "-"
             size = f"{row['lane_size']}{' (planned)' * (row['lane_size'] == planned)}"
-            rows.append((batch_size, size, *(spread(times) if times else "out of memory" for times in (last, first)), ratio))
+            rows.append(
+                (
+                    batch_size,
+                    size,
+                    *(spread(times) if times else "out of memory" for times in (last, first)),
+                    ratio,
+                )
+            )
             found.append({**row, "planned": planned})
-    columns = ("batch size", "lanes a device", "batch last, us a lane-step", "batch first, us", "batch first / last")
-    return Table(f"Lanes vmapped together on {device_name()}, {options.rounds} rounds in turns", columns, tuple(rows)), found
+    columns = (
+        "batch size",
+        "lanes a device",
+        "batch last, us a lane-step",
+        "batch first, us",
+        "batch first / last",
+    )
+    return Table(
+        f"Lanes vmapped together on {device_name()}, {options.rounds} rounds in turns",
+        columns,
+        tuple(rows),
+    ), found
 
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks lane_rate", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--lanes", type=int, nargs="+", metavar="N", help="compare so many lanes a device, in both layouts")
+    parser.add_argument(
+        "--lanes",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="compare so many lanes a device, in both layouts",
+    )
     parser.add_argument("--batch-sizes", type=int, nargs="+", metavar="N", default=BATCH_SIZES)
-    parser.add_argument("--json", metavar="FILE", help="also writes the figures, with the device's name")
+    parser.add_argument(
+        "--json", metavar="FILE", help="also writes the figures, with the device's name"
+    )
     options = parser.parse_args(arguments)
     table, found = widths(options) if options.lanes else compare(options)
     print(table)

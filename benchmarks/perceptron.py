@@ -28,15 +28,26 @@ TASK = tasks.gaussians(((-3.0, 0.0), (3.0, 0.0)), 2.0)
 def ours():
     """Whole fits, data drawn included, in the engine's own compiled program."""
     study = Study(
-        task=TASK, model=models.perceptron(), optimizer=optax.sgd(0.01), batch_size=1, sampling="epoch", reduction="sum",
-        steps=EPOCHS * POINTS, eval_every=POINTS, lane_size=LANE_SIZE,
-    )  # fmt: skip
-    compiled = compiler.compile_programs(study.spec, {0: study.plan().programs[0]}, compiler.prepare_devices())[0].result()
+        task=TASK,
+        model=models.perceptron(),
+        optimizer=optax.sgd(0.01),
+        batch_size=1,
+        sampling="epoch",
+        reduction="sum",
+        steps=EPOCHS * POINTS,
+        eval_every=POINTS,
+        lane_size=LANE_SIZE,
+    )
+    compiled = compiler.compile_programs(
+        study.spec, {0: study.plan().programs[0]}, compiler.prepare_devices()
+    )[0].result()
     seeds = np.arange(compiled.lanes, dtype=np.uint32)
 
     def burst() -> float:
         lane, dataset = compiled.init(seeds, {}, None)
-        jax.block_until_ready(compiled.segment(lane, dataset, seeds, {}, np.int32(0), np.int32(EPOCHS * POINTS + 1)))
+        jax.block_until_ready(
+            compiled.segment(lane, dataset, seeds, {}, np.int32(0), np.int32(EPOCHS * POINTS + 1))
+        )
         return compiled.lanes
 
     return burst
@@ -56,7 +67,9 @@ def scikit_learn(fits: int = 100):
 
     def burst() -> float:
         for number in range(fits):
-            Perceptron(max_iter=EPOCHS, tol=None, eta0=0.01, random_state=number).fit(*sets[number % 10])
+            Perceptron(max_iter=EPOCHS, tol=None, eta0=0.01, random_state=number).fit(
+                *sets[number % 10]
+            )
         return fits
 
     return burst
@@ -82,13 +95,24 @@ def numpy_loop(fits: int = 2):
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks perceptron", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--json", metavar="FILE", help="also writes the figures, with the device's name")
+    parser.add_argument(
+        "--json", metavar="FILE", help="also writes the figures, with the device's name"
+    )
     options = parser.parse_args(arguments)
-    rates = interleave({"jaxdl": ours(), "twin": ours(), "scikit-learn": scikit_learn(), "numpy": numpy_loop()}, options.rounds)
+    rates = interleave(
+        {"jaxdl": ours(), "twin": ours(), "scikit-learn": scikit_learn(), "numpy": numpy_loop()},
+        options.rounds,
+    )
     ratios = {name: rates["jaxdl"] / rate for name, rate in rates.items()}
-    rows = tuple((name, spread(FITS / rate), "-" if name == "jaxdl" else spread(ratios[name])) for name, rate in rates.items())
+    rows = tuple(
+        (name, spread(FITS / rate), "-" if name == "jaxdl" else spread(ratios[name]))
+        for name, rate in rates.items()
+    )
     title = f"{FITS} perceptrons, {EPOCHS} epochs of {POINTS} points, on {device_name()}, {options.rounds} rounds in turns"
     print(Table(title, ("who", "seconds: median [min, max]", "jaxdl is faster by"), rows))
     if options.json:
-        found = {name: {"seconds": (FITS / rate).tolist(), "ratio": ratios[name].tolist()} for name, rate in rates.items()}
+        found = {
+            name: {"seconds": (FITS / rate).tolist(), "ratio": ratios[name].tolist()}
+            for name, rate in rates.items()
+        }
         write_json(options.json, contestants=found)

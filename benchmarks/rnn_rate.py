@@ -14,7 +14,14 @@ import os
 
 import optax
 
-from benchmarks.timing import BURST_SECONDS, device_name, engine_burst, interleave, spread, write_json
+from benchmarks.timing import (
+    BURST_SECONDS,
+    device_name,
+    engine_burst,
+    interleave,
+    spread,
+    write_json,
+)
 from jaxdl import Study, data, models, tasks
 from jaxdl.reporting.tables import Table
 
@@ -27,7 +34,10 @@ def ours(length: int, cell: str = "vanilla", lane_size: int = 1):
     study = Study(
         task=tasks.palindromes(length),
         model=models.rnn(1, UNITS, 10, cell=cell, length=data.palindrome_steps(length)),
-        optimizer=optax.chain(optax.clip_by_global_norm(10.0), optax.rmsprop(1e-3, decay=0.99, eps=1e-8, eps_in_sqrt=False)),
+        optimizer=optax.chain(
+            optax.clip_by_global_norm(10.0),
+            optax.rmsprop(1e-3, decay=0.99, eps=1e-8, eps_in_sqrt=False),
+        ),
         batch_size=BATCH,
         steps=10**9,
         eval_every=10**9,
@@ -45,7 +55,11 @@ def pytorch(length: int, fused: bool):
     class Network(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.hx, self.hh, self.out = torch.nn.Linear(1, UNITS), torch.nn.Linear(UNITS, UNITS), torch.nn.Linear(UNITS, 10)
+            self.hx, self.hh, self.out = (
+                torch.nn.Linear(1, UNITS),
+                torch.nn.Linear(UNITS, UNITS),
+                torch.nn.Linear(UNITS, 10),
+            )
             self.rnn = torch.nn.RNN(1, UNITS) if fused else None
 
         def forward(self, x):
@@ -57,7 +71,9 @@ def pytorch(length: int, fused: bool):
             return self.out(h)
 
     network = Network()
-    optimizer = torch.optim.RMSprop([p for name, p in network.named_parameters() if not (fused and name[0] == "h")], lr=1e-3)
+    optimizer = torch.optim.RMSprop(
+        [p for name, p in network.named_parameters() if not (fused and name[0] == "h")], lr=1e-3
+    )
     steps = max(1, int(BURST_SECONDS / (5e-4 * (length - 1))))
 
     def burst() -> float:
@@ -86,7 +102,11 @@ def measure(length: int, rounds: int) -> dict:
     return {
         "length": length,
         **{f"{name}_ms": (1e3 / rate).tolist() for name, rate in rates.items()},
-        **{f"ratio_to_{name}": (rates["jaxdl"] / rates[name]).tolist() for name in rates if name != "jaxdl"},
+        **{
+            f"ratio_to_{name}": (rates["jaxdl"] / rates[name]).tolist()
+            for name in rates
+            if name != "jaxdl"
+        },
         "gflops": (rates["jaxdl"] * operations / 1e9).tolist(),
     }
 
@@ -94,12 +114,37 @@ def measure(length: int, rounds: int) -> dict:
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks rnn_rate", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--json", metavar="FILE", help="also writes the figures, with the device's name")
+    parser.add_argument(
+        "--json", metavar="FILE", help="also writes the figures, with the device's name"
+    )
     options = parser.parse_args(arguments)
     found = [measure(length, options.rounds) for length in LENGTHS]
-    keys = ("jaxdl_ms", "gflops", "loop_ms", "ratio_to_loop", "torch.nn.RNN_ms", "ratio_to_torch.nn.RNN", "ratio_to_twin")
-    columns = ("length", "jaxdl, ms", "GFLOP/s", "PyTorch loop, ms", "ratio", "torch.nn.RNN, ms", "ratio", "identical twin")
+    keys = (
+        "jaxdl_ms",
+        "gflops",
+        "loop_ms",
+        "ratio_to_loop",
+        "torch.nn.RNN_ms",
+        "ratio_to_torch.nn.RNN",
+        "ratio_to_twin",
+    )
+    columns = (
+        "length",
+        "jaxdl, ms",
+        "GFLOP/s",
+        "PyTorch loop, ms",
+        "ratio",
+        "torch.nn.RNN, ms",
+        "ratio",
+        "identical twin",
+    )
     title = f"A lane-step of a recurrent network on {device_name()}, {options.rounds} rounds in turns: median [min, max]"
-    print(Table(title, columns, tuple((row["length"], *(spread(row[key]) for key in keys)) for row in found)))
+    print(
+        Table(
+            title,
+            columns,
+            tuple((row["length"], *(spread(row[key]) for key in keys)) for row in found),
+        )
+    )
     if options.json:
         write_json(options.json, rows=found)

@@ -39,7 +39,9 @@ def seconds(axis: str, seeds: int, shapes: str, cache: str) -> float:
     """The time of one run in a process of its own."""
     environment = {**os.environ, "XDG_CACHE_HOME": cache}
     begin = time.perf_counter()
-    subprocess.run([sys.executable, "-c", SCRIPT, axis, str(seeds), shapes], env=environment, check=True)
+    subprocess.run(
+        [sys.executable, "-c", SCRIPT, axis, str(seeds), shapes], env=environment, check=True
+    )
     return time.perf_counter() - begin
 
 
@@ -57,7 +59,12 @@ def measure(axis: str, seeds: int, rounds: int) -> dict:
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks shapes", description=__doc__)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--axes", nargs="+", choices=("width", "batch_size", "length"), default=("width", "batch_size", "length"))
+    parser.add_argument(
+        "--axes",
+        nargs="+",
+        choices=("width", "batch_size", "length"),
+        default=("width", "batch_size", "length"),
+    )
     parser.add_argument("--json", metavar="FILE", help="also writes the figures")
     options = parser.parse_args(arguments)
     found = [measure(axis, seeds, options.rounds) for axis in options.axes for seeds in (1, 100)]
@@ -66,7 +73,13 @@ def main(arguments: list[str]) -> None:
         for cache in ("cold", "warm"):
             times = [float(np.median(sweep[shapes][cache])) for shapes in SHAPES]
             rows.append((sweep["axis"], sweep["seeds"], cache, *times, times[0] / min(times[1:])))
-    columns = ("axis", "seeds", "cache", *(f"{shapes}, s" for shapes in SHAPES), "auto / better of the others")
+    columns = (
+        "axis",
+        "seeds",
+        "cache",
+        *(f"{shapes}, s" for shapes in SHAPES),
+        "auto / better of the others",
+    )
     print(Table(f"Whole runs, median of {options.rounds}", columns, tuple(rows)))
     if options.json:
         write_json(options.json, rows=found)

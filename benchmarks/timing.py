@@ -24,14 +24,18 @@ def engine_burst(study: Study) -> Callable[[], float]:
       () -> how many lane-steps were done.
     """
     devices = compiler.prepare_devices()
-    compiled = compiler.compile_programs(study.spec, {0: study.plan().programs[0]}, devices)[0].result()
+    compiled = compiler.compile_programs(study.spec, {0: study.plan().programs[0]}, devices)[
+        0
+    ].result()
     seeds = np.arange(compiled.lanes, dtype=np.uint32)
     lane, dataset = compiled.init(seeds, {}, compiled.shared)
     dataset = compiled.shared if dataset is None else dataset
     held = [compiled.segment(lane, dataset, seeds, {}, np.int32(0), np.int32(1))]
 
     def run(steps: int):
-        held[0] = jax.block_until_ready(compiled.segment(held[0], dataset, seeds, {}, np.int32(1), np.int32(1 + steps)))
+        held[0] = jax.block_until_ready(
+            compiled.segment(held[0], dataset, seeds, {}, np.int32(1), np.int32(1 + steps))
+        )
 
     steps = _steps_in(BURST_SECONDS, run)
 
@@ -58,7 +62,9 @@ def _seconds(run: Callable[[int], None], steps: int) -> float:
     return time.perf_counter() - begin
 
 
-def interleave(contestants: Mapping[Any, Callable[[], float]], rounds: int) -> dict[Any, np.ndarray]:
+def interleave(
+    contestants: Mapping[Any, Callable[[], float]], rounds: int
+) -> dict[Any, np.ndarray]:
     """Runs the contestants in turn, `rounds` times.
 
     Args:

@@ -30,12 +30,17 @@ def init_gates(key, gates: int, hidden: Size, inputs: Size, scheme) -> tuple[Gat
       scheme: ``(key, outputs, inputs) -> Dense``, or a name of `layers.INITS`.
     """
     keys = [jax.random.split(gate_key) for gate_key in jax.random.split(key, gates)]
-    return tuple(Gate(init_dense(a, hidden, inputs, scheme), init_dense(b, hidden, hidden, scheme)) for a, b in keys)
+    return tuple(
+        Gate(init_dense(a, hidden, inputs, scheme), init_dense(b, hidden, hidden, scheme))
+        for a, b in keys
+    )
 
 
 def stack(gates: tuple[Gate, ...]) -> Gate:
     """The rows of all gates in one `Gate`: PyTorch's weight_ih, bias_ih, weight_hh and bias_hh."""
-    return gates[0] if len(gates) == 1 else jax.tree.map(lambda *parts: jnp.concatenate(parts), *gates)
+    return (
+        gates[0] if len(gates) == 1 else jax.tree.map(lambda *parts: jnp.concatenate(parts), *gates)
+    )
 
 
 def vanilla(gate: Gate, h, x):

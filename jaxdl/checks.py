@@ -43,7 +43,9 @@ def check_float32():
 
     if jax.config.jax_enable_x64:  # type: ignore[attr-defined]
         remedy = "`with jax.enable_x64(False):`"
-        raise ValueError(f"jax_enable_x64 must be off, as jaxdl trains in float32: {remedy}, got True")
+        raise ValueError(
+            f"jax_enable_x64 must be off, as jaxdl trains in float32: {remedy}, got True"
+        )
 
 
 @contextlib.contextmanager
@@ -95,7 +97,9 @@ def known_arguments(function: F) -> F:
     def checked(*arguments, **named):
         for name in named:
             if name not in known:
-                ending = f"; did you mean {MEANT[name]!r}?" if name in MEANT else nearest(name, known)
+                ending = (
+                    f"; did you mean {MEANT[name]!r}?" if name in MEANT else nearest(name, known)
+                )
                 raise TypeError(f"unknown argument {name!r}: known are {', '.join(known)}{ending}")
         return function(*arguments, **named)
 
@@ -145,7 +149,10 @@ def folder(name: str, value) -> pathlib.Path:
 
 def flag(name: str, value) -> bool:
     """The value as a bool, or a ValueError if it is neither a bool nor 0 or 1."""
-    plain = isinstance(value, numbers.Integral) or type(value).__name__ in ("bool", "bool_")  # of NumPy
+    plain = isinstance(value, numbers.Integral) or type(value).__name__ in (
+        "bool",
+        "bool_",
+    )  # of NumPy
     if not plain or value not in (0, 1):
         raise ValueError(f"{name} must be True or False, got {brief(value)}")
     return bool(value)
@@ -198,11 +205,15 @@ def number_from_zero(name: str, value) -> float:
 def number_within(name: str, value, above: float, most: float) -> float:
     """The value, or a ValueError if it is no number with above < value <= most."""
     if not _real(value) or not above < value <= most:
-        raise ValueError(f"{name} must be a number above {above:g} and at most {most:g}, got {brief(value)}")
+        raise ValueError(
+            f"{name} must be a number above {above:g} and at most {most:g}, got {brief(value)}"
+        )
     return float(value)
 
 
-def check_name(kind: str, name, reserved: Iterable[str] = (), prefixes: tuple[str, ...] = ()) -> str:
+def check_name(
+    kind: str, name, reserved: Iterable[str] = (), prefixes: tuple[str, ...] = ()
+) -> str:
     """The name, if a column, a file entry and a history key may be called so.
 
     Args:
@@ -217,11 +228,15 @@ def check_name(kind: str, name, reserved: Iterable[str] = (), prefixes: tuple[st
     'top-5'
     """
     if not isinstance(name, str) or not WORD.fullmatch(name):
-        raise ValueError(f"the name of a {kind} must be a word of letters, digits, _, - and ., got {brief(name)}")
+        raise ValueError(
+            f"the name of a {kind} must be a word of letters, digits, _, - and ., got {brief(name)}"
+        )
     taken = name in reserved or name.startswith(prefixes) if prefixes else name in reserved
     if taken:
         listed = ", ".join([*reserved, *(f"{prefix}..." for prefix in prefixes)])
-        raise ValueError(f"the name of a {kind} must not be one that is taken ({listed}), got {brief(name)}")
+        raise ValueError(
+            f"the name of a {kind} must not be one that is taken ({listed}), got {brief(name)}"
+        )
     return name
 
 
@@ -229,7 +244,9 @@ def fraction(name: str, value) -> float:
     """The value, or a ValueError if it is not in [0, 1)."""
     number = _plain(value)
     if not _real(number) or not 0 <= number < 1:
-        raise ValueError(f"{name} must be a number from 0 up to but not including 1, got {brief(value)}")
+        raise ValueError(
+            f"{name} must be a number from 0 up to but not including 1, got {brief(value)}"
+        )
     return float(number)
 
 
@@ -245,7 +262,9 @@ def one_of(name: str, value, allowed: Iterable):
     allowed = list(allowed)
     if getattr(value, "shape", ()) != () or value not in allowed:  # an array is compared by element
         choices = ", ".join(map(repr, allowed))
-        raise ValueError(f"{name} must be one of {choices}, got {brief(value)}{nearest(value, allowed)}")
+        raise ValueError(
+            f"{name} must be one of {choices}, got {brief(value)}{nearest(value, allowed)}"
+        )
     return value
 
 

@@ -25,8 +25,14 @@ def fail(message: str) -> int:
 def parser() -> Parser:
     """The command line."""
     made = Parser(prog="jaxdl", description="Reads the run folders that studies write.")
-    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    shown = commands.add_parser("show", help="what a run holds", description="Prints what a run folder holds, and one metric.")
+    commands = made.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=Parser
+    )
+    shown = commands.add_parser(
+        "show",
+        help="what a run holds",
+        description="Prints what a run folder holds, and one metric.",
+    )
     shown.add_argument("run", type=pathlib.Path, metavar="RUN", help="run folder")
     shown.add_argument(
         "--metric",
@@ -39,7 +45,9 @@ def parser() -> Parser:
         description="Writes lanes.csv (a row a lane) and history.csv (a row an evaluation).",
     )
     exported.add_argument("run", type=pathlib.Path, metavar="RUN", help="run folder")
-    exported.add_argument("--out", type=pathlib.Path, metavar="DIR", help="where to (default: the run folder)")
+    exported.add_argument(
+        "--out", type=pathlib.Path, metavar="DIR", help="where to (default: the run folder)"
+    )
     return made
 
 
@@ -47,7 +55,11 @@ def main(arguments=None) -> int:
     """Runs the command; returns its exit code."""
     options = parser().parse_args(arguments)
     try:
-        print(show(options.run, options.metric) if options.command == "show" else export(options.run, options.out or options.run))
+        print(
+            show(options.run, options.metric)
+            if options.command == "show"
+            else export(options.run, options.out or options.run)
+        )
     except (ValueError, KeyError, OSError) as error:
         return fail(str(error))
     return 0
@@ -70,7 +82,10 @@ def show(run: pathlib.Path, metric: str | None = None) -> str:
     text = "\n".join(about(run, manifest, result))
     if not result.lanes:
         return text
-    names = sorted((name for name in result.history if name.startswith("test_")), key=lambda name: name != "test_loss")
+    names = sorted(
+        (name for name in result.history if name.startswith("test_")),
+        key=lambda name: name != "test_loss",
+    )
     chosen = metric or names[-1]
     return f"{text}\n\n{result.table(chosen)}"
 
@@ -87,13 +102,19 @@ def about(run: pathlib.Path, manifest, result) -> list[str]:
     lines = [
         str(run),
         "study     " + _pairs(manifest["study"]),
-        *(f"axis      {name}: {', '.join(map(str, _values(manifest, name)))}" for name in manifest["axes"]),
+        *(
+            f"axis      {name}: {', '.join(map(str, _values(manifest, name)))}"
+            for name in manifest["axes"]
+        ),
         f"seeds     {len(seeds)}",
         f"lanes     {len(result.lanes)} of {planned} trained: {len(result.lanes) - diverged} finished, {diverged} diverged",
         f"blocks    {len(stored(manifest, run, ABOUT))} of {len(blocks)}",
         "versions  " + _pairs(manifest["versions"]),
     ]
-    return lines + [f"program {number} {_program(program)}" for number, program in enumerate(manifest["programs"])]
+    return lines + [
+        f"program {number} {_program(program)}"
+        for number, program in enumerate(manifest["programs"])
+    ]
 
 
 def _pairs(values: dict) -> str:
@@ -143,7 +164,10 @@ def lane_rows(result) -> list[list]:
     """The header and the rows of lanes.csv."""
     metrics = {name: result.final(name) for name in result.history}
     names = [*result.axes, "seed", "status", "diverged_at"]
-    rows = [[row, *(lane[name] for name in names), *(values[row] for values in metrics.values())] for row, lane in enumerate(result.lanes)]  # fmt: skip
+    rows = [
+        [row, *(lane[name] for name in names), *(values[row] for values in metrics.values())]
+        for row, lane in enumerate(result.lanes)
+    ]
     return [["lane", *names, *metrics], *rows]
 
 
@@ -154,14 +178,18 @@ def history_rows(result) -> list[list]:
         steps = result.steps if result.steps.ndim == 1 else result.steps[lane]
         for column, step in enumerate(steps.tolist()):
             if step >= 0:  # configs with shorter schedules have columns beyond their end
-                rows.append([lane, step, *(curves[lane, column] for curves in result.history.values())])
+                rows.append(
+                    [lane, step, *(curves[lane, column] for curves in result.history.values())]
+                )
     return rows
 
 
 def to_csv(rows: list[list]) -> str:
     """Rows as CSV text; float32 values with the digits that bring them back."""
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows([[_cell(value) for value in row] for row in rows])
+    csv.writer(buffer, lineterminator="\n").writerows(
+        [[_cell(value) for value in row] for row in rows]
+    )
     return buffer.getvalue()
 
 

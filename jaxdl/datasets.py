@@ -19,7 +19,9 @@ def check_dataset(dataset) -> Dataset:
         splits that differ in shape or type.
     """
     if not isinstance(dataset, Dataset):
-        raise ValueError(f"data must be a Dataset or a function (key) -> Dataset, got {type(dataset).__name__}")
+        raise ValueError(
+            f"data must be a Dataset or a function (key) -> Dataset, got {type(dataset).__name__}"
+        )
     for name, part in dataset._asdict().items():
         if part is not None or not name.startswith("valid"):
             check_array(name, part)
@@ -35,20 +37,30 @@ def check_dataset(dataset) -> Dataset:
 def _parts(dataset: Dataset) -> dict[str, tuple]:
     """The splits that a data set has: name -> (x, targets)."""
     parts = dataset._asdict()
-    return {name: (parts[f"{name}_x"], parts[f"{name}_targets"]) for name in SPLITS if parts[f"{name}_x"] is not None}
+    return {
+        name: (parts[f"{name}_x"], parts[f"{name}_targets"])
+        for name in SPLITS
+        if parts[f"{name}_x"] is not None
+    }
 
 
 def check_array(name: str, array):
     """Refuses what is no array of numbers, and integers that would wrap around on the device."""
     if np.ma.isMaskedArray(array):
-        raise ValueError(f"{name} must not be masked, got a masked array: fill its masked values or drop their rows")
+        raise ValueError(
+            f"{name} must not be masked, got a masked array: fill its masked values or drop their rows"
+        )
     if not isinstance(array, (np.ndarray, jax.Array)):
         raise ValueError(f"{name} must be a NumPy or JAX array, got {type(array).__name__}")
     if not (jnp.issubdtype(array.dtype, np.number) or array.dtype == bool):
         raise ValueError(f"{name} must hold numbers, got dtype {array.dtype}")
     if array.ndim < 1 or array.size == 0:
-        raise ValueError(f"{name} must hold at least one example, batch axis last, got shape {array.shape}")
-    held = jax.dtypes.canonicalize_dtype(array.dtype)  # int32 for an int64, unless jax_enable_x64 is on
+        raise ValueError(
+            f"{name} must hold at least one example, batch axis last, got shape {array.shape}"
+        )
+    held = jax.dtypes.canonicalize_dtype(
+        array.dtype
+    )  # int32 for an int64, unless jax_enable_x64 is on
     if array.dtype != held and jnp.issubdtype(held, jnp.integer):
         check_fits(name, array, held)
 
@@ -59,7 +71,9 @@ def check_fits(name: str, array, dtype):
     low, high = limits.min, limits.max
     outside = int((~((array >= low) & (array <= high))).sum())
     if outside:
-        raise ValueError(f"{name} must be finite and fit {np.dtype(dtype)}, got {outside} values that do not")
+        raise ValueError(
+            f"{name} must be finite and fit {np.dtype(dtype)}, got {outside} values that do not"
+        )
 
 
 def _check_split(split: str, x, targets):
@@ -74,7 +88,9 @@ def _check_split(split: str, x, targets):
 def _check_alike(name: str, array, first_name: str, first):
     """Refuses a split whose examples have another shape or type than those of training."""
     if array.shape[:-1] != first.shape[:-1]:
-        raise ValueError(f"{name} must have examples of {first_name}'s shape {first.shape[:-1]}, got {array.shape[:-1]}")
+        raise ValueError(
+            f"{name} must have examples of {first_name}'s shape {first.shape[:-1]}, got {array.shape[:-1]}"
+        )
     dtype, wanted = map(jax.dtypes.canonicalize_dtype, (array.dtype, first.dtype))
     if dtype != wanted:
         raise ValueError(f"{name} must have {first_name}'s dtype {wanted}, got {dtype}")
@@ -94,7 +110,12 @@ def check_targets(task: Task, outputs: tuple[int, ...], dataset: Dataset):
     """
     for split, (_, targets) in _parts(dataset).items():
         name, values = f"{split}_targets", np.asarray(targets)
-        if _uses(task, losses.OF_CLASSES) and values.dtype.kind in "iu" and len(outputs) == 2 and outputs[0] > 1:
+        if (
+            _uses(task, losses.OF_CLASSES)
+            and values.dtype.kind in "iu"
+            and len(outputs) == 2
+            and outputs[0] > 1
+        ):
             check_classes(name, values, outputs[0])
         if _uses(task, losses.OF_PROBABILITIES):
             check_probabilities(name, values)
@@ -109,7 +130,10 @@ def depends_on_targets(task: Task) -> bool:
 
 def _uses(task: Task, functions: tuple) -> bool:
     """Whether the loss or a metric of a task is one of these functions."""
-    return any(used in functions for used in (task.loss, *(metric.function for metric in task.metrics.values())))
+    return any(
+        used in functions
+        for used in (task.loss, *(metric.function for metric in task.metrics.values()))
+    )
 
 
 def check_classes(name: str, values: np.ndarray, classes: int):
@@ -126,7 +150,9 @@ def check_probabilities(name: str, values: np.ndarray):
     """Refuses targets of two classes that are not from 0 to 1."""
     inside = (values >= 0) & (values <= 1)
     if not inside.all():
-        raise ValueError(f"{name} must be 0, 1 or between them for losses of two classes, got {values[~inside].ravel()[0]}")
+        raise ValueError(
+            f"{name} must be 0, 1 or between them for losses of two classes, got {values[~inside].ravel()[0]}"
+        )
 
 
 __all__ = [

@@ -69,7 +69,12 @@ def _symmetric(key, outputs: Size, inputs: Size):
     return 2.0 * rows(key, jax.random.uniform, (capacity(outputs), capacity(inputs))) - 1.0
 
 
-INITS = {"he_normal": he_normal, "xavier_uniform": xavier_uniform, "torch": torch_default, "torch_rnn": torch_rnn}
+INITS = {
+    "he_normal": he_normal,
+    "xavier_uniform": xavier_uniform,
+    "torch": torch_default,
+    "torch_rnn": torch_rnn,
+}
 
 
 def scheme_of(name: str, scheme):
@@ -102,7 +107,11 @@ def _drawn(found, outputs: Size, inputs: Size) -> Dense:
     """What a scheme gives, if it is a `Dense` of these sizes; the bias may be None."""
     shape = (capacity(outputs), capacity(inputs))
     pair = isinstance(found, tuple) and len(found) == 2
-    if pair and jnp.shape(found[0]) == shape and (found[1] is None or jnp.shape(found[1]) == shape[:1]):
+    if (
+        pair
+        and jnp.shape(found[0]) == shape
+        and (found[1] is None or jnp.shape(found[1]) == shape[:1])
+    ):
         return Dense(*found)
     wanted = f"a Dense, weight {shape} and bias {shape[:1]}"
     raise ValueError(f"init must be a scheme that returns {wanted}, got {brief(found)}")
@@ -144,7 +153,10 @@ def init_conv1d(key, outputs: int, inputs: int, kernel: int, scheme, bias: bool 
       scheme, bias: see `init_dense`.
     """
     weight, offset = init_dense(key, outputs * kernel, inputs * kernel, scheme, bias)
-    return Conv1d(weight[:outputs].reshape(outputs, inputs, kernel), None if offset is None else offset[:outputs])
+    return Conv1d(
+        weight[:outputs].reshape(outputs, inputs, kernel),
+        None if offset is None else offset[:outputs],
+    )
 
 
 def conv1d(params: Conv1d, x):
@@ -170,7 +182,9 @@ def conv1d(params: Conv1d, x):
     length = x.shape[0] - kernel + 1
     if length < 1:
         raise ValueError(f"kernel must be at most the sequence's length {x.shape[0]}, got {kernel}")
-    windows = jnp.concatenate([x[place : place + length] for place in range(kernel)], axis=1)  # (length, kernel * in, batch)
+    windows = jnp.concatenate(
+        [x[place : place + length] for place in range(kernel)], axis=1
+    )  # (length, kernel * in, batch)
     weight = jnp.moveaxis(params.weight, 2, 1).reshape(outputs, kernel * inputs)
     found = jnp.matmul(weight[None], windows)
     return found if params.bias is None else found + params.bias[None, :, None]

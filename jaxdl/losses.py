@@ -195,7 +195,9 @@ def _classes(name: str, outputs, targets) -> int:
             "turn one-hot columns into class numbers by targets.argmax(0)"
         )
     if wanted != shape[1:]:
-        raise ValueError(f"{name} takes class numbers as targets, shape ({shape[1]},), got shape {wanted}")
+        raise ValueError(
+            f"{name} takes class numbers as targets, shape ({shape[1]},), got shape {wanted}"
+        )
     if not jnp.issubdtype(targets.dtype, jnp.integer) and targets.dtype != bool:
         raise ValueError(
             f"{name} takes class numbers as targets, which are integers, got {targets.dtype}: "
@@ -248,7 +250,14 @@ def _signed(name: str, outputs, targets):
 
 SIGNED = (perceptron, perceptron_mistakes)  # criteria whose targets are +1 and -1
 OF_SIGNS = (*SIGNED, sign_accuracy)
-OF_CLASSES = (cross_entropy, accuracy)  # whose targets are class numbers below the number of outputs
-OF_PROBABILITIES = (binary_cross_entropy, binary_accuracy, rounded_accuracy)  # whose targets are from 0 to 1
+OF_CLASSES = (
+    cross_entropy,
+    accuracy,
+)  # whose targets are class numbers below the number of outputs
+OF_PROBABILITIES = (
+    binary_cross_entropy,
+    binary_accuracy,
+    rounded_accuracy,
+)  # whose targets are from 0 to 1
 # Losses that have a gradient; each is of an example alone, whatever the others of its batch are.
 WITH_GRADIENT = (cross_entropy, binary_cross_entropy, squared_error, *SIGNED)

@@ -29,13 +29,27 @@ class Result:
     """
 
     def __init__(
-        self, lanes: list[dict], history: dict[str, np.ndarray], steps: np.ndarray, axes, path=None,
-        planned: int | None = None, metrics: dict[str, bool] | None = None,
-    ):  # fmt: skip
-        self.lanes, self.history, self.steps, self.axes, self.path = lanes, history, steps, tuple(axes), path
+        self,
+        lanes: list[dict],
+        history: dict[str, np.ndarray],
+        steps: np.ndarray,
+        axes,
+        path=None,
+        planned: int | None = None,
+        metrics: dict[str, bool] | None = None,
+    ):
+        self.lanes, self.history, self.steps, self.axes, self.path = (
+            lanes,
+            history,
+            steps,
+            tuple(axes),
+            path,
+        )
         self.missing = 0 if planned is None else planned - len(lanes)
         self.metrics = dict(metrics or {})
-        self._without: dict[str, set[int]] = {}  # name -> rows whose task has no such metric; see `collect`
+        self._without: dict[
+            str, set[int]
+        ] = {}  # name -> rows whose task has no such metric; see `collect`
         self._rows: dict[tuple, list[int]] = {}  # of each config, by seed
         for row in sorted(range(len(lanes)), key=lambda row: lanes[row]["seed"]):
             self._rows.setdefault(config_key(lanes[row], self.axes), []).append(row)
@@ -77,7 +91,9 @@ class Result:
         """
         fitting = match(self.configs, config)
         if not fitting:
-            raise ValueError(f"config must fit some lane, got {brief(config)}; configs are {self.configs[:5]}")
+            raise ValueError(
+                f"config must fit some lane, got {brief(config)}; configs are {self.configs[:5]}"
+            )
         chosen = [row for each in fitting for row in self._rows[config_key(each, self.axes)]]
         return np.array(sorted(chosen, key=lambda row: self.lanes[row]["seed"]))
 
@@ -90,7 +106,9 @@ class Result:
     def final(self, name: str) -> np.ndarray:
         """A metric at each lane's last evaluation, (lanes,)."""
         curves = self.metric(name)
-        last = self.steps.shape[-1] - 1 if self.steps.ndim == 1 else (self.steps >= 0).sum(axis=1) - 1
+        last = (
+            self.steps.shape[-1] - 1 if self.steps.ndim == 1 else (self.steps >= 0).sum(axis=1) - 1
+        )
         return curves[np.arange(len(curves)), last]
 
     def direction(self, name: str, higher_is_better: bool | None = None) -> bool:
@@ -105,14 +123,18 @@ class Result:
         if name.startswith("batch_loss_"):
             return False
         if (metric := self.metric_of(name)) not in self.metrics:
-            raise ValueError(f"higher_is_better must be given for {name!r}, whose direction no metric declares, got None")
+            raise ValueError(
+                f"higher_is_better must be given for {name!r}, whose direction no metric declares, got None"
+            )
         return self.metrics[metric]
 
     def metric_of(self, name: str) -> str:
         """A history name without its split: ``"accuracy"`` of ``"test_accuracy"``; else the name itself."""
         return name.partition("_")[2] if name.startswith(SPLITS) else name
 
-    def summary(self, name: str, config: dict, higher_is_better: bool | None = None) -> stats.Summary:
+    def summary(
+        self, name: str, config: dict, higher_is_better: bool | None = None
+    ) -> stats.Summary:
         """The distribution over seeds of a metric's last value.
 
         Args:
@@ -134,8 +156,12 @@ class Result:
         """The distribution over seeds of a metric's last value, by config; every lane is read once."""
         final, diverged = self.final(name), self.diverged
         better = self._direction_if_any(name, higher_is_better)
-        without = self._without.get(name, set())  # they did not diverge: there is nothing to say of them
-        of_configs = [[row for row in rows if row not in without] for rows in sorted(self._rows.values())]  # as `configs`
+        without = self._without.get(
+            name, set()
+        )  # they did not diverge: there is nothing to say of them
+        of_configs = [
+            [row for row in rows if row not in without] for rows in sorted(self._rows.values())
+        ]  # as `configs`
         return [stats.summarise(final[rows], diverged[rows], better) for rows in of_configs]
 
     def table(self, name: str) -> tables.Table:
@@ -144,7 +170,9 @@ class Result:
         made = tables.summary_table(f"{name} at the last evaluation", self.axes, rows)
         return made._replace(footer=self.footer)
 
-    def compare(self, name: str, a: dict, b: dict, higher_is_better: bool | None = None) -> stats.Comparison:
+    def compare(
+        self, name: str, a: dict, b: dict, higher_is_better: bool | None = None
+    ) -> stats.Comparison:
         """Two configs on the seeds that both have: a - b, and the probability that a is better.
 
         Args:
@@ -158,7 +186,9 @@ class Result:
             rows = self.rows(config)
             seeds = [self.lanes[row]["seed"] for row in rows]
             if len(set(seeds)) != len(seeds):
-                raise ValueError(f"config must name one config, got {config}, which fits {len(match(self.configs, config))}")
+                raise ValueError(
+                    f"config must name one config, got {config}, which fits {len(match(self.configs, config))}"
+                )
             sides.append(dict(zip(seeds, rows, strict=True)))
         common = sorted(set(sides[0]) & set(sides[1]))
         left, right = ([side[seed] for seed in common] for side in sides)
@@ -205,17 +235,31 @@ class Result:
             shown = steps >= 0
             label = ", ".join(f"{key}={value}" for key, value in config.items()) or "all lanes"
             curves = self.metric(name)[rows][:, shown]
-            plots.band(axes[0, 0], steps[shown], curves, f"{label} (n={len(rows)})", colour, diverged=self.lost(rows)[:, shown],
-                       higher_is_better=bool(self._direction_if_any(name)))  # fmt: skip
+            plots.band(
+                axes[0, 0],
+                steps[shown],
+                curves,
+                f"{label} (n={len(rows)})",
+                colour,
+                diverged=self.lost(rows)[:, shown],
+                higher_is_better=bool(self._direction_if_any(name)),
+            )
         part = "" if self.complete else f" ({self.footer})"
-        plots.style(axes[0, 0], f"{name}: median, middle 50 % and 90 % of seeds{part}", "step", name)
+        plots.style(
+            axes[0, 0], f"{name}: median, middle 50 % and 90 % of seeds{part}", "step", name
+        )
         if 0 < len(configs) <= 12:
             axes[0, 0].legend(fontsize=plots.FONT - 2)
         return made
 
     def lost(self, rows) -> np.ndarray:
         """Which of the lanes have diverged by each evaluation, (rows, evaluations) bool."""
-        at = np.array([np.inf if self.lanes[row]["diverged_at"] is None else self.lanes[row]["diverged_at"] for row in rows])
+        at = np.array(
+            [
+                np.inf if self.lanes[row]["diverged_at"] is None else self.lanes[row]["diverged_at"]
+                for row in rows
+            ]
+        )
         steps = self.steps if self.steps.ndim == 1 else self.steps[rows]
         return np.broadcast_to(steps, (len(rows), self.steps.shape[-1])) > at[:, None]
 
@@ -224,7 +268,9 @@ def _best_of(name: str, group: list[tuple], higher_is_better: bool) -> dict:
     """The best config of a group of (config, Summary)."""
     if not any(summary.survived for _, summary in group):
         configs = [config for config, _ in group[:5]]
-        raise ValueError(f"{name} must be finite in some lane, got none that survived among {configs}")
+        raise ValueError(
+            f"{name} must be finite in some lane, got none that survived among {configs}"
+        )
     return max(group, key=lambda pair: stats.preference(pair[1], higher_is_better))[0]
 
 
@@ -245,32 +291,50 @@ def load(path) -> Result:
 def told(result: Result) -> Result:
     """The result; says in a line on stderr how many of its lanes are missing, if any."""
     if not result.complete:
-        say(f"{result.path} holds {result.footer}: the others are not trained yet or damaged; run the study again for them")
+        say(
+            f"{result.path} holds {result.footer}: the others are not trained yet or damaged; run the study again for them"
+        )
     return result
 
 
 def collect(manifest: dict, blocks: dict[int, dict], path=None, configs=None, seeds=None) -> Result:
     """The result that blocks hold, by config and then by seed; only those of `configs` and `seeds` where given."""
     known = {config_key(config): number for number, config in enumerate(manifest["configs"])}
-    order = list(known.values()) if configs is None else [known[config_key(config)] for config in configs]
+    order = (
+        list(known.values())
+        if configs is None
+        else [known[config_key(config)] for config in configs]
+    )
     rank = {number: place for place, number in enumerate(order)}
     planned = manifests.planned_lanes(manifest)
     if configs is not None:
         planned = {(config, seed) for config in order for seed in seeds}
     places = _places(manifest, blocks, planned)
     found = sorted((rank[config], seed, *place) for (config, seed), place in places.items())
-    lanes = [_lane(manifest["configs"][order[place]], seed, blocks[number], row) for place, seed, number, row in found]
-    schedules = {n: manifests.program_of(manifest, n).schedule.due() for n in range(len(manifest["programs"]))}
+    lanes = [
+        _lane(manifest["configs"][order[place]], seed, blocks[number], row)
+        for place, seed, number, row in found
+    ]
+    schedules = {
+        n: manifests.program_of(manifest, n).schedule.due()
+        for n in range(len(manifest["programs"]))
+    }
     owner = manifests.owners(manifest)
     steps = _steps([schedules[owner[order[place]]] for place, *_ in found])
     history = _history(blocks, found, steps.shape[-1])
     made = Result(lanes, history, steps, manifest["axes"], path, len(planned), manifest["metrics"])
     for name in history:
-        made._without[name] = {place for place, (_, _, number, _) in enumerate(found) if f"history/{name}" not in blocks[number]}
+        made._without[name] = {
+            place
+            for place, (_, _, number, _) in enumerate(found)
+            if f"history/{name}" not in blocks[number]
+        }
     return made
 
 
-def _places(manifest: dict, blocks: dict[int, dict], planned: set) -> dict[tuple[int, int], tuple[int, int]]:
+def _places(
+    manifest: dict, blocks: dict[int, dict], planned: set
+) -> dict[tuple[int, int], tuple[int, int]]:
     """Where lanes stand: (config number, seed) -> (block, row); a lane in two blocks is the same in both."""
     places: dict[tuple[int, int], tuple[int, int]] = {}
     lanes_of = manifests.reader(manifest)
@@ -283,7 +347,11 @@ def _places(manifest: dict, blocks: dict[int, dict], planned: set) -> dict[tuple
 
 def _lane(config: dict, seed: int, block: dict, row: int) -> dict:
     at = int(block["diverged_at"][row])
-    status = {"status": "finished", "diverged_at": None} if at < 0 else {"status": "diverged", "diverged_at": at}
+    status = (
+        {"status": "finished", "diverged_at": None}
+        if at < 0
+        else {"status": "diverged", "diverged_at": at}
+    )
     return {**config, "seed": seed, **status}
 
 
@@ -316,4 +384,6 @@ def match(configs, wanted: dict) -> list[dict]:
             raise ValueError(f"config must hold one value of {name}, got {brief(value)}")
         if configs and name not in configs[0]:
             raise unknown("axis", name, configs[0])
-    return [config for config in configs if all(config[name] == value for name, value in wanted.items())]
+    return [
+        config for config in configs if all(config[name] == value for name, value in wanted.items())
+    ]

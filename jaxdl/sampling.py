@@ -123,7 +123,9 @@ def permute(key: jax.Array, n: int, positions: jax.Array) -> jax.Array:
     return x.astype(jnp.int32)
 
 
-def batch_rows(key: jax.Array, step, n: int, batch_size: Size, sampling: str, order=None) -> tuple[jax.Array, jax.Array]:
+def batch_rows(
+    key: jax.Array, step, n: int, batch_size: Size, sampling: str, order=None
+) -> tuple[jax.Array, jax.Array]:
     """Which rows make up the batch of a step.
 
     ``"step"`` draws without replacement within the batch, anew at every step; with ``batch_size == n`` it is
@@ -154,7 +156,9 @@ def batch_rows(key: jax.Array, step, n: int, batch_size: Size, sampling: str, or
     alive = (positions < n) & (places < size)
     positions = jnp.where(alive, positions, 0)
     if order is None:
-        return permute(jax.random.fold_in(key, step // passes), n, positions), alive.astype(jnp.float32)
+        return permute(jax.random.fold_in(key, step // passes), n, positions), alive.astype(
+            jnp.float32
+        )
     return order.at[positions].get(mode="promise_in_bounds"), alive.astype(jnp.float32)
 
 

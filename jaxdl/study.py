@@ -10,7 +10,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxdl.checks import brief, check_float32, folder, known_arguments, one_of, positive_int, seed_of
+from jaxdl.checks import (
+    brief,
+    check_float32,
+    folder,
+    known_arguments,
+    one_of,
+    positive_int,
+    seed_of,
+)
 from jaxdl.planning import axes as planning
 from jaxdl.planning.identity import identity_of
 from jaxdl.planning.program import Program, concrete_recipe
@@ -51,10 +59,25 @@ class Study:
 
     @known_arguments
     def __init__(
-        self, task, model, optimizer, *, defaults=None, sweep=None, seeds=1, steps=None, batch_size=None, eval_every=None,
-        reduction=None, sampling=None, shapes="auto", lane_size: int | str | None = None, record: dict[str, Callable] | None = None,
-        eval_params: Callable | None = None, norm_bound: float = NORM_BOUND,
-    ):  # fmt: skip
+        self,
+        task,
+        model,
+        optimizer,
+        *,
+        defaults=None,
+        sweep=None,
+        seeds=1,
+        steps=None,
+        batch_size=None,
+        eval_every=None,
+        reduction=None,
+        sampling=None,
+        shapes="auto",
+        lane_size: int | str | None = None,
+        record: dict[str, Callable] | None = None,
+        eval_params: Callable | None = None,
+        norm_bound: float = NORM_BOUND,
+    ):
         settings = {
             "batch_size": batch_size,
             "steps": steps,
@@ -62,10 +85,23 @@ class Study:
             "reduction": reduction,
             "sampling": sampling,
         }
-        self.spec = declare(task, model, optimizer, settings, record, defaults, sweep, seeds, eval_params, norm_bound)
+        self.spec = declare(
+            task,
+            model,
+            optimizer,
+            settings,
+            record,
+            defaults,
+            sweep,
+            seeds,
+            eval_params,
+            norm_bound,
+        )
         self._shapes = one_of("shapes", shapes, ("auto", "pad", "bucket"))
         self._measures = isinstance(lane_size, str) and lane_size == MEASURE
-        self._lane_size = None if lane_size is None or self._measures else positive_int("lane_size", lane_size)
+        self._lane_size = (
+            None if lane_size is None or self._measures else positive_int("lane_size", lane_size)
+        )
         self._plan: planning.Plan | None = None
         self._ready: dict[str, Future] = {}
         self._identities: dict[str, dict] = {}  # of programs, as they are stored
@@ -96,7 +132,10 @@ class Study:
             for future in ready.values():
                 future.cancel()  # what has not begun to compile is not needed after an error or Ctrl-C
         pairs = zip(programs, compiled, strict=True)
-        return tuple(planning.Measured(made.bytes, engine.calibrate(self.spec, program, made)) for program, made in pairs)
+        return tuple(
+            planning.Measured(made.bytes, engine.calibrate(self.spec, program, made))
+            for program, made in pairs
+        )
 
     @compiler.cache()
     def run(self, path=None, progress: bool = False, shard=None) -> Result:
@@ -121,7 +160,9 @@ class Study:
         run = None if path is None else folder("path", path)
         mine = shards.find(shard)
         if isinstance(shard, str) and shard == shards.AUTO and mine.processes == 1:
-            say("shard 'auto' found no other process in the environment: all blocks are trained here")
+            say(
+                "shard 'auto' found no other process in the environment: all blocks are trained here"
+            )
         if run is None and mine.processes > 1:
             raise ValueError(
                 f"path must be a run folder that the processes share where there are {mine.processes} shards, got None"
@@ -150,14 +191,22 @@ class Study:
           lane_size: that the run must have; any where None.
         """
         if run is None:
-            return manifests.grow(manifests.empty(self.spec), self.spec, self._planned, lambda program: {})
+            return manifests.grow(
+                manifests.empty(self.spec), self.spec, self._planned, lambda program: {}
+            )
         while True:
             stored = store.read_manifest(run)
             if stored is not None:
-                manifests.check_same(manifests.checked(stored, run), self.spec, lane_size, run, self._identity)
+                manifests.check_same(
+                    manifests.checked(stored, run), self.spec, lane_size, run, self._identity
+                )
             elif not store.is_new(run):
-                raise ValueError(f"path must be a new folder or one that holds this study, got {run}, which holds something else")
-            manifest = manifests.grow(stored or manifests.empty(self.spec), self.spec, self._planned, self._identity)
+                raise ValueError(
+                    f"path must be a new folder or one that holds this study, got {run}, which holds something else"
+                )
+            manifest = manifests.grow(
+                stored or manifests.empty(self.spec), self.spec, self._planned, self._identity
+            )
             if manifest == stored or store.swap_manifest(run, stored, manifest):
                 store.drop_leftovers(run)
                 return manifest
@@ -194,7 +243,9 @@ class Study:
         """The study's config that has these values."""
         chosen = match(self.spec.configs, config)
         if len(chosen) != 1:
-            raise ValueError(f"config must name one of the study's configs, got {brief(config)}, which fits {len(chosen)}")
+            raise ValueError(
+                f"config must name one of the study's configs, got {brief(config)}, which fits {len(chosen)}"
+            )
         return chosen[0]
 
     @compiler.cache()
@@ -214,7 +265,9 @@ class Study:
         check_float32()
         chosen, seed = self._one(config), seed_of("seed", seed)
         program = self._program(chosen)
-        lane = engine.run_lane(self.spec, program, self._compiled({0: program})[0].result(), chosen, seed)
+        lane = engine.run_lane(
+            self.spec, program, self._compiled({0: program})[0].result(), chosen, seed
+        )
         recipe = concrete_recipe(self.spec, chosen)
         shapes = jax.eval_shape(recipe.model.init, seed_key(0))
         trained = evaluated_params(recipe, lane.params, lane.opt_state)
@@ -227,7 +280,9 @@ class Study:
         if self._last is None:
             return next(program for program in self.plan().programs if _trains(program, config))
         manifest, _ = self._last
-        programs = (manifests.program_of(manifest, number) for number in range(len(manifest["programs"])))
+        programs = (
+            manifests.program_of(manifest, number) for number in range(len(manifest["programs"]))
+        )
         return next(program for program in programs if _trains(program, config))
 
     def _compare(self, config: dict, seed: int, history: dict, progress: bool):
@@ -235,10 +290,17 @@ class Study:
         if self._last is None:
             return
         _, result = self._last
-        rows = [row for row, lane in enumerate(result.lanes) if lane["seed"] == seed and match([lane], config)]
+        rows = [
+            row
+            for row, lane in enumerate(result.lanes)
+            if lane["seed"] == seed and match([lane], config)
+        ]
         if not rows:
             return
-        gaps = {name: largest_gap(values, result.history[name][rows[0]]) for name, values in history.items()}
+        gaps = {
+            name: largest_gap(values, result.history[name][rows[0]])
+            for name, values in history.items()
+        }
         worst = max(gaps, key=lambda name: gaps[name])
         if gaps[worst]:
             warnings.warn(
@@ -266,7 +328,11 @@ def largest_gap(a, b) -> float:
 
 def _trimmed(values, wanted):
     """The live part of a padded array."""
-    return values[tuple(slice(0, size) for size in wanted.shape)] if values.shape != wanted.shape else values
+    return (
+        values[tuple(slice(0, size) for size in wanted.shape)]
+        if values.shape != wanted.shape
+        else values
+    )
 
 
 __all__ = ["Result", "Study", "load"]

@@ -31,9 +31,13 @@ def split(x, targets, test_fraction: float, valid_fraction: float) -> Dataset:
             f"test_fraction + valid_fraction must leave a training row of {n}, got {test_fraction} + {valid_fraction}"
         )
     if test < 1 or (valid_fraction > 0 and valid < 1):
-        raise ValueError(f"test_fraction and valid_fraction must give a row each of {n}, got {test_fraction}, {valid_fraction}")
+        raise ValueError(
+            f"test_fraction and valid_fraction must give a row each of {n}, got {test_fraction}, {valid_fraction}"
+        )
     ends = (slice(0, test), slice(test, test + valid), slice(test + valid, n))
-    (test_x, test_y), (valid_x, valid_y), (train_x, train_y) = [(x[..., end], targets[..., end]) for end in ends]
+    (test_x, test_y), (valid_x, valid_y), (train_x, train_y) = [
+        (x[..., end], targets[..., end]) for end in ends
+    ]
     return Dataset(train_x, train_y, test_x, test_y, *((valid_x, valid_y) if valid else ()))
 
 
@@ -46,7 +50,9 @@ def classification(data) -> Task:
     return Task(data=data, loss=losses.cross_entropy, metrics={"accuracy": ACCURACY})
 
 
-def moons(samples: int = 1000, noise=0.1, test_fraction: float = 0.2, valid_fraction: float = 0.0) -> Task:
+def moons(
+    samples: int = 1000, noise=0.1, test_fraction: float = 0.2, valid_fraction: float = 0.0
+) -> Task:
     """Two interleaving half circles, drawn anew for every seed.
 
     Args:
@@ -61,7 +67,9 @@ def moons(samples: int = 1000, noise=0.1, test_fraction: float = 0.2, valid_frac
     fraction("valid_fraction", valid_fraction)
 
     def draw(key):
-        return split(*data.moons(stream(key, "data"), samples, noise), test_fraction, valid_fraction)
+        return split(
+            *data.moons(stream(key, "data"), samples, noise), test_fraction, valid_fraction
+        )
 
     return classification(draw)
 
@@ -124,13 +132,23 @@ def gaussians(
     def draw(key):
         classes = data.gaussians(stream(key, "data"), means, covariances, sizes)
         targets = (jnp.ones(sizes[0], jnp.int32), -jnp.ones(sizes[1], jnp.int32))
-        parts = [split(x, y, test_fraction, valid_fraction) for x, y in zip(classes, targets, strict=True)]
-        return Dataset(*(None if a is None else jnp.concatenate([a, b], axis=-1) for a, b in zip(*parts, strict=True)))
+        parts = [
+            split(x, y, test_fraction, valid_fraction)
+            for x, y in zip(classes, targets, strict=True)
+        ]
+        return Dataset(
+            *(
+                None if a is None else jnp.concatenate([a, b], axis=-1)
+                for a, b in zip(*parts, strict=True)
+            )
+        )
 
     return signed(draw, loss)
 
 
-def palindromes(length: Size = 5, encoding: str = "number", test_samples: int = 1024, train_samples: int = 128) -> Task:
+def palindromes(
+    length: Size = 5, encoding: str = "number", test_samples: int = 1024, train_samples: int = 128
+) -> Task:
     """The last digit of a palindrome from the digits before it; every batch is of fresh sequences.
 
     What is drawn per lane is the evaluation set, and a small set of the same kind that stands for the training rows:
@@ -146,14 +164,19 @@ def palindromes(length: Size = 5, encoding: str = "number", test_samples: int = 
     """
     data.palindrome_steps(length)
     one_of("encoding", encoding, data.ENCODINGS)
-    train, test = positive_int("train_samples", train_samples), positive_int("test_samples", test_samples)
+    train, test = (
+        positive_int("train_samples", train_samples),
+        positive_int("test_samples", test_samples),
+    )
 
     def draw(key):
         x, targets = data.palindrome_examples(stream(key, "data"), length, test + train, encoding)
         return Dataset(x[..., test:], targets[test:], x[..., :test], targets[:test])
 
     def batch(dataset, key, step, batch_size):
-        x, targets = data.palindrome_examples(jax.random.fold_in(key, step), length, capacity(batch_size), encoding)
+        x, targets = data.palindrome_examples(
+            jax.random.fold_in(key, step), length, capacity(batch_size), encoding
+        )
         alive = mask(batch_size)
         return x, targets, jnp.ones(targets.shape) if alive is None else alive.astype(jnp.float32)
 
@@ -191,7 +214,13 @@ def from_arrays(
       ValueError: NaN or infinity, masked or missing values, lengths that differ, no samples, targets out of range.
       TypeError: traced arguments; where they come from an axis of a study, the axis gets a program a value.
     """
-    decisive = {"X": X, "y": y, "test_fraction": test_fraction, "valid_fraction": valid_fraction, "split_seed": split_seed}
+    decisive = {
+        "X": X,
+        "y": y,
+        "test_fraction": test_fraction,
+        "valid_fraction": valid_fraction,
+        "split_seed": split_seed,
+    }
     for name, given in decisive.items():
         _check_concrete(name, given)
     if loss is not None:
@@ -205,17 +234,30 @@ def from_arrays(
     fraction("test_fraction", test_fraction)
     fraction("valid_fraction", valid_fraction)
     order = _split_order(split_seed, len(x))
-    dataset = split(np.moveaxis(x[order], 0, -1), np.moveaxis(targets[order], 0, -1), test_fraction, valid_fraction)
+    dataset = split(
+        np.moveaxis(x[order], 0, -1),
+        np.moveaxis(targets[order], 0, -1),
+        test_fraction,
+        valid_fraction,
+    )
     whole = targets.dtype == np.int32
     loss = loss or (losses.cross_entropy if whole else losses.squared_error)
-    return Task(data=dataset, loss=loss, metrics=_default_metrics(loss, whole) if metrics is None else check_metrics(metrics))
+    return Task(
+        data=dataset,
+        loss=loss,
+        metrics=_default_metrics(loss, whole) if metrics is None else check_metrics(metrics),
+    )
 
 
 def _check_concrete(name: str, given):
     """Refuses what has no values yet."""
-    if isinstance(given, Padded) or any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(given)):
+    if isinstance(given, Padded) or any(
+        isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(given)
+    ):
         remedy = ": hand in NumPy arrays, also in a function of hp" if name in ("X", "y") else ""
-        raise TypeError(f"{name} must be known when from_arrays splits the rows on the host, got a traced value{remedy}")
+        raise TypeError(
+            f"{name} must be known when from_arrays splits the rows on the host, got a traced value{remedy}"
+        )
 
 
 def _split_order(split_seed: int, n: int) -> np.ndarray:
@@ -230,15 +272,23 @@ def _split_order(split_seed: int, n: int) -> np.ndarray:
 def _user_array(name: str, values) -> np.ndarray:
     """The values as an array of numbers that has a sample, or a ValueError that names what is wrong with them."""
     if _is_masked(values):
-        raise ValueError(f"{name} must not be masked, got a masked array: fill its masked values or drop their rows")
+        raise ValueError(
+            f"{name} must not be masked, got a masked array: fill its masked values or drop their rows"
+        )
     try:
         array = np.asarray(values)
     except ValueError:  # rows of different lengths
-        raise ValueError(f"{name} must hold rows of one shape, got rows that differ in shape") from None
+        raise ValueError(
+            f"{name} must hold rows of one shape, got rows that differ in shape"
+        ) from None
     if jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.kind != "f":
         array = array.astype(np.float32)  # bfloat16
     if array.dtype.kind not in "fiub":
-        missing = ": fill or drop what is missing, turn the rest into numbers" if array.dtype == object else ""
+        missing = (
+            ": fill or drop what is missing, turn the rest into numbers"
+            if array.dtype == object
+            else ""
+        )
         raise ValueError(f"{name} must hold numbers, got dtype {array.dtype}{missing}")
     if array.ndim < 1 or array.size == 0:
         raise ValueError(f"{name} must hold at least one sample, got shape {array.shape}")
@@ -255,7 +305,9 @@ def _inputs(array: np.ndarray, keep_integers: bool) -> np.ndarray:
     """Inputs as float32, or as the integers they are."""
     if keep_integers:
         if array.dtype.kind not in "iu":
-            raise ValueError(f"X must hold integers where keep_integers is True, got dtype {array.dtype}")
+            raise ValueError(
+                f"X must hold integers where keep_integers is True, got dtype {array.dtype}"
+            )
         dtype = np.uint8 if array.dtype == np.uint8 else np.int32
         check_fits("X", array, dtype)
         return array.astype(dtype)
@@ -299,7 +351,9 @@ def _check_class_numbers(array: np.ndarray):
             "them by y.argmax(1); for several labels a sample take loss=losses.binary_cross_entropy"
         )
     if array.dtype.kind == "f":
-        raise ValueError(f"y must be integers, class numbers from 0 up, for cross_entropy, got {array.dtype}: y.astype(int)")
+        raise ValueError(
+            f"y must be integers, class numbers from 0 up, for cross_entropy, got {array.dtype}: y.astype(int)"
+        )
     if array.ndim != 1 or array.min() < 0:
         raise ValueError(
             f"y of integers must be one-dimensional class numbers from 0 up, got shape {array.shape}, minimum {array.min()}: "
@@ -316,5 +370,12 @@ def _default_metrics(loss, whole: bool) -> dict[str, Metric]:
 
 
 __all__ = [
-    "binary", "classification", "from_arrays", "gaussians", "moons", "palindromes", "signed", "split",
-]  # fmt: skip
+    "binary",
+    "classification",
+    "from_arrays",
+    "gaussians",
+    "moons",
+    "palindromes",
+    "signed",
+    "split",
+]

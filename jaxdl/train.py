@@ -165,7 +165,9 @@ def _nothing_yet() -> Running:
 def splits(dataset: Dataset) -> dict[str, tuple]:
     """The splits that a dataset has: name -> (x, targets)."""
     train = {"train": (dataset.train_x, dataset.train_targets)}
-    valid = {"valid": (dataset.valid_x, dataset.valid_targets)} if dataset.valid_x is not None else {}
+    valid = (
+        {"valid": (dataset.valid_x, dataset.valid_targets)} if dataset.valid_x is not None else {}
+    )
     return {**train, **valid, "test": (dataset.test_x, dataset.test_targets)}
 
 
@@ -186,7 +188,10 @@ def recorded_names(record) -> list[str]:
 
 def directions(task: Task) -> dict[str, bool]:
     """Whether higher is better, by the name that follows the split: of the loss, and of every metric as declared."""
-    return {"loss": False, **{name: metric.higher_is_better for name, metric in task.metrics.items()}}
+    return {
+        "loss": False,
+        **{name: metric.higher_is_better for name, metric in task.metrics.items()},
+    }
 
 
 def step(recipe: Recipe, lane: Lane, dataset: Dataset, keys: Streams, index, order=None) -> Lane:
@@ -199,7 +204,9 @@ def step(recipe: Recipe, lane: Lane, dataset: Dataset, keys: Streams, index, ord
     return accept(recipe, lane, proposed, info)
 
 
-def propose(recipe: Recipe, lane: Lane, dataset: Dataset, keys: Streams, index, order=None) -> tuple[Weights, StepInfo]:
+def propose(
+    recipe: Recipe, lane: Lane, dataset: Dataset, keys: Streams, index, order=None
+) -> tuple[Weights, StepInfo]:
     """Computes the update of a step, applied or not.
 
     The last batch of a pass may be short. Its dead places weigh nothing in the loss, but what looks at a batch as
@@ -233,14 +240,21 @@ def _takes_rows_alone(recipe: Recipe) -> bool:
     """
     model = str(getattr(recipe.model.apply, "__module__", ""))
     ours = model.startswith("jaxdl.models.") and not model.endswith(".from_flax")
-    return ours and recipe.task.augment is None and recipe.task.prepare is None and recipe.task.loss in WITH_GRADIENT
+    return (
+        ours
+        and recipe.task.augment is None
+        and recipe.task.prepare is None
+        and recipe.task.loss in WITH_GRADIENT
+    )
 
 
 def _propose(recipe: Recipe, lane: Lane, batch, keys: Streams, index) -> tuple[Weights, StepInfo]:
     x, targets, weight = batch
     if recipe.task.augment is not None:
         augmented = recipe.task.augment(jax.random.fold_in(keys.augment, index), x, targets)
-        x, targets = parts.aligned("task.augment", *parts.several("task.augment", augmented, "x", "targets"))
+        x, targets = parts.aligned(
+            "task.augment", *parts.several("task.augment", augmented, "x", "targets")
+        )
     x = prepared(recipe.task, x)
     dropout_key = jax.random.fold_in(keys.dropout, index)
 
@@ -248,7 +262,9 @@ def _propose(recipe: Recipe, lane: Lane, batch, keys: Streams, index) -> tuple[W
         outputs, state = parts.apply(recipe.model, params, lane.state, x, dropout_key, train=True)
         losses = per_example("loss", recipe.task.loss(outputs, targets), len(weight))
         check_gradient(recipe.task.loss, outputs, targets)
-        total = jnp.sum(jnp.where(weight == 0, 0.0, losses) * weight)  # a NaN in a place without an example weighs nothing
+        total = jnp.sum(
+            jnp.where(weight == 0, 0.0, losses) * weight
+        )  # a NaN in a place without an example weighs nothing
         mean = total / jnp.sum(weight)
         return mean if recipe.reduction == "mean" else total, (mean, state)
 
@@ -257,7 +273,9 @@ def _propose(recipe: Recipe, lane: Lane, batch, keys: Streams, index) -> tuple[W
     updated = recipe.optimizer.update(grads, lane.opt_state, lane.params, **extra)
     updates, opt_state = parts.several("optimizer.update", updated, "updates", "opt_state")
     parts.built_like("optimizer.update", updates, lane.params, "updates like params")
-    parts.built_like("optimizer.update", opt_state, lane.opt_state, "an opt_state like that of init", types=True)
+    parts.built_like(
+        "optimizer.update", opt_state, lane.opt_state, "an opt_state like that of init", types=True
+    )
     params = optax.apply_updates(lane.params, updates)
     return Weights(params, state, opt_state), StepInfo(index, loss, lane.params, grads, updates)
 
@@ -282,9 +300,13 @@ def per_example(name: str, values, batch: int, differentiable: bool = True):
       ValueError: another shape, complex numbers, or no floats where a gradient is needed.
     """
     if not isinstance(values, (jax.Array, np.ndarray)):
-        raise ValueError(f"{name} must give one value per example, an array of shape ({batch},), got {type(values).__name__}")
+        raise ValueError(
+            f"{name} must give one value per example, an array of shape ({batch},), got {type(values).__name__}"
+        )
     if values.shape != (batch,):
-        raise ValueError(f"{name} must give one value per example, shape ({batch},), got shape {values.shape}")
+        raise ValueError(
+            f"{name} must give one value per example, shape ({batch},), got shape {values.shape}"
+        )
     if differentiable and not jnp.issubdtype(values.dtype, jnp.floating):
         raise ValueError(f"{name} must give floats, which have a gradient, got {values.dtype}")
     if jnp.issubdtype(values.dtype, jnp.complexfloating):
@@ -312,9 +334,14 @@ def has_gradient(loss, outputs, targets) -> bool:
     >>> [has_gradient(function, jnp.ones((1, 2)), jnp.ones(2)) for function in (squared_error, binary_accuracy)]
     [True, False]
     """
-    if loss in WITH_GRADIENT or not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(outputs)):
+    if loss in WITH_GRADIENT or not all(
+        jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(outputs)
+    ):
         return True
-    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)), (outputs, targets))
+    shapes = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)),
+        (outputs, targets),
+    )
     gradient = jax.grad(lambda outputs, targets: jnp.sum(loss(outputs, targets)))
     jaxpr = jax.make_jaxpr(gradient)(*shapes).jaxpr
     if _varies(jaxpr):
@@ -322,7 +349,9 @@ def has_gradient(loss, outputs, targets) -> bool:
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     with jax.ensure_compile_time_eval():  # it is constant; that of a linear loss is not zero
         leaves = jax.tree.leaves(gradient(*zeros))
-    return any(isinstance(leaf, jax.core.Tracer) or bool(np.asarray(leaf).any()) for leaf in leaves)  # traced: from a value of hp
+    return any(
+        isinstance(leaf, jax.core.Tracer) or bool(np.asarray(leaf).any()) for leaf in leaves
+    )  # traced: from a value of hp
 
 
 def _varies(jaxpr) -> bool:
@@ -367,7 +396,9 @@ def _batch(recipe: Recipe, dataset: Dataset, keys: Streams, index, order):
         batch = parts.several("task.batch", batch, "x", "targets", "weight")
         return _checked(batch)
     sampling = recipe.sampling or "step"
-    return draw_batch(dataset, keys.shuffle, index, recipe.batch_size, sampling=sampling, order=order)
+    return draw_batch(
+        dataset, keys.shuffle, index, recipe.batch_size, sampling=sampling, order=order
+    )
 
 
 def _checked(batch) -> tuple:
@@ -376,7 +407,9 @@ def _checked(batch) -> tuple:
     first: Any = next(iter(jax.tree.leaves(x)), ())
     shape, batch_shape = jnp.shape(weight), jnp.shape(first)[-1:]
     if batch_shape and shape != batch_shape:
-        raise ValueError(f"batch must give one weight per example, shape {batch_shape}, got shape {shape}")
+        raise ValueError(
+            f"batch must give one weight per example, shape {batch_shape}, got shape {shape}"
+        )
     return parts.aligned("task.batch", x, targets, weight)
 
 
@@ -386,7 +419,10 @@ def _square_norm(tree):
 
 def _seen(record, info: StepInfo) -> dict:
     """The per-step values of a step, as float32 scalars."""
-    return {"batch_loss": info.loss, **{name: _scalar(name, function(info)) for name, function in record.items()}}
+    return {
+        "batch_loss": info.loss,
+        **{name: _scalar(name, function(info)) for name, function in record.items()},
+    }
 
 
 def _scalar(name: str, value):
@@ -421,7 +457,10 @@ def evaluate_split(recipe: Recipe, params, state, x, targets) -> dict:
     A NaN among an example's outputs or targets makes its values NaN: an argmax of NaN is class 0, which may be right by
     chance, and a comparison with NaN is false.
     """
-    functions = {"loss": recipe.task.loss, **{name: metric.function for name, metric in recipe.task.metrics.items()}}
+    functions = {
+        "loss": recipe.task.loss,
+        **{name: metric.function for name, metric in recipe.task.metrics.items()},
+    }
     outputs, _ = parts.apply(recipe.model, params, state, prepared(recipe.task, x))
     batch = targets.shape[-1]
     spoilt = _is_nan((outputs, targets), batch)
@@ -446,7 +485,9 @@ def evaluated_params(recipe: Recipe, params, opt_state):
     """The weights that evaluation uses: those that are trained, or what `eval_params` makes of them."""
     if recipe.eval_params is None:
         return params
-    return parts.built_like("eval_params", recipe.eval_params(params, opt_state), params, "a tree like params")
+    return parts.built_like(
+        "eval_params", recipe.eval_params(params, opt_state), params, "a tree like params"
+    )
 
 
 def _write(recipe: Recipe, lane: Lane, dataset: Dataset, column) -> Lane:
@@ -487,7 +528,9 @@ def mark_unseen(history: dict, record, where: Callable = jnp.where, mark: float 
     return found
 
 
-def segment(recipe: Recipe, schedule: Schedule, lane: Lane, dataset: Dataset, keys: Streams, start, stop) -> Lane:
+def segment(
+    recipe: Recipe, schedule: Schedule, lane: Lane, dataset: Dataset, keys: Streams, start, stop
+) -> Lane:
     """Advances a lane from step `start` to step `stop`, evaluating where that is due.
 
     An evaluation belongs to the segment that starts at its step, so a whole run goes from 0 to ``steps + 1``.
@@ -505,13 +548,24 @@ def segment(recipe: Recipe, schedule: Schedule, lane: Lane, dataset: Dataset, ke
         index, lane, order = carry
         column = jnp.where(index == steps, columns - 1, index // every)
         due = (index % every == 0) | (index == steps)
-        lane = jax.lax.cond(due, lambda lane: _write(recipe, lane, dataset, column), lambda lane: lane, lane)
+        lane = jax.lax.cond(
+            due, lambda lane: _write(recipe, lane, dataset, column), lambda lane: lane, lane
+        )
         until = jnp.minimum(jnp.minimum((index // every + 1) * every, stop), steps)
-        if passes is not None:  # the order of a pass is drawn once, as it begins or is taken up again
+        if (
+            passes is not None
+        ):  # the order of a pass is drawn once, as it begins or is taken up again
             until = jnp.minimum(until, (index // passes + 1) * passes)
             new = (index % passes == 0) | (index == start)
-            order = jax.lax.cond(new, lambda _: pass_order(keys.shuffle, index // passes, n), lambda order: order, order)
-        lane = jax.lax.fori_loop(index, until, lambda i, lane: step(recipe, lane, dataset, keys, i, order), lane)
+            order = jax.lax.cond(
+                new,
+                lambda _: pass_order(keys.shuffle, index // passes, n),
+                lambda order: order,
+                order,
+            )
+        lane = jax.lax.fori_loop(
+            index, until, lambda i, lane: step(recipe, lane, dataset, keys, i, order), lane
+        )
         return jnp.maximum(until, index + 1), lane, order
 
     order = None if passes is None else jnp.zeros(n, jnp.int32)
@@ -590,7 +644,9 @@ def make_train(
             check_shared_targets(task, model, dataset)
         n = dataset.train_targets.shape[-1]
         size = positive_int("batch_size", n if batch_size is None else batch_size, most=n)
-        recipe = Recipe(task, model, optimizer, size, reduction, sampling, record or {}, eval_params, norm_bound)
+        recipe = Recipe(
+            task, model, optimizer, size, reduction, sampling, record or {}, eval_params, norm_bound
+        )
         lane = init(recipe, key, dataset, schedule)
         lane = segment(recipe, schedule, lane, dataset, streams(key), 0, schedule.steps + 1)
         params = evaluated_params(recipe, lane.params, lane.opt_state)
@@ -603,7 +659,9 @@ def make_train(
 
 def check_shared_targets(task: Task, model: Model, dataset: Dataset):
     """Refuses targets that are at hand and lie beyond the model's outputs, or what the loss is defined for."""
-    if not depends_on_targets(task) or any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(dataset)):
+    if not depends_on_targets(task) or any(
+        isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(dataset)
+    ):
         return
 
     def outputs_of(key, x):
@@ -641,7 +699,9 @@ def check_task(task: Task, sampling: str | None = None, record: dict | None = No
         return
     one_of("sampling", sampling, SAMPLINGS)
     if task.batch is not None:
-        raise ValueError(f"sampling must not be given for a task that brings its own batches, got {sampling!r}")
+        raise ValueError(
+            f"sampling must not be given for a task that brings its own batches, got {sampling!r}"
+        )
 
 
 def check_record(record: dict):
@@ -651,4 +711,16 @@ def check_record(record: dict):
         function_of(f"record {name!r}", function, "(StepInfo) -> scalar", None)
 
 
-__all__ = ["Lane", "Recipe", "Schedule", "StepInfo", "evaluate", "init", "make_train", "seed_key", "segment", "step", "streams"]
+__all__ = [
+    "Lane",
+    "Recipe",
+    "Schedule",
+    "StepInfo",
+    "evaluate",
+    "init",
+    "make_train",
+    "seed_key",
+    "segment",
+    "step",
+    "streams",
+]

@@ -70,7 +70,9 @@ def check_metrics(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
         check_name("metric", name, reserved=("loss",))
         if not isinstance(metric, Metric):
             remedy = f"{name!r}: Metric(function, higher_is_better=True), or False"
-            raise ValueError(f"metrics must declare which direction is better, got {brief(metric)}: write {remedy}")
+            raise ValueError(
+                f"metrics must declare which direction is better, got {brief(metric)}: write {remedy}"
+            )
         if not callable(metric.function) or not isinstance(metric.higher_is_better, bool):
             raise ValueError(f"metric {name!r} must be a function and a bool, got {brief(metric)}")
     return dict(metrics)
@@ -95,7 +97,9 @@ class Padded:
         return f"Padded(size={self.size}, max={self.max})"
 
     def _refuse(self, *_):
-        raise TypeError("a padded size has no single value here: use live(), capacity() or mask() of jaxdl.types")
+        raise TypeError(
+            "a padded size has no single value here: use live(), capacity() or mask() of jaxdl.types"
+        )
 
     __bool__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse  # type: ignore[assignment]
     __int__ = __index__ = __float__ = __iter__ = __len__ = __getitem__ = _refuse  # type: ignore[assignment]
@@ -126,7 +130,9 @@ def check_padded(name: str, size: Padded, least: int = 1):
     """
     number = None if isinstance(size.size, jax.core.Tracer) else size.size
     if size.max < least or (number is not None and not least <= number <= size.max):
-        raise ValueError(f"{name} must be an integer from {least} to its padded maximum {size.max}, got {number}")
+        raise ValueError(
+            f"{name} must be an integer from {least} to its padded maximum {size.max}, got {number}"
+        )
 
 
 def mask(size: Size) -> jax.Array | None:

@@ -13,7 +13,11 @@ ROOT = pathlib.Path(__file__).parent.parent
 def command(*arguments):
     """`python -m experiments` with these arguments, from the repository's root."""
     return subprocess.run(
-        [sys.executable, "-m", "experiments", *arguments], capture_output=True, text=True, cwd=ROOT, timeout=300
+        [sys.executable, "-m", "experiments", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=300,
     )
 
 

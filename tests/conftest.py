@@ -10,7 +10,9 @@ import jax
 import jaxlib
 import pytest
 
-CACHE = tempfile.mkdtemp(prefix="jaxdl-tests-")  # of one worker, and of the processes that its tests start
+CACHE = tempfile.mkdtemp(
+    prefix="jaxdl-tests-"
+)  # of one worker, and of the processes that its tests start
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["XDG_CACHE_HOME"] = CACHE
 jax.config.update("jax_compilation_cache_dir", CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -54,7 +56,9 @@ def quick_compiles(request):
     jax.clear_caches()  # gigabytes by the end, which Python's garbage collector would go through again and again
 
 
-hypothesis.settings.register_profile("jaxdl", derandomize=True, deadline=None, max_examples=25, database=None)
+hypothesis.settings.register_profile(
+    "jaxdl", derandomize=True, deadline=None, max_examples=25, database=None
+)
 hypothesis.settings.load_profile("jaxdl")
 
 collect_ignore = ["golden"]  # a script that needs PyTorch, and its arrays

@@ -28,8 +28,13 @@ def start(folder: pathlib.Path, seeds: int, steps: int) -> subprocess.Popen:
     """The study as a process of its own, with two CPU devices."""
     cache = str(folder.parent / "cache")
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2", "JAX_COMPILATION_CACHE_DIR": cache}
-    environment |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
-    return subprocess.Popen([sys.executable, "-c", STUDY, str(folder), str(seeds), str(steps)], env=environment)
+    environment |= {
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-c", STUDY, str(folder), str(seeds), str(steps)], env=environment
+    )
 
 
 def blocks(folder: pathlib.Path) -> dict[str, bytes]:
@@ -39,11 +44,15 @@ def blocks(folder: pathlib.Path) -> dict[str, bytes]:
 
 def progress(folder: pathlib.Path) -> tuple[int, int]:
     """Blocks that are stored, and when the newest checkpoint was written."""
-    kept = [path.stat().st_mtime_ns for path in (folder / "checkpoints").glob("0*.npz") if path.exists()]
+    kept = [
+        path.stat().st_mtime_ns for path in (folder / "checkpoints").glob("0*.npz") if path.exists()
+    ]
     return len(list((folder / "blocks").glob("0*.npz"))), max(kept, default=0)
 
 
-def kill_often(folder: pathlib.Path, kills: int, dice: random.Random, seeds: int, steps: int) -> list[tuple[int, bool]]:
+def kill_often(
+    folder: pathlib.Path, kills: int, dice: random.Random, seeds: int, steps: int
+) -> list[tuple[int, bool]]:
     """Starts the study and kills it, `kills` times, each time some moments after it has begun to write.
 
     Returns:
@@ -73,8 +82,10 @@ def main(kills: int = 20, seed: int = 0, seeds: int = 40, steps: int = 900) -> i
         if start(killed, seeds, steps).wait():
             return 1
         same = blocks(whole) == blocks(killed)
-        print(f"{len(found)} kills at {[count for count, _ in found]} stored blocks of {len(blocks(whole))}, "
-              f"{sum(kept for _, kept in found)} with a checkpoint: bytes {'equal' if same else 'DIFFER'}")  # fmt: skip
+        print(
+            f"{len(found)} kills at {[count for count, _ in found]} stored blocks of {len(blocks(whole))}, "
+            f"{sum(kept for _, kept in found)} with a checkpoint: bytes {'equal' if same else 'DIFFER'}"
+        )
         return 0 if same else 1
 
 

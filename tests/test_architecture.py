@@ -15,7 +15,18 @@ ROOT = pathlib.Path(types.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 # Rooms, each of which imports only those before it; what stands in the root folder under no name of its own is the vocabulary.
-ROOMS = ("reporting", "vocabulary", "planning", "running", "result", "study", "testing", "cli", "__main__", "__init__")
+ROOMS = (
+    "reporting",
+    "vocabulary",
+    "planning",
+    "running",
+    "result",
+    "study",
+    "testing",
+    "cli",
+    "__main__",
+    "__init__",
+)
 
 
 def room_of(parts: tuple[str, ...]) -> str:
@@ -84,7 +95,10 @@ def test_models_take_params_state_x(model):
 def test_tasks_and_training_take_their_arguments_in_order():
     assert arguments(batches.draw_batch).startswith("(dataset, key, step, batch_size")
     assert arguments(tasks.moons(10).data) == arguments(tasks.gaussians().data) == "(key)"
-    assert arguments(make_train(tasks.moons(10), models.mlp(2), optax.sgd(0.1), steps=1)) == "(key, dataset)"
+    assert (
+        arguments(make_train(tasks.moons(10), models.mlp(2), optax.sgd(0.1), steps=1))
+        == "(key, dataset)"
+    )
     assert arguments(make_train).startswith("(task, model, optimizer, *, ")
 
 
@@ -107,7 +121,14 @@ def test_the_contracts_have_their_fields():
     assert types.Model._fields == ("init", "apply")
     assert types.Metric._fields == ("function", "higher_is_better")
     assert types.Task._fields == ("data", "loss", "metrics", "augment", "prepare", "batch")
-    assert types.Dataset._fields == ("train_x", "train_targets", "test_x", "test_targets", "valid_x", "valid_targets")
+    assert types.Dataset._fields == (
+        "train_x",
+        "train_targets",
+        "test_x",
+        "test_targets",
+        "valid_x",
+        "valid_targets",
+    )
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -115,15 +136,26 @@ def test_public_names_are_documented_and_nothing_prints(path):
     tree = ast.parse(path.read_text())
     assert ast.get_docstring(tree)
     public = list(tree.body)
-    public += [member for node in tree.body if isinstance(node, ast.ClassDef) and node.name[0] != "_" for member in node.body]
+    public += [
+        member
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and node.name[0] != "_"
+        for member in node.body
+    ]
     bare = [
         node.name
         for node in public
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name[0] != "_" and not ast.get_docstring(node)
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        and node.name[0] != "_"
+        and not ast.get_docstring(node)
     ]
     assert not bare
     if path.stem not in ("progress", "cli"):  # stderr's one place, and the command line
-        assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "print"]
+        assert not [
+            node.lineno
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Name) and node.id == "print"
+        ]
 
 
 def test_importing_does_no_work():

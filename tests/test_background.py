@@ -19,7 +19,9 @@ from jaxdl.planning import background
 from jaxdl.types import Model
 
 ROOT = pathlib.Path(__file__).parent.parent
-UNROLLED = 1000  # steps of a loop that the compiler takes apart: half a minute and more of compiling
+UNROLLED = (
+    1000  # steps of a loop that the compiler takes apart: half a minute and more of compiling
+)
 
 
 def slow_to_compile():
@@ -55,14 +57,24 @@ def begun(what: str, run, line: str = "compiling program") -> subprocess.Popen:
     """The script or the command as a process of its own, once it has said a line."""
     code = "import sys; sys.path[:0] = sys.argv[1:3]; import test_background; getattr(test_background, sys.argv[3])(sys.argv[4])"
     arguments = [sys.executable, "-u", "-c", code, str(ROOT), str(ROOT / "tests"), what, str(run)]
-    environment = {**os.environ, "JAXDL_CACHE": "off", "JAX_ENABLE_COMPILATION_CACHE": "0", "JAX_NUM_CPU_DEVICES": "2"}
-    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    environment = {
+        **os.environ,
+        "JAXDL_CACHE": "off",
+        "JAX_ENABLE_COMPILATION_CACHE": "0",
+        "JAX_NUM_CPU_DEVICES": "2",
+    }
+    process = subprocess.Popen(
+        arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
     while line not in (said := process.stderr.readline()):
         assert said, process.communicate()
     return process
 
 
-@pytest.mark.parametrize(("what", "times", "code"), [("command", 1, 130), ("command", 2, 130), ("script", 1, -signal.SIGINT)])
+@pytest.mark.parametrize(
+    ("what", "times", "code"),
+    [("command", 1, 130), ("command", 2, 130), ("script", 1, -signal.SIGINT)],
+)
 def test_ctrl_c_while_compiling_ends_the_process_at_once(what, times, code, tmp_path):
     process = begun(what, tmp_path / "run")
     time.sleep(0.5)  # well inside the compiler
@@ -77,7 +89,9 @@ def test_ctrl_c_while_compiling_ends_the_process_at_once(what, times, code, tmp_
     assert time.monotonic() - begin < 6
     assert process.returncode == code
     assert out == ""
-    assert ("interrupted" if times > 1 else "interrupted while compiling: the same call continues") in err
+    assert (
+        "interrupted" if times > 1 else "interrupted while compiling: the same call continues"
+    ) in err
     assert ("Traceback" in err) == (what == "script")
     assert "FATAL" not in err
 
@@ -88,7 +102,9 @@ def test_work_is_done_in_order_and_its_errors_are_its_futures():
     def fail():
         raise LookupError("no such thing")
 
-    first, second, third = background.start([lambda: done.append(1) or 1, fail, lambda: done.append(3) or 3])
+    first, second, third = background.start(
+        [lambda: done.append(1) or 1, fail, lambda: done.append(3) or 3]
+    )
     assert (first.result(), third.result(), done) == (1, 3, [1, 3])
     with pytest.raises(LookupError, match="no such thing"):
         second.result()
@@ -114,7 +130,9 @@ def test_threads_work_under_their_callers_settings_of_jax():
 
 
 def test_a_program_whose_compiling_was_taken_back_is_compiled_by_the_next_run():
-    study = Study(tasks.moons(40), models.mlp(2), optax.sgd(0.1), steps=2, batch_size=8, lane_size=1)
+    study = Study(
+        tasks.moons(40), models.mlp(2), optax.sgd(0.1), steps=2, batch_size=8, lane_size=1
+    )
     (program,) = study.plan().programs
     taken = background.Future()
     taken.cancel()

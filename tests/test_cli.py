@@ -77,25 +77,40 @@ def test_csv_read_back_equals_the_result(run, tmp_path, capsys):
     out = tmp_path / "made" / "here"
     before = sorted(folder.rglob("*"))
     assert cli.main(["export", str(folder), "--out", str(out)]) == 0
-    assert f"{out / 'lanes.csv'}: 12 rows, {out / 'history.csv'}: {6 * 4 + 6 * 3} rows" in capsys.readouterr().out
+    assert (
+        f"{out / 'lanes.csv'}: 12 rows, {out / 'history.csv'}: {6 * 4 + 6 * 3} rows"
+        in capsys.readouterr().out
+    )
     assert sorted(path.name for path in out.iterdir()) == ["history.csv", "lanes.csv"]
     assert sorted(folder.rglob("*")) == before
     lanes, history = read(out / "lanes.csv"), read(out / "history.csv")
-    assert list(lanes[0]) == ["lane", "learning_rate", "batch_size", "seed", "status", "diverged_at", *result.history]
+    assert list(lanes[0]) == [
+        "lane",
+        "learning_rate",
+        "batch_size",
+        "seed",
+        "status",
+        "diverged_at",
+        *result.history,
+    ]
     for row, (lane, expected) in enumerate(zip(lanes, result.lanes, strict=True)):
         assert int(lane["lane"]) == row
-        assert {name: "" if expected[name] is None else str(expected[name]) for name in expected} == {
-            name: lane[name] for name in expected
-        }
+        assert {
+            name: "" if expected[name] is None else str(expected[name]) for name in expected
+        } == {name: lane[name] for name in expected}
         assert all(same_bits(lane[name], result.final(name)[row]) for name in result.history)
     for entry in history:
         row = int(entry["lane"])
         (column,) = np.flatnonzero(result.steps[row] == int(entry["step"]))
-        assert all(same_bits(entry[name], result.history[name][row, column]) for name in result.history)
+        assert all(
+            same_bits(entry[name], result.history[name][row, column]) for name in result.history
+        )
 
 
 def test_shared_steps_and_no_axes(tmp_path, capsys):
-    result = study(sweep=None, optimizer=optax.sgd(0.1), steps=4, eval_every=2, batch_size=8).run(tmp_path)
+    result = study(sweep=None, optimizer=optax.sgd(0.1), steps=4, eval_every=2, batch_size=8).run(
+        tmp_path
+    )
     assert cli.main(["export", str(tmp_path)]) == 0
     assert [int(entry["step"]) for entry in read(tmp_path / "history.csv")] == [0, 2, 4] * 3
     assert cli.main(["show", str(tmp_path)]) == 0
@@ -111,7 +126,10 @@ def test_shared_steps_and_no_axes(tmp_path, capsys):
         (["show"], "the following arguments are required: RUN"),
         (["show", "nowhere"], "path must be a run folder, got nowhere, which has no manifest.json"),
         (["export", "nowhere"], "path must be a run folder, got nowhere"),
-        (["show", "RUN", "--metric", "test_acuracy"], "unknown metric 'test_acuracy': .*did you mean 'test_accuracy'"),
+        (
+            ["show", "RUN", "--metric", "test_acuracy"],
+            "unknown metric 'test_acuracy': .*did you mean 'test_accuracy'",
+        ),
         (["export", "RUN", "--out", "RUN/manifest.json"], "File exists"),
     ],
 )

@@ -18,9 +18,15 @@ MLP = models.mlp(2, (3,), 2)
 
 def study(**changes):
     declared = dict(
-        task=TASK, model=MLP, optimizer=lambda hp: optax.sgd(hp.learning_rate), defaults={"learning_rate": 0.1},
-        seeds=4, steps=6, batch_size=10, eval_every=3,
-    )  # fmt: skip
+        task=TASK,
+        model=MLP,
+        optimizer=lambda hp: optax.sgd(hp.learning_rate),
+        defaults={"learning_rate": 0.1},
+        seeds=4,
+        steps=6,
+        batch_size=10,
+        eval_every=3,
+    )
     return Study(**{**declared, **changes})
 
 
@@ -36,21 +42,34 @@ def measured(**metrics):
 @pytest.mark.parametrize("higher", [True, False])
 def test_the_direction_of_a_metric_is_the_declared_one_whatever_its_name(name, higher, tmp_path):
     sign = -1 if higher else 1
-    metric = Metric(lambda outputs, targets: sign * squared(outputs, targets), higher_is_better=higher)
-    result = study(task=measured(**{name: metric}), sweep={"learning_rate": [1e-3, 0.3, 1e30]}, defaults=None).run(
-        tmp_path / "run"
+    metric = Metric(
+        lambda outputs, targets: sign * squared(outputs, targets), higher_is_better=higher
     )
+    result = study(
+        task=measured(**{name: metric}), sweep={"learning_rate": [1e-3, 0.3, 1e30]}, defaults=None
+    ).run(tmp_path / "run")
     for run in (result, load(tmp_path / "run")):
         (best,) = run.best(f"valid_{name}", over="learning_rate")
-        assert best == {"learning_rate": 0.3}  # the errors are smallest there, and every lane diverges at 1e30
+        assert best == {
+            "learning_rate": 0.3
+        }  # the errors are smallest there, and every lane diverges at 1e30
         against = run.compare(f"valid_{name}", {"learning_rate": 0.3}, {"learning_rate": 1e30})
         assert against.improvement == 1.0
 
 
 REFUSED_METRICS = {
-    "a bare function": ({"error": squared}, r"metrics must declare which direction is better.*'error': Metric\("),
-    "a string for a direction": ({"error": Metric(squared, "lower")}, "metric 'error' must be a function and a bool"),
-    "called loss": ({"loss": Metric(squared, False)}, "name of a metric must not be one that is taken .*'loss'"),
+    "a bare function": (
+        {"error": squared},
+        r"metrics must declare which direction is better.*'error': Metric\(",
+    ),
+    "a string for a direction": (
+        {"error": Metric(squared, "lower")},
+        "metric 'error' must be a function and a bool",
+    ),
+    "called loss": (
+        {"loss": Metric(squared, False)},
+        "name of a metric must not be one that is taken .*'loss'",
+    ),
     "a path": ({"../x": Metric(squared, False)}, "name of a metric must be a word"),
     "no name": ({"": Metric(squared, False)}, "name of a metric must be a word"),
     "a number": ({3: Metric(squared, False)}, "name of a metric must be a word"),
@@ -73,7 +92,9 @@ def test_metrics_that_would_mislead_are_refused_in_every_way_in(name, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", "", "test_loss", "train_x", "batch_loss", 3, "a b"])
+@pytest.mark.parametrize(
+    "name", ["../x", "a/b", "", "test_loss", "train_x", "batch_loss", 3, "a b"]
+)
 def test_records_that_would_overwrite_or_leave_their_folder_are_refused(name):
     with pytest.raises(ValueError, match="name of a record must"):
         study(record={name: lambda info: info.loss})
@@ -83,13 +104,20 @@ def test_records_that_would_overwrite_or_leave_their_folder_are_refused(name):
 
 def test_a_recorded_value_has_no_direction_until_one_is_given():
     result = study(
-        record={"norm": lambda info: optax.tree.norm(info.params)}, sweep={"learning_rate": [0.01, 1.0]}, defaults=None
+        record={"norm": lambda info: optax.tree.norm(info.params)},
+        sweep={"learning_rate": [0.01, 1.0]},
+        defaults=None,
     ).run()
     a, b = {"learning_rate": 0.01}, {"learning_rate": 1.0}
-    for call in (lambda: result.best("norm_mean", over="learning_rate"), lambda: result.compare("norm_mean", a, b)):
+    for call in (
+        lambda: result.best("norm_mean", over="learning_rate"),
+        lambda: result.compare("norm_mean", a, b),
+    ):
         with pytest.raises(ValueError, match="higher_is_better must be given for 'norm_mean'"):
             call()
-    up, down = (result.compare("norm_mean", a, b, higher_is_better=higher) for higher in (True, False))
+    up, down = (
+        result.compare("norm_mean", a, b, higher_is_better=higher) for higher in (True, False)
+    )
     assert up.improvement == 1 - down.improvement
     assert result.best("norm_mean", "learning_rate", higher_is_better=True) != result.best(
         "norm_mean", "learning_rate", higher_is_better=False
@@ -109,13 +137,19 @@ REFUSED_NAMES = {
     "seed": ({"sweep": {"seed": [1, 2]}}, "must not be called as a column of lanes.*'seed'"),
     "status": ({"defaults": {"status": 1}}, "must not be called as a column of lanes.*'status'"),
     "diverged_at": ({"sweep": [{"diverged_at": 1}]}, "must not be called as a column"),
-    "no identifier": ({"sweep": {"learning rate": [1]}}, "must be named as hp.NAME can read it, got 'learning rate'"),
+    "no identifier": (
+        {"sweep": {"learning rate": [1]}},
+        "must be named as hp.NAME can read it, got 'learning rate'",
+    ),
     "a keyword": ({"sweep": {"lambda": [1]}}, "must be named as hp.NAME can read it, got 'lambda'"),
     "a default that nobody reads": (
         {"defaults": {"learning_rate": 0.1, "batchsize": 8}},
         "'batchsize'.*did you mean 'batch_size'",
     ),
-    "an axis that nobody reads": ({"sweep": {"learning_rat": [0.1]}}, "'learning_rat'.*did you mean 'learning_rate'"),
+    "an axis that nobody reads": (
+        {"sweep": {"learning_rat": [0.1]}},
+        "'learning_rat'.*did you mean 'learning_rate'",
+    ),
     "twice, argument and defaults": (
         {"defaults": {"learning_rate": 0.1, "batch_size": 8}},
         "batch_size must be given once, got 10 .* 8",
@@ -125,13 +159,28 @@ REFUSED_NAMES = {
         {"reduction": "mean", "defaults": {"learning_rate": 0.1, "reduction": "sum"}},
         "reduction must be given once",
     ),
-    "bool and int": ({"sweep": {"learning_rate": [True, 1]}}, "must hold values that differ, got True and 1, which are equal"),
+    "bool and int": (
+        {"sweep": {"learning_rate": [True, 1]}},
+        "must hold values that differ, got True and 1, which are equal",
+    ),
     "int and float": ({"sweep": {"learning_rate": [1, 1.0]}}, "got 1 and 1.0, which are equal"),
-    "false and zero": ({"sweep": {"learning_rate": [0, False]}}, "got 0 and False, which are equal"),
-    "in a list of configs": ({"sweep": [{"learning_rate": 1}, {"learning_rate": 1.0}]}, "got 1 and 1.0, which are equal"),
+    "false and zero": (
+        {"sweep": {"learning_rate": [0, False]}},
+        "got 0 and False, which are equal",
+    ),
+    "in a list of configs": (
+        {"sweep": [{"learning_rate": 1}, {"learning_rate": 1.0}]},
+        "got 1 and 1.0, which are equal",
+    ),
     "one float32": ({"sweep": {"learning_rate": [0.1, 0.1 + 1e-10]}}, "which are one float32"),
-    "zero as a float32": ({"sweep": {"learning_rate": [1e-50]}}, "got 1e-50, which float32 takes for 0"),
-    "beyond a float32": ({"sweep": {"learning_rate": [1e39]}}, "numbers that a float32 holds, got 1e\\+39"),
+    "zero as a float32": (
+        {"sweep": {"learning_rate": [1e-50]}},
+        "got 1e-50, which float32 takes for 0",
+    ),
+    "beyond a float32": (
+        {"sweep": {"learning_rate": [1e39]}},
+        "numbers that a float32 holds, got 1e\\+39",
+    ),
     "not a number": ({"sweep": {"learning_rate": [math.nan]}}, "got nan"),
 }
 
@@ -151,7 +200,11 @@ def test_a_setting_may_stand_twice_with_one_value():
 
 def test_growing_a_study_asks_no_new_config_to_read_every_default(tmp_path):
     def optimizer(hp):
-        return optax.sgd(hp.learning_rate, momentum=hp.momentum) if hp.kind == "heavy" else optax.sgd(hp.learning_rate)
+        return (
+            optax.sgd(hp.learning_rate, momentum=hp.momentum)
+            if hp.kind == "heavy"
+            else optax.sgd(hp.learning_rate)
+        )
 
     changes = {"optimizer": optimizer, "defaults": {"learning_rate": 0.1, "momentum": 0.9}}
     study(sweep={"kind": ["heavy"]}, **changes).run(tmp_path)
@@ -186,7 +239,9 @@ def test_an_infinite_value_is_kept_on_disk(tmp_path):
     first = study(**changes).run(tmp_path)
     again = load(tmp_path)
     assert again.configs == first.configs == [{"clip": 0.1}, {"clip": math.inf}]
-    np.testing.assert_array_equal(again.final("test_loss"), study(**changes).run(tmp_path).final("test_loss"))
+    np.testing.assert_array_equal(
+        again.final("test_loss"), study(**changes).run(tmp_path).final("test_loss")
+    )
 
 
 def by_hand(optimizer, steps: int) -> list[float]:
@@ -201,7 +256,9 @@ def by_hand(optimizer, steps: int) -> list[float]:
     for _ in range(steps):
         value, grad = jax.value_and_grad(objective)(params)
         curve.append(float(value))
-        updates, state = optimizer.update(grad, state, params, value=value, grad=grad, value_fn=objective)
+        updates, state = optimizer.update(
+            grad, state, params, value=value, grad=grad, value_fn=objective
+        )
         params = optax.apply_updates(params, updates)
     return [*curve, float(objective(params))]
 
@@ -210,7 +267,9 @@ SHARED = tasks.from_arrays(np.random.default_rng(0).normal(size=(40, 2)), np.ara
 EXTRA = {
     "lbfgs": optax.lbfgs(),
     "polyak_sgd": optax.polyak_sgd(max_learning_rate=0.5),
-    "reduce_on_plateau": optax.chain(optax.sgd(0.5), optax.contrib.reduce_on_plateau(patience=1, rtol=0.5, factor=0.3)),
+    "reduce_on_plateau": optax.chain(
+        optax.sgd(0.5), optax.contrib.reduce_on_plateau(patience=1, rtol=0.5, factor=0.3)
+    ),
 }
 
 
@@ -242,7 +301,9 @@ AVERAGED = {
     ),
     "moving average": (
         optax.chain(optax.sgd(0.5), optax.ema(0.9)),
-        lambda params, opt_state: jax.tree.map(lambda leaf, mean: leaf + mean, params, opt_state[1].ema),
+        lambda params, opt_state: jax.tree.map(
+            lambda leaf, mean: leaf + mean, params, opt_state[1].ema
+        ),
     ),
 }
 
@@ -286,14 +347,21 @@ def test_a_healthy_regression_on_large_targets_is_not_frozen(tmp_path):
     params, _, _ = make_train(task, models.mlp(2, (), 1), optax.sgd(0.1), steps=300)(seed_key(0))
     assert float(optax.tree.norm(params)) == pytest.approx(exact, rel=1e-3)
     assert '"norm_bound": 1000000000000000.0' in (tmp_path / "manifest.json").read_text()
-    bounded = Study(task, models.mlp(2, (), 1), optax.sgd(0.1), seeds=2, steps=300, norm_bound=1e6).run()
+    bounded = Study(
+        task, models.mlp(2, (), 1), optax.sgd(0.1), seeds=2, steps=300, norm_bound=1e6
+    ).run()
     assert bounded.diverged.all()
 
 
 @pytest.mark.parametrize("bound", [0, -1.0, math.inf, math.nan, "1e6", True, None, 1e19])
 def test_a_bound_out_of_range_is_refused(bound):
-    for way in (lambda: study(norm_bound=bound), lambda: make_train(TASK, MLP, optax.sgd(0.1), steps=2, norm_bound=bound)):
-        with pytest.raises(ValueError, match="norm_bound must be a number above 0 and at most 1e\\+18, got"):
+    for way in (
+        lambda: study(norm_bound=bound),
+        lambda: make_train(TASK, MLP, optax.sgd(0.1), steps=2, norm_bound=bound),
+    ):
+        with pytest.raises(
+            ValueError, match="norm_bound must be a number above 0 and at most 1e\\+18, got"
+        ):
             way()
 
 
@@ -310,7 +378,9 @@ def test_prepare_and_augment_are_applied_where_they_belong():
     data = SHARED.data
     doubled = SHARED._replace(prepare=lambda x: 2.0 * x)
     by_hand_task = SHARED._replace(
-        data=data._replace(train_x=2.0 * np.asarray(data.train_x), test_x=2.0 * np.asarray(data.test_x))
+        data=data._replace(
+            train_x=2.0 * np.asarray(data.train_x), test_x=2.0 * np.asarray(data.test_x)
+        )
     )
     settings = {"steps": 5, "eval_every": 1}
     _, _, prepared = make_train(doubled, MLP, optax.sgd(0.1), **settings)(seed_key(0))
@@ -323,7 +393,9 @@ def test_prepare_and_augment_are_applied_where_they_belong():
     # labels turned round in training: as a model with its two outputs swapped it learns the same
     assert float(SHARED.loss(outputs, data.train_targets).mean()) < against["train_loss"][-1]
     assert against["batch_loss_mean"][-1] < against["train_loss"][-1]
-    noisy = SHARED._replace(augment=lambda key, x, targets: (x + jax.random.normal(key, x.shape), targets))
+    noisy = SHARED._replace(
+        augment=lambda key, x, targets: (x + jax.random.normal(key, x.shape), targets)
+    )
     _, _, first = make_train(noisy, MLP, optax.sgd(0.1), **settings)(seed_key(0))
     _, _, second = make_train(noisy, MLP, optax.sgd(0.1), **settings)(seed_key(1))
     assert first["batch_loss_mean"][1] != second["batch_loss_mean"][1]

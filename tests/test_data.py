@@ -39,7 +39,9 @@ def test_moons_noise_is_normal_with_its_sd():
 
 
 def test_moons_are_drawn_anew_for_every_key():
-    datasets = jax.jit(jax.vmap(lambda seed: tasks.moons(60).data(seed_key(seed))))(jnp.uint32([0, 1, 0]))
+    datasets = jax.jit(jax.vmap(lambda seed: tasks.moons(60).data(seed_key(seed))))(
+        jnp.uint32([0, 1, 0])
+    )
     np.testing.assert_array_equal(datasets.train_x[0], datasets.train_x[2])
     assert not np.isclose(datasets.train_x[0], datasets.train_x[1]).all(axis=0).any()
 
@@ -47,17 +49,29 @@ def test_moons_are_drawn_anew_for_every_key():
 @given(n=st.integers(3, 200), test=st.floats(0.1, 0.6), valid=st.floats(0, 0.3))
 def test_a_split_takes_every_row_once(n, test, valid):
     x, targets = np.arange(2 * n).reshape(2, n), np.arange(n)
-    if round(n * test) < 1 or round(n * test) + round(n * valid) >= n or (valid > 0 and round(n * valid) < 1):
+    if (
+        round(n * test) < 1
+        or round(n * test) + round(n * valid) >= n
+        or (valid > 0 and round(n * valid) < 1)
+    ):
         with pytest.raises(ValueError, match="test_fraction"):
             tasks.split(x, targets, test, valid)
         return
     dataset = tasks.split(x, targets, test, valid)
-    parts = [part for part in (dataset.train_targets, dataset.test_targets, dataset.valid_targets) if part is not None]
+    parts = [
+        part
+        for part in (dataset.train_targets, dataset.test_targets, dataset.valid_targets)
+        if part is not None
+    ]
     assert len(dataset.test_targets) == round(n * test)
     assert sum(map(len, parts)) == n
     assert len(dataset.train_targets) == n - round(n * test) - round(n * valid)
     assert sorted(np.concatenate(parts)) == list(range(n))
-    for part_x, part in zip((dataset.train_x, dataset.test_x), (dataset.train_targets, dataset.test_targets), strict=True):
+    for part_x, part in zip(
+        (dataset.train_x, dataset.test_x),
+        (dataset.train_targets, dataset.test_targets),
+        strict=True,
+    ):
         np.testing.assert_array_equal(part_x, x[:, part])
 
 
@@ -81,18 +95,29 @@ def test_from_arrays_turns_user_arrays_batch_last_and_keeps_rows_together():
     task = tasks.from_arrays(X, list(range(40)), test_fraction=0.25, valid_fraction=0.1)
     dataset = task.data
     assert isinstance(dataset, Dataset)
-    assert (dataset.train_x.shape, dataset.test_x.shape, dataset.valid_x.shape) == ((3, 2, 26), (3, 2, 10), (3, 2, 4))
+    assert (dataset.train_x.shape, dataset.test_x.shape, dataset.valid_x.shape) == (
+        (3, 2, 26),
+        (3, 2, 10),
+        (3, 2, 4),
+    )
     assert (dataset.train_x.dtype, dataset.train_targets.dtype) == (np.float32, np.int32)
     rows = np.concatenate([dataset.train_targets, dataset.test_targets, dataset.valid_targets])
     assert sorted(rows) == list(range(40))
     np.testing.assert_array_equal(dataset.train_x, np.moveaxis(X[dataset.train_targets], 0, -1))
-    assert dataset.test_targets.tolist() != sorted(dataset.test_targets.tolist())  # a random choice of rows
-    assert (task.loss, task.metrics) == (losses.cross_entropy, {"accuracy": Metric(losses.accuracy, True)})
+    assert dataset.test_targets.tolist() != sorted(
+        dataset.test_targets.tolist()
+    )  # a random choice of rows
+    assert (task.loss, task.metrics) == (
+        losses.cross_entropy,
+        {"accuracy": Metric(losses.accuracy, True)},
+    )
 
 
 def test_from_arrays_splits_by_its_seed_alone():
     X, y = RNG.normal(size=(30, 2)), np.arange(30)
-    first, again, other = (tasks.from_arrays(X, y, split_seed=seed).data.test_targets.tolist() for seed in (0, 0, 1))
+    first, again, other = (
+        tasks.from_arrays(X, y, split_seed=seed).data.test_targets.tolist() for seed in (0, 0, 1)
+    )
     assert first == again != other
 
 
@@ -100,7 +125,9 @@ def test_from_arrays_takes_float_targets():
     task = tasks.from_arrays(RNG.normal(size=(10, 3)), RNG.normal(size=(10, 2)))
     assert (task.data.train_targets.shape, task.data.train_targets.dtype) == ((2, 8), np.float32)
     assert (task.loss, task.metrics) == (losses.squared_error, {})
-    assert tasks.from_arrays(RNG.normal(size=(10, 3)), RNG.normal(size=10)).data.train_targets.shape == (8,)
+    assert tasks.from_arrays(
+        RNG.normal(size=(10, 3)), RNG.normal(size=10)
+    ).data.train_targets.shape == (8,)
 
 
 GOOD_X, GOOD_Y = np.zeros((10, 2)), np.arange(10) % 2

@@ -49,8 +49,12 @@ def study(**changes):
         "defaults": {"width": lambda size: size},
         "optimizer": lambda hp: optax.sgd(hp.rate),
         "sweep": {"activation": {"a": FIRST, "b": activation(2.0)}, "rate": [0.1, 0.3]},
-        "seeds": 2, "steps": 6, "eval_every": lambda hp: 3, "batch_size": lambda hp: 8, "lane_size": 2,
-    }  # fmt: skip
+        "seeds": 2,
+        "steps": 6,
+        "eval_every": lambda hp: 3,
+        "batch_size": lambda hp: 8,
+        "lane_size": 2,
+    }
     return Study(**{**declared, **changes})
 
 
@@ -58,21 +62,33 @@ def study(**changes):
 def tiny(*rates, seeds=2):
     """One program, the same for all rates; compiled once in the life of a study, so studies are kept."""
     return Study(
-        tasks.moons(40), models.mlp(2, (2,), 2), lambda hp: optax.sgd(hp.rate), sweep={"rate": rates or [0.1]}, seeds=seeds,
-        steps=4, eval_every=2, batch_size=8, lane_size=2,
-    )  # fmt: skip
+        tasks.moons(40),
+        models.mlp(2, (2,), 2),
+        lambda hp: optax.sgd(hp.rate),
+        sweep={"rate": rates or [0.1]},
+        seeds=seeds,
+        steps=4,
+        eval_every=2,
+        batch_size=8,
+        lane_size=2,
+    )
 
 
 def curves(result, metric="train_loss"):
     """(rate, seed) -> the bytes of a lane's curve."""
     return {
-        (lane["rate"], lane["seed"]): values.tobytes() for lane, values in zip(result.lanes, result.history[metric], strict=True)
+        (lane["rate"], lane["seed"]): values.tobytes()
+        for lane, values in zip(result.lanes, result.history[metric], strict=True)
     }
 
 
 def content(run):
     """The bytes of every file of a run."""
-    return {str(path.relative_to(run)): path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(run)): path.read_bytes()
+        for path in sorted(run.rglob("*"))
+        if path.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -94,24 +110,35 @@ def renamed_metric():
 
 def other_metric():
     task = tasks.from_arrays(X, Y)
-    wrong = Metric(lambda outputs, targets: 1.0 - losses.accuracy(outputs, targets), higher_is_better=True)
+    wrong = Metric(
+        lambda outputs, targets: 1.0 - losses.accuracy(outputs, targets), higher_is_better=True
+    )
     return task._replace(metrics={"accuracy": wrong})
 
 
 def other_direction():
-    return tasks.from_arrays(X, Y, metrics={"accuracy": Metric(losses.accuracy, higher_is_better=False)})
+    return tasks.from_arrays(
+        X, Y, metrics={"accuracy": Metric(losses.accuracy, higher_is_better=False)}
+    )
 
 
 def with_constant(values):
     """A task whose loss closes over an array: its text shows the shape, maybe not the values."""
     task = tasks.from_arrays(X, Y)
-    return task._replace(loss=lambda outputs, targets: losses.cross_entropy(outputs * jnp.asarray(values)[:, None], targets))
+    return task._replace(
+        loss=lambda outputs, targets: losses.cross_entropy(
+            outputs * jnp.asarray(values)[:, None], targets
+        )
+    )
 
 
 CHANGED = {
     "steps, a function": ({"steps": lambda hp: 7}, "steps is"),
     "steps of one label": ({"steps": lambda hp: 7 if hp.rate > 0.2 else 6}, "steps is"),
-    "batch size, a function": ({"batch_size": lambda hp: 9}, "batch_size is 8 there and 9 here at activation='a', rate=0.1"),
+    "batch size, a function": (
+        {"batch_size": lambda hp: 9},
+        "batch_size is 8 there and 9 here at activation='a', rate=0.1",
+    ),
     "evaluations, a function": ({"eval_every": lambda hp: 2}, "eval_every is 3 there and 2 here"),
     "reduction": ({"reduction": lambda hp: "sum"}, "reduction is 'mean' there and 'function' here"),
     "the first label": (
@@ -126,14 +153,29 @@ CHANGED = {
         {"sweep": {"activation": {"a": FIRST, "b": activation(2.5)}, "rate": [0.7]}},
         "program 1 .* trains otherwise",
     ),
-    "the optimizer": ({"optimizer": lambda hp: optax.sgd(hp.rate, momentum=0.5)}, "program 0 .* trains otherwise"),
+    "the optimizer": (
+        {"optimizer": lambda hp: optax.sgd(hp.rate, momentum=0.5)},
+        "program 0 .* trains otherwise",
+    ),
     "a new record": ({"record": {"loss_again": lambda info: info.loss}}, "metrics and records is"),
     "a metric's name": ({"task": renamed_metric()}, "metrics and records is .*test_share"),
-    "a metric's direction": ({"task": other_direction()}, "higher_is_better of metrics is .*True.* there and .*False.* here"),
+    "a metric's direction": (
+        {"task": other_direction()},
+        "higher_is_better of metrics is .*True.* there and .*False.* here",
+    ),
     "a metric's function": ({"task": other_metric()}, "program 0 .* trains otherwise"),
-    "one number of the data": ({"task": tasks.from_arrays(X + np.eye(40, 2, dtype=np.float32) * 1e-3, Y)}, "has other data"),
-    "one label of the data": ({"task": tasks.from_arrays(X, np.r_[1 - Y[:1], Y[1:]])}, "has other data"),
-    "a default that the second label reads": ({"defaults": {"width": lambda size: size + 1}}, "program 1 .* trains otherwise"),
+    "one number of the data": (
+        {"task": tasks.from_arrays(X + np.eye(40, 2, dtype=np.float32) * 1e-3, Y)},
+        "has other data",
+    ),
+    "one label of the data": (
+        {"task": tasks.from_arrays(X, np.r_[1 - Y[:1], Y[1:]])},
+        "has other data",
+    ),
+    "a default that the second label reads": (
+        {"defaults": {"width": lambda size: size + 1}},
+        "program 1 .* trains otherwise",
+    ),
     "a constant": ({"task": with_constant(np.float32([1, 2]))}, "trains otherwise"),
 }
 
@@ -150,15 +192,21 @@ def test_a_changed_study_is_refused_in_a_line_that_says_what_differs(name, whole
     assert content(folder) == before
 
 
-def test_the_same_study_declared_anew_trains_nothing_and_traces_each_program_once(whole, monkeypatch):
+def test_the_same_study_declared_anew_trains_nothing_and_traces_each_program_once(
+    whole, monkeypatch
+):
     result, folder = whole
     before, traced, original = content(folder), [], identity.identity_of
-    monkeypatch.setattr("jaxdl.study.identity_of", lambda *args: (traced.append(1), original(*args))[1])
+    monkeypatch.setattr(
+        "jaxdl.study.identity_of", lambda *args: (traced.append(1), original(*args))[1]
+    )
     again = study().run(folder)
     assert len(traced) == 2
     assert content(folder) == before
     assert again.lanes == result.lanes
-    assert all(again.history[name].tobytes() == values.tobytes() for name, values in result.history.items())
+    assert all(
+        again.history[name].tobytes() == values.tobytes() for name, values in result.history.items()
+    )
 
 
 def test_a_study_of_some_labels_sees_its_own_lanes_and_others_join(whole, tmp_path):
@@ -170,12 +218,20 @@ def test_a_study_of_some_labels_sees_its_own_lanes_and_others_join(whole, tmp_pa
     assert [(lane["activation"], lane["rate"]) for lane in some.lanes] == [("b", 0.3)] * 2
     for lane, values in zip(some.lanes, some.history["train_loss"], strict=True):
         assert values.tobytes() == result.history["train_loss"][result.lanes.index(lane)].tobytes()
-    with pytest.raises(ValueError, match=r"program 0 .activation='a', rate=0.1. does not trace here"):
-        study(sweep={"activation": {"c": activation(3.0)}, "rate": [0.3]}).run(run)  # nothing in common
+    with pytest.raises(
+        ValueError, match=r"program 0 .activation='a', rate=0.1. does not trace here"
+    ):
+        study(sweep={"activation": {"c": activation(3.0)}, "rate": [0.3]}).run(
+            run
+        )  # nothing in common
     assert content(run) == before
     more = study(sweep={"activation": {"a": FIRST, "c": activation(2.0)}, "rate": [0.3]}).run(run)
-    same = [result.history["train_loss"][row] for row in result.rows({"activation": "b", "rate": 0.3})]
-    np.testing.assert_allclose(more.history["train_loss"][more.rows({"activation": "c"})], same, rtol=1e-5)
+    same = [
+        result.history["train_loss"][row] for row in result.rows({"activation": "b", "rate": 0.3})
+    ]
+    np.testing.assert_allclose(
+        more.history["train_loss"][more.rows({"activation": "c"})], same, rtol=1e-5
+    )
     assert len(load(run).lanes) == 10
 
 
@@ -195,9 +251,14 @@ def test_constants_are_in_the_digest_however_jax_holds_them(hoisted):
 
 
 def test_infinite_values_are_kept_in_plain_json(tmp_path):
-    manifest = {"study": {"limit": float("inf"), "low": [-float("inf"), 1.0], "other": {"not finite": "x"}}}
+    manifest = {
+        "study": {"limit": float("inf"), "low": [-float("inf"), 1.0], "other": {"not finite": "x"}}
+    }
     store.write_manifest(tmp_path, manifest)
-    json.loads((tmp_path / "manifest.json").read_text(), parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    json.loads(
+        (tmp_path / "manifest.json").read_text(),
+        parse_constant=lambda word: pytest.fail(f"{word} is no JSON"),
+    )
     assert store.read_manifest(tmp_path) == manifest
 
 
@@ -250,11 +311,16 @@ def test_a_growth_while_another_trains_loses_nothing(fresh, tmp_path, monkeypatc
     everything = curves(load(run))
     assert set(everything) == {(rate, seed) for rate in (0.1, 0.5, 0.01) for seed in (0, 1)}
     for lane, values in everything.items():  # rates that share a program have other last bits
-        np.testing.assert_allclose(np.frombuffer(values, np.float32), np.frombuffer(truth[lane], np.float32), rtol=1e-5)
+        np.testing.assert_allclose(
+            np.frombuffer(values, np.float32), np.frombuffer(truth[lane], np.float32), rtol=1e-5
+        )
 
 
 def test_many_that_grow_one_folder_at_once_lose_nothing(tmp_path, truth):
-    run, made = tmp_path / "run", [tiny(0.1, 0.5), tiny(0.1, 0.01), tiny(0.1, seeds=4), tiny(0.01, seeds=4)]
+    run, made = (
+        tmp_path / "run",
+        [tiny(0.1, 0.5), tiny(0.1, 0.01), tiny(0.1, seeds=4), tiny(0.01, seeds=4)],
+    )
     for each in made:
         each.plan()
     results, barrier = {}, threading.Barrier(len(made))
@@ -274,18 +340,24 @@ def test_many_that_grow_one_folder_at_once_lose_nothing(tmp_path, truth):
     for number, each in results.items():
         assert curves(each).items() <= curves(everything).items(), number
     for lane, values in curves(everything).items():
-        np.testing.assert_allclose(np.frombuffer(values, np.float32), np.frombuffer(truth[lane], np.float32), rtol=1e-5)
+        np.testing.assert_allclose(
+            np.frombuffer(values, np.float32), np.frombuffer(truth[lane], np.float32), rtol=1e-5
+        )
     assert not list(run.rglob(".*"))
 
 
-def test_without_locks_a_manifest_that_another_process_overwrites_is_grown_anew(tmp_path, monkeypatch, truth):
+def test_without_locks_a_manifest_that_another_process_overwrites_is_grown_anew(
+    tmp_path, monkeypatch, truth
+):
     run = tmp_path / "run"
     tiny().run(run)
     original, inside = running.engine.run_block, []
 
     def interrupted(*args):
         found = original(*args)
-        if not inside:  # what this process wrote is lost: the other one had read the manifest before
+        if (
+            not inside
+        ):  # what this process wrote is lost: the other one had read the manifest before
             inside.append(1)
             os.replace(tmp_path / "old", run / "manifest.json")
             assert tiny(0.1, 0.01).run(run).complete
@@ -298,15 +370,27 @@ def test_without_locks_a_manifest_that_another_process_overwrites_is_grown_anew(
     assert load(run).complete
     assert curves(load(run)) == {lane: truth[lane] for lane in curves(load(run))}
     assert {rate for rate, _ in curves(load(run))} == {0.1, 0.5, 0.01}
-    assert sorted(path.name for path in (run / "blocks").iterdir()) == ["0000.npz", "0001.npz", "100001.npz"]
+    assert sorted(path.name for path in (run / "blocks").iterdir()) == [
+        "0000.npz",
+        "0001.npz",
+        "100001.npz",
+    ]
 
 
 def test_blocks_of_an_older_manifest_stay_the_first_ones_as_it_grows(monkeypatch):
     monkeypatch.setattr(manifests, "CHUNKS", 2)
     manifest, seen = None, []
-    for made in (tiny(seeds=7), tiny(0.5, 0.1, seeds=9), tiny(0.01, seeds=3), tiny(0.1, 0.01, 0.3, seeds=5)):
+    for made in (
+        tiny(seeds=7),
+        tiny(0.5, 0.1, seeds=9),
+        tiny(0.01, seeds=3),
+        tiny(0.1, 0.01, 0.3, seeds=5),
+    ):
         manifest = manifests.grow(
-            manifest or manifests.empty(made.spec), made.spec, made._planned, lambda program: {"of": repr(program.configs)}
+            manifest or manifests.empty(made.spec),
+            made.spec,
+            made._planned,
+            lambda program: {"of": repr(program.configs)},
         )
         blocks = manifests.blocks_of(manifest)
         assert blocks[: len(seen)] == seen
@@ -326,7 +410,9 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("other", [*OTHERS, "other seeds"])
-def test_a_block_of_others_under_a_wanted_number_is_neither_served_nor_overwritten(other, tmp_path, truth, capfd):
+def test_a_block_of_others_under_a_wanted_number_is_neither_served_nor_overwritten(
+    other, tmp_path, truth, capfd
+):
     run = tmp_path / "run"
     tiny().run(run)
     block = store.read_block(run, 0)
@@ -364,7 +450,9 @@ def test_blocks_are_read_by_their_values_whatever_their_number(tmp_path, truth, 
     assert curves(load(tmp_path)) == before
 
 
-def test_where_memory_runs_out_another_process_may_have_stored_a_block_or_halved(tmp_path, monkeypatch):
+def test_where_memory_runs_out_another_process_may_have_stored_a_block_or_halved(
+    tmp_path, monkeypatch
+):
     original, state = running.engine.run_block, {"calls": 0}
 
     def scarce(spec, program, *args):
@@ -391,7 +479,10 @@ def test_where_memory_runs_out_another_process_may_have_stored_a_block_or_halved
     assert result.complete
     assert store.read_manifest(tmp_path / "halved")["programs"][0]["lane_size"] == 1
     assert load(tmp_path / "halved").complete
-    assert sorted(path.name for path in (tmp_path / "halved" / "blocks").iterdir()) == ["0000.npz", "100000.npz"]
+    assert sorted(path.name for path in (tmp_path / "halved" / "blocks").iterdir()) == [
+        "0000.npz",
+        "100000.npz",
+    ]
 
 
 # --- what is broken ------------------------------------------------------------------------------
@@ -412,7 +503,11 @@ def judge(run, result, capsys):
     try:
         found = load(run)
     except ValueError as error:
-        return "refused" if type(error) is ValueError and re.fullmatch(f"{run}[^\n]*", str(error)) else repr(error)
+        return (
+            "refused"
+            if type(error) is ValueError and re.fullmatch(f"{run}[^\n]*", str(error))
+            else repr(error)
+        )
     err = capsys.readouterr().err
     assert curves(found).items() <= curves(result).items()
     assert found.steps.tolist() == (result.steps.tolist() if found.lanes else [])
@@ -490,7 +585,10 @@ def test_reordered_configs_are_refused(made):
     run, _, _ = made
     raw = json.loads((run / "manifest.json").read_text())
     (run / "manifest.json").write_text(json.dumps({**raw, "configs": raw["configs"][::-1]}))
-    with pytest.raises(ValueError, match=r"manifest.json was changed after it was written: its digest is [0-9a-f]{32}"):
+    with pytest.raises(
+        ValueError,
+        match=r"manifest.json was changed after it was written: its digest is [0-9a-f]{32}",
+    ):
         load(run)
     (run / "manifest.json").write_text(json.dumps(raw))  # other spaces are the same manifest
     assert load(run).complete
@@ -514,7 +612,9 @@ def test_a_manifest_of_another_shape_is_refused_in_a_line_though_its_digest_is_r
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("harm", ["no events", "empty events", "a block damaged", "a block gone", "no blocks"])
+@pytest.mark.parametrize(
+    "harm", ["no events", "empty events", "a block damaged", "a block gone", "no blocks"]
+)
 def test_a_partial_run_says_so_wherever_it_is_shown(harm, made, capsys, tmp_path):
     run, each, result = made
     block = store.block_path(run, 1)
@@ -554,7 +654,9 @@ def test_a_shard_says_what_is_missing(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(manifests, "CHUNKS", 1)
     part = tiny(0.1, 0.5).run(tmp_path, shard="0/2")
     assert (len(part.lanes), part.missing) == (2, 2)
-    assert [f"{tmp_path} holds 2 of 4 lanes" in line for line in capsys.readouterr().err.splitlines()] == [True]
+    assert [
+        f"{tmp_path} holds 2 of 4 lanes" in line for line in capsys.readouterr().err.splitlines()
+    ] == [True]
     assert tiny(0.1, 0.5).run(tmp_path, shard="1/2").complete
     assert capsys.readouterr().err == ""
     assert tiny().run().complete
@@ -582,7 +684,9 @@ def stopped(tmp_path_factory):
 def unfinished(run, checkpoint: bytes):
     """Takes the second block's event back and leaves a checkpoint of it."""
     lines = (run / "events.jsonl").read_text().splitlines()
-    (run / "events.jsonl").write_text("\n".join(line for line in lines if json.loads(line)["block"] != 1) + "\n")
+    (run / "events.jsonl").write_text(
+        "\n".join(line for line in lines if json.loads(line)["block"] != 1) + "\n"
+    )
     (run / "checkpoints").mkdir(exist_ok=True)
     store.checkpoint_path(run, 1).write_bytes(checkpoint)
 
@@ -613,35 +717,63 @@ CHECKPOINTS = {
     "cut short": lambda kept, box: kept[1][:-30],
     "no archive": lambda kept, box: b"PK\x03\x04" + bytes(100),
     "of another block": lambda kept, box: kept[0],
-    "of a damaged number": lambda kept, box: kept[1][:-200] + bytes([kept[1][-200] ^ 4]) + kept[1][-199:],
-    "of other arrays": lambda kept, box: rewritten(kept[1], box, lambda arrays: {"step": np.array(1)}),
-    "of another program": lambda kept, box: rewritten(
-        kept[1], box, lambda arrays: {**arrays, "about": np.frombuffer(b'{"program": "0"}', np.uint8)}
+    "of a damaged number": lambda kept, box: (
+        kept[1][:-200] + bytes([kept[1][-200] ^ 4]) + kept[1][-199:]
     ),
-    "of another shape": lambda kept, box: rewritten(kept[1], box, lambda arrays: {**arrays, "lane/0": np.zeros(3)}),
+    "of other arrays": lambda kept, box: rewritten(
+        kept[1], box, lambda arrays: {"step": np.array(1)}
+    ),
+    "of another program": lambda kept, box: rewritten(
+        kept[1],
+        box,
+        lambda arrays: {**arrays, "about": np.frombuffer(b'{"program": "0"}', np.uint8)},
+    ),
+    "of another shape": lambda kept, box: rewritten(
+        kept[1], box, lambda arrays: {**arrays, "lane/0": np.zeros(3)}
+    ),
     "without a leaf": lambda kept, box: rewritten(
-        kept[1], box, lambda arrays: {name: values for name, values in arrays.items() if name != "lane/1"}
+        kept[1],
+        box,
+        lambda arrays: {name: values for name, values in arrays.items() if name != "lane/1"},
     ),
     "without a number of steps": lambda kept, box: rewritten(
-        kept[1], box, lambda arrays: {name: values for name, values in arrays.items() if name != "step"}
+        kept[1],
+        box,
+        lambda arrays: {name: values for name, values in arrays.items() if name != "step"},
     ),
-    "of more steps": lambda kept, box: rewritten(kept[1], box, lambda arrays: {**arrays, "step": np.array(99)}),
-    "of steps in words": lambda kept, box: rewritten(kept[1], box, lambda arrays: {**arrays, "step": np.array("3")}),
+    "of more steps": lambda kept, box: rewritten(
+        kept[1], box, lambda arrays: {**arrays, "step": np.array(99)}
+    ),
+    "of steps in words": lambda kept, box: rewritten(
+        kept[1], box, lambda arrays: {**arrays, "step": np.array("3")}
+    ),
     "without results": lambda kept, box: rewritten(
-        kept[1], box, lambda arrays: {name: values for name, values in arrays.items() if not name.startswith("done/")}
+        kept[1],
+        box,
+        lambda arrays: {
+            name: values for name, values in arrays.items() if not name.startswith("done/")
+        },
     ),
     "with other results": lambda kept, box: rewritten(
-        kept[1], box, lambda arrays: {**arrays, "done/history/other": arrays["done/history/train_loss"]}
+        kept[1],
+        box,
+        lambda arrays: {**arrays, "done/history/other": arrays["done/history/train_loss"]},
     ),
     "with results of other shape": lambda kept, box: rewritten(
-        kept[1], box, lambda arrays: {**arrays, "done/history/train_loss": np.zeros((0, 9), np.float32)}
+        kept[1],
+        box,
+        lambda arrays: {**arrays, "done/history/train_loss": np.zeros((0, 9), np.float32)},
     ),
-    "with a leaf more": lambda kept, box: rewritten(kept[1], box, lambda arrays: {**arrays, "lane/999": np.zeros(3)}),
+    "with a leaf more": lambda kept, box: rewritten(
+        kept[1], box, lambda arrays: {**arrays, "lane/999": np.zeros(3)}
+    ),
 }
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
-def test_whatever_lies_there_as_a_checkpoint_the_run_ends_with_the_same_bytes(name, stopped, tmp_path):
+def test_whatever_lies_there_as_a_checkpoint_the_run_ends_with_the_same_bytes(
+    name, stopped, tmp_path
+):
     run, each, kept = stopped
     before = {path: path.read_bytes() for path in (run / "blocks").iterdir()}
     unfinished(run, CHECKPOINTS[name](kept, tmp_path))
@@ -675,8 +807,21 @@ def test_leftovers_of_killed_writers_are_dropped_and_those_of_living_ones_kept(m
 
 def test_events_that_are_no_events_are_passed_over(made):
     run, _, result = made
-    lines = ["7", "[]", "{}", '{"block": "0", "sha256": "x"}', '{"block": -1, "sha256": "x"}', '{"block": 1.5}', "[" * 9999]
-    lines += ['{"block": 0, "sha256": 7}', '{"block": true, "sha256": "x"}', '{"block": 0, "sha256": "other"}', "\x00"]
+    lines = [
+        "7",
+        "[]",
+        "{}",
+        '{"block": "0", "sha256": "x"}',
+        '{"block": -1, "sha256": "x"}',
+        '{"block": 1.5}',
+        "[" * 9999,
+    ]
+    lines += [
+        '{"block": 0, "sha256": 7}',
+        '{"block": true, "sha256": "x"}',
+        '{"block": 0, "sha256": "other"}',
+        "\x00",
+    ]
     with open(run / "events.jsonl", "a") as file:
         file.write("\n".join(lines))
     assert curves(load(run)) == curves(result)
@@ -698,13 +843,25 @@ def test_growth_does_not_turn_the_direction_of_a_stored_metric(tmp_path):
         def loss(outputs, targets):
             return factor * losses.cross_entropy(outputs, targets)
 
-        return tasks.moons(40)._replace(loss=loss, metrics={"score": Metric(losses.accuracy, higher_is_better=higher)})
+        return tasks.moons(40)._replace(
+            loss=loss, metrics={"score": Metric(losses.accuracy, higher_is_better=higher)}
+        )
 
     def called(**labels):
-        return Study(lambda hp: hp.task, models.mlp(2, (2,), 2), optax.sgd(0.1), sweep={"task": labels}, steps=2, batch_size=8)
+        return Study(
+            lambda hp: hp.task,
+            models.mlp(2, (2,), 2),
+            optax.sgd(0.1),
+            sweep={"task": labels},
+            steps=2,
+            batch_size=8,
+        )
 
     first, second = labelled(1.0, True), labelled(2.0, True)
     called(a=first, b=second).run(tmp_path / "run")
-    with pytest.raises(ValueError, match=r"metric 'score' must have one direction in all configs of a run, got .*=False here"):
+    with pytest.raises(
+        ValueError,
+        match=r"metric 'score' must have one direction in all configs of a run, got .*=False here",
+    ):
         called(b=second, c=labelled(3.0, False)).run(tmp_path / "run")
     assert load(tmp_path / "run").metrics == {"loss": False, "score": True}

@@ -24,7 +24,11 @@ WIDE = dict(  # wide enough for a change in vectorisation to show in the last bi
 
 
 def bits(result, seed, learning_rate):
-    (row,) = [r for r, lane in enumerate(result.lanes) if lane["seed"] == seed and lane["learning_rate"] == learning_rate]
+    (row,) = [
+        r
+        for r, lane in enumerate(result.lanes)
+        if lane["seed"] == seed and lane["learning_rate"] == learning_rate
+    ]
     return {name: values[row].tobytes() for name, values in result.history.items()}
 
 
@@ -68,7 +72,14 @@ class Clock:
             self.segments.append((int(start), int(stop)))
             return lane
 
-        lane = engine.Lane((), (), (), np.zeros(2, np.int32), {}, {f"batch_loss_{kind}": np.zeros((2, 1)) for kind in KINDS})
+        lane = engine.Lane(
+            (),
+            (),
+            (),
+            np.zeros(2, np.int32),
+            {},
+            {f"batch_loss_{kind}": np.zeros((2, 1)) for kind in KINDS},
+        )
         return engine.Compiled(lambda *arguments: (lane, None), segment, None, lanes=2, bytes=None)
 
     def lengths(self):
@@ -101,7 +112,9 @@ def test_segments_grow_to_their_length_once_for_all_chunks_and_blocks(seconds, m
     assert max(clock.lengths()) <= wanted
     assert clock.lengths()[:3] == [1, min(4, wanted), min(16, wanted)]
     least = int(np.ceil((steps + 1) / wanted))  # segments that a chunk needs
-    assert len(clock.segments) <= 3 * chunks * (least + 1) * 1.05 + 7  # not begun anew with every chunk
+    assert (
+        len(clock.segments) <= 3 * chunks * (least + 1) * 1.05 + 7
+    )  # not begun anew with every chunk
 
 
 def test_a_program_that_becomes_slower_is_noticed_in_chunks_of_one_segment(monkeypatch):
@@ -122,11 +135,19 @@ def test_replay_gives_the_bits_of_the_run_and_the_weights_behind_them(few):
 
     data = recipe.task.data(seed_key(7))
     outputs, _ = recipe.model.apply(params, state, data.test_x)
-    assert np.mean(outputs.argmax(axis=0) == data.test_targets) == pytest.approx(history["test_accuracy"][-1], abs=1e-6)
+    assert np.mean(outputs.argmax(axis=0) == data.test_targets) == pytest.approx(
+        history["test_accuracy"][-1], abs=1e-6
+    )
 
 
 def test_replay_keeps_the_sign_of_zero():
-    study = Study(**WIDE, sweep={"learning_rate": [0.1]}, seeds=2, lane_size=1, record={"zero": lambda info: -0.0 * info.loss})
+    study = Study(
+        **WIDE,
+        sweep={"learning_rate": [0.1]},
+        seeds=2,
+        lane_size=1,
+        record={"zero": lambda info: -0.0 * info.loss},
+    )
     result = study.run()
     _, _, history = study.replay({"learning_rate": 0.1}, seed=1)
     assert np.signbit(result.history["zero_min"][:, 1:]).all()
@@ -138,7 +159,11 @@ def test_one_compile_a_program():
     sweep = {"learning_rate": [0.1, 0.01], "batch_size": [8, 16]}
     study = Study(**{**WIDE, "batch_size": None}, sweep=sweep, seeds=40, shapes="bucket")
     jax.monitoring.register_event_duration_secs_listener(
-        lambda event, seconds, **kw: compiled.append(kw.get("fun_name")) if event.endswith("backend_compile_duration") else None
+        lambda event, seconds, **kw: (
+            compiled.append(kw.get("fun_name"))
+            if event.endswith("backend_compile_duration")
+            else None
+        )
     )
     try:
         study.plan()
@@ -160,8 +185,14 @@ Study(task=tasks.moons(200, 0.1), model=models.mlp(2, (64, 64), 2), optimizer=op
 
 
 def start(folder, steps=6, devices=2):
-    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": str(devices), "XDG_CACHE_HOME": str(folder.parent / "cache")}
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder), str(steps)], env=environment)
+    environment = {
+        **os.environ,
+        "JAX_NUM_CPU_DEVICES": str(devices),
+        "XDG_CACHE_HOME": str(folder.parent / "cache"),
+    }
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(folder), str(steps)], env=environment
+    )
 
 
 def blocks(folder):

@@ -982,7 +982,9 @@ OPTIMIZERS = {
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_whatever_has_init_and_update_is_an_optimizer(optimizer):
-    with jax.debug_key_reuse(False):  # a frozen lane keeps its key, which the checker takes for used
+    with jax.debug_key_reuse(
+        False
+    ):  # a frozen lane keeps its key, which the checker takes for used
         assert len(plan(optimizer=optimizer).programs) == 1
 
 

@@ -20,7 +20,9 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 
 def command(*arguments, folder=ROOT):
-    return subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, cwd=folder, timeout=300)
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], capture_output=True, text=True, cwd=folder, timeout=300
+    )
 
 
 def test_help_and_list_do_not_import_jax():
@@ -28,7 +30,9 @@ def test_help_and_list_do_not_import_jax():
         code = f"import runpy, sys; sys.argv = ['experiments', *{arguments!r}]\n"
         code += "try: runpy.run_module('experiments', run_name='__main__')\nexcept SystemExit as end: assert not end.code\n"
         code += "assert not {'jax', 'numpy', 'matplotlib'} & set(sys.modules)"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT
+        )
         assert done.returncode == 0, done.stderr
         assert "batch_size" in done.stdout
         assert "Time:" in done.stdout
@@ -36,15 +40,36 @@ def test_help_and_list_do_not_import_jax():
 
 def test_batch_size_prints_json_and_nothing_else(tmp_path):
     done = command(
-        "experiments", "batch_size", "--quick", "--steps", "30", "--seeds", "3", "--json", "--out", str(tmp_path / "run")
+        "experiments",
+        "batch_size",
+        "--quick",
+        "--steps",
+        "30",
+        "--seeds",
+        "3",
+        "--json",
+        "--out",
+        str(tmp_path / "run"),
     )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
     assert report["experiment"] == "batch_size"
     assert report["run"] == str(tmp_path / "run")
-    row = next(row for row in report["rows"] if (row["batch_size"], row["learning_rate"], row["reduction"]) == (800, 0.1, "mean"))
+    row = next(
+        row
+        for row in report["rows"]
+        if (row["batch_size"], row["learning_rate"], row["reduction"]) == (800, 0.1, "mean")
+    )
     assert (row["n"], row["survived"]) == (3, 3)
-    assert set(row["test_accuracy"]) >= {"mean", "sd", "median", "iqm", "iqm_interval", "published", "published_percentile"}
+    assert set(row["test_accuracy"]) >= {
+        "mean",
+        "sd",
+        "median",
+        "iqm",
+        "iqm_interval",
+        "published",
+        "published_percentile",
+    }
     assert 0 <= row["test_accuracy"]["median"] <= 1
     assert row["test_accuracy"]["published"] == 0.99
     assert len(row["test_accuracy"]["iqm_interval"]) == 2
@@ -81,7 +106,11 @@ def run_of(quick, rows, **findings):
 def row_of(reduction, *percentiles):
     """A row whose published numbers lie at these percentiles of the seeds."""
     places = dict(zip(batch_size.NUMBERS, percentiles, strict=True))
-    return {"batch_size": 1, "reduction": reduction, **{name: {"published_percentile": place} for name, place in places.items()}}
+    return {
+        "batch_size": 1,
+        "reduction": reduction,
+        **{name: {"published_percentile": place} for name, place in places.items()},
+    }
 
 
 def test_protocols_that_are_likeliest_alike_are_all_named():
@@ -90,12 +119,17 @@ def test_protocols_that_are_likeliest_alike_are_all_named():
     assert finding.value == ["reduction mean", "reduction sum"]
     assert "alike under reduction mean and reduction sum" in finding.text
     scores = {"as meant": 0.5, "literal": 0.5, "scalar gradient": 0.1}
-    assert perceptron_grid.likeliest(run_of(False, [], closeness=scores)).value == ["as meant", "literal"]
+    assert perceptron_grid.likeliest(run_of(False, [], closeness=scores)).value == [
+        "as meant",
+        "literal",
+    ]
 
 
 @pytest.mark.parametrize("quick", [False, True])
 def test_a_quick_run_draws_no_conclusion(quick):
-    run, findings = frame.conclude(batch_size.EXPERIMENT, run_of(quick, [row_of("mean", 50, 50, 50)]))
+    run, findings = frame.conclude(
+        batch_size.EXPERIMENT, run_of(quick, [row_of("mean", 50, 50, 50)])
+    )
     assert len(findings) == (not quick)
     assert set(run.findings) == (set() if quick else {"likeliest"})
 
@@ -103,7 +137,12 @@ def test_a_quick_run_draws_no_conclusion(quick):
 def test_a_published_number_is_of_the_configs_that_a_report_speaks_of():
     numbers = Numbers("R5", ("length",), {(5,): 1.0}, only={"cell": "vanilla"})
     assert numbers({"length": 5, "cell": "vanilla", "clip": None}) == 1.0
-    assert numbers({"length": 6, "cell": "vanilla"}) is numbers({"length": 5, "cell": "gru"}) is numbers({"length": 5}) is None
+    assert (
+        numbers({"length": 6, "cell": "vanilla"})
+        is numbers({"length": 5, "cell": "gru"})
+        is numbers({"length": 5})
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -113,16 +152,30 @@ def test_a_published_number_is_of_the_configs_that_a_report_speaks_of():
         (["batch_size", "--seeds", "0"], "--seeds: must be a positive integer, got '0'"),
         (["batch_size", "--steps", "1.5"], "--steps: must be a positive integer, got '1.5'"),
         (["batch_size", "--sweep", "batch_size=0"], "batch_size must be a positive integer, got 0"),
-        (["batch_size", "--sweep", "batch_size=801"], "batch_size must be an integer from 1 to 800, got 801"),
-        (["batch_size", "--sweep", "learning_rate=-1"], "learning_rate must be a finite number above 0, got -1"),
-        (["batch_size", "--sweep", "learning_rate=nan"], "learning_rate must be a finite number above 0, got nan"),
+        (
+            ["batch_size", "--sweep", "batch_size=801"],
+            "batch_size must be an integer from 1 to 800, got 801",
+        ),
+        (
+            ["batch_size", "--sweep", "learning_rate=-1"],
+            "learning_rate must be a finite number above 0, got -1",
+        ),
+        (
+            ["batch_size", "--sweep", "learning_rate=nan"],
+            "learning_rate must be a finite number above 0, got nan",
+        ),
         (["batch_size", "--sweep", "learning_rate="], "must hold at least one value"),
         (["batch_size", "--sweep", "widht=3"], "did you mean 'width'"),
-        (["batch_size", "--lane-size", "-4"], "--lane-size: must be a positive integer or 'measure', got '-4'"),
+        (
+            ["batch_size", "--lane-size", "-4"],
+            "--lane-size: must be a positive integer or 'measure', got '-4'",
+        ),
     ],
 )
 def test_bad_input_is_one_line_on_stderr_and_exit_2(arguments, message, tmp_path):
-    done = command("experiments", *arguments, *(["--out", str(tmp_path / "run")] if len(arguments) > 1 else []))
+    done = command(
+        "experiments", *arguments, *(["--out", str(tmp_path / "run")] if len(arguments) > 1 else [])
+    )
     assert done.returncode == 2
     assert done.stdout == ""
     (line,) = done.stderr.strip().splitlines()
@@ -134,7 +187,11 @@ def test_the_readme_example_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "README.md").read_text()
     (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[:1]
-    small = example.replace("seeds=1000", "seeds=8").replace("steps=1500", "steps=12").replace("eval_every=50", "eval_every=6")
+    small = (
+        example.replace("seeds=1000", "seeds=8")
+        .replace("steps=1500", "steps=12")
+        .replace("eval_every=50", "eval_every=6")
+    )
     assert small.count("seeds=8") == small.count("steps=12") == 1
     exec(compile(small, "README.md", "exec"), {})
     assert (tmp_path / "runs" / "batch_size" / "manifest.json").exists()
@@ -154,8 +211,19 @@ def test_the_readme_names_files_that_exist():
 
 
 def test_a_swept_number_of_steps_is_drawn_as_far_as_it_goes(tmp_path):
-    swept = ("--sweep", "steps=4,8", "--sweep", "batch_size=8", "--sweep", "learning_rate=0.1", "--sweep", "reduction=mean")
+    swept = (
+        "--sweep",
+        "steps=4,8",
+        "--sweep",
+        "batch_size=8",
+        "--sweep",
+        "learning_rate=0.1",
+        "--sweep",
+        "reduction=mean",
+    )
     arguments = ("--quick", "--seeds", "2", "--eval-every", "4", *swept)
     report = report_of("batch_size", *arguments, "--out", str(tmp_path / "run"))
     assert [(row["steps"], row["n"]) for row in report["rows"]] == [(4, 2), (8, 2)]
-    assert {"accuracy.png", "loss.png"} <= {path.name for path in (tmp_path / "run" / "figures").iterdir()}
+    assert {"accuracy.png", "loss.png"} <= {
+        path.name for path in (tmp_path / "run" / "figures").iterdir()
+    }

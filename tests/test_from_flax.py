@@ -89,18 +89,30 @@ class LinenCareless(linen.Module):
 
 
 NORMS = {"linen": LinenNorm(), "nnx": NNXNorm}
-ALL = {**NORMS, "linen mlp": LinenMLP(), "nnx mlp": NNXMLP, "nnx train": NNXTrain, "linen deterministic": LinenDeterministic()}
+ALL = {
+    **NORMS,
+    "linen mlp": LinenMLP(),
+    "nnx mlp": NNXMLP,
+    "nnx train": NNXTrain,
+    "linen deterministic": LinenDeterministic(),
+}
 
 
 def flax_params(kind, ours):
     """Our params in Flax's layout: kernels (in, out)."""
     names = ("Dense_0", "Dense_1") if kind == "linen" else ("first", "second")
-    return {name: {"kernel": layer.weight.T, "bias": layer.bias} for name, layer in zip(names, ours, strict=True)}
+    return {
+        name: {"kernel": layer.weight.T, "bias": layer.bias}
+        for name, layer in zip(names, ours, strict=True)
+    }
 
 
 @pytest.mark.parametrize("kind", ["linen", "nnx"])
 def test_outputs_and_gradients_equal_our_mlps(kind):
-    ours, theirs = models.mlp(3, (4,), 2), models.from_flax(LinenMLP() if kind == "linen" else NNXMLP, X)
+    ours, theirs = (
+        models.mlp(3, (4,), 2),
+        models.from_flax(LinenMLP() if kind == "linen" else NNXMLP, X),
+    )
     own, _ = ours.init(jax.random.key(5))
     params, state = theirs.init(jax.random.key(5))
     assert state == ()
@@ -111,10 +123,16 @@ def test_outputs_and_gradients_equal_our_mlps(kind):
         return jnp.sum(outputs**2), outputs
 
     grads, outputs = jax.grad(lambda p: loss(ours, p), has_aux=True)(own)
-    their_grads, their_outputs = jax.grad(lambda p: loss(theirs, p), has_aux=True)(flax_params(kind, own))
+    their_grads, their_outputs = jax.grad(lambda p: loss(theirs, p), has_aux=True)(
+        flax_params(kind, own)
+    )
     assert outputs.shape == their_outputs.shape == (2, 12)
     np.testing.assert_allclose(their_outputs, outputs, rtol=1e-5, atol=1e-6)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), their_grads, flax_params(kind, grads))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
+        their_grads,
+        flax_params(kind, grads),
+    )
 
 
 @pytest.mark.parametrize("name", NORMS)
@@ -130,7 +148,9 @@ def test_running_statistics_move_in_training_alone_and_to_the_right_values(name)
     (statistics,) = (after["batch_stats"] if name == "linen" else after).values()
     statistics = jax.tree.map(np.asarray, statistics)
     np.testing.assert_allclose(statistics["mean"], 0.1 * hidden.mean(axis=0), rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(statistics["var"], 0.9 + 0.1 * hidden.var(axis=0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        statistics["var"], 0.9 + 0.1 * hidden.var(axis=0), rtol=1e-4, atol=1e-6
+    )
     assert jax.tree.structure(after) == jax.tree.structure(state)
     later, _ = model.apply(params, after, X.T)
     expected = (hidden - statistics["mean"]) / np.sqrt(statistics["var"] + 1e-5)
@@ -142,10 +162,17 @@ def test_dropout_differs_by_key_and_only_in_training(name):
     model = models.from_flax(ALL[name], X)
     params, state = model.init(jax.random.key(5))
     apply = jax.jit(model.apply, static_argnames="train")
-    one, two = (apply(params, state, X.T, key=jax.random.key(seed), train=True)[0] for seed in (1, 2))
+    one, two = (
+        apply(params, state, X.T, key=jax.random.key(seed), train=True)[0] for seed in (1, 2)
+    )
     assert (np.asarray(one) != np.asarray(two)).any()
-    np.testing.assert_array_equal(one, apply(params, state, X.T, key=jax.random.key(1), train=True)[0])
-    calm = [apply(params, state, X.T, key=key, train=False)[0] for key in (None, jax.random.key(1), jax.random.key(2))]
+    np.testing.assert_array_equal(
+        one, apply(params, state, X.T, key=jax.random.key(1), train=True)[0]
+    )
+    calm = [
+        apply(params, state, X.T, key=key, train=False)[0]
+        for key in (None, jax.random.key(1), jax.random.key(2))
+    ]
     assert calm[0].tobytes() == calm[1].tobytes() == calm[2].tobytes()
     assert (np.asarray(calm[0]) != 0).all()
     assert (np.asarray(one) == 0).any()
@@ -157,7 +184,9 @@ def test_two_dropout_layers_drop_different_places(name):
     model = models.from_flax(NORMS[name], wide)
     params, state = model.init(jax.random.key(5))
     outputs, _ = model.apply(params, state, wide.T, key=jax.random.key(5), train=True)
-    assert np.mean(np.asarray(outputs) != 0) == pytest.approx(0.25, abs=0.03)  # 0.5 if both dropped the same
+    assert np.mean(np.asarray(outputs) != 0) == pytest.approx(
+        0.25, abs=0.03
+    )  # 0.5 if both dropped the same
 
 
 def test_randomness_without_a_key_is_an_error():
@@ -166,7 +195,10 @@ def test_randomness_without_a_key_is_an_error():
         params, state = model.init(jax.random.key(5))
         model.apply(params, state, X.T, key=jax.random.key(5), train=True)
         for train, key in ((False, jax.random.key(5)), (False, None), (True, None)):
-            with pytest.raises(Exception, match=r'random numbers, which needs train=True and a key|needs PRNG for "dropout"'):
+            with pytest.raises(
+                Exception,
+                match=r'random numbers, which needs train=True and a key|needs PRNG for "dropout"',
+            ):
                 model.apply(params, state, X.T, key=key, train=train)
 
 
@@ -186,18 +218,33 @@ def test_float32_stays_and_vmapped_lanes_are_reproducible_and_equal_lanes_alone(
     assert not np.array_equal(found[2][0], found[2][1])
     for place in range(3):
         alone = lane(keys[place])
-        jax.tree.map(lambda a, b, i=place: np.testing.assert_allclose(a[i], b, rtol=1e-5, atol=1e-5), found, alone)
+        jax.tree.map(
+            lambda a, b, i=place: np.testing.assert_allclose(a[i], b, rtol=1e-5, atol=1e-5),
+            found,
+            alone,
+        )
 
 
 @pytest.mark.parametrize(
     "model",
     [
-        lambda hp: models.from_flax(linen.Sequential([linen.Dense(hp.width), linen.tanh, linen.Dense(2)]), np.zeros((1, 2))),
-        lambda hp: models.from_flax(functools.partial(NNXNorm, 0.1, 2), np.zeros((1, 2))) if hp.width else None,
-        lambda hp: models.from_flax(lambda rngs: nnx.Sequential(nnx.Linear(2, hp.width, rngs=rngs), nnx.tanh, nnx.Linear(hp.width, 2, rngs=rngs)), np.zeros((1, 2))),
+        lambda hp: models.from_flax(
+            linen.Sequential([linen.Dense(hp.width), linen.tanh, linen.Dense(2)]), np.zeros((1, 2))
+        ),
+        lambda hp: (
+            models.from_flax(functools.partial(NNXNorm, 0.1, 2), np.zeros((1, 2)))
+            if hp.width
+            else None
+        ),
+        lambda hp: models.from_flax(
+            lambda rngs: nnx.Sequential(
+                nnx.Linear(2, hp.width, rngs=rngs), nnx.tanh, nnx.Linear(hp.width, 2, rngs=rngs)
+            ),
+            np.zeros((1, 2)),
+        ),
     ],
     ids=["linen", "nnx with batch norm and dropout", "nnx function"],
-)  # fmt: skip
+)
 def test_a_study_trains(model):
     study = Study(
         task=tasks.moons(200, 0.1),
@@ -234,12 +281,24 @@ def test_images_and_tokens_have_their_batch_axis_moved():
     [
         (LinenMLP, X, "module must be a Linen instance, got the class LinenMLP"),
         (NNXMLP(rngs=nnx.Rngs(0)), X, "module must be an NNX class, .* got an instance of NNXMLP"),
-        ("mlp", X, "module must be a Linen instance, or an NNX class or function called with rngs= alone, got 'mlp'"),
+        (
+            "mlp",
+            X,
+            "module must be a Linen instance, or an NNX class or function called with rngs= alone, got 'mlp'",
+        ),
         (dict, X, "module must be a Linen instance, or .*, got <class 'dict'>"),
         (nnx.Linear, X, "module must be .*missing a required argument: 'in_features'"),
         (models.mlp(2), X, "module must be a Linen instance"),
-        (lambda rngs: 3, X, "module must make an NNX module when called with rngs=, got one that makes int"),
-        (LinenMLP(), np.zeros(3), r"sample_x must be an example batch, \(n_samples, features...\), got shape \(3,\)"),
+        (
+            lambda rngs: 3,
+            X,
+            "module must make an NNX module when called with rngs=, got one that makes int",
+        ),
+        (
+            LinenMLP(),
+            np.zeros(3),
+            r"sample_x must be an example batch, \(n_samples, features...\), got shape \(3,\)",
+        ),
     ],
 )
 def test_bad_input_is_one_line(module, sample, message):

@@ -13,7 +13,11 @@ from jaxdl.layers import Dense
 from jaxdl.types import Dataset, Task
 
 pytestmark = pytest.mark.full  # others' numbers
-GOLDEN = sorted(path for path in (pathlib.Path(__file__).parent / "golden").glob("*.npz") if path.stem not in ("conv1d", "cells"))
+GOLDEN = sorted(
+    path
+    for path in (pathlib.Path(__file__).parent / "golden").glob("*.npz")
+    if path.stem not in ("conv1d", "cells")
+)
 OPTIMIZERS = {  # PyTorch's, by what equals them in optax
     "nesterov": optax.sgd(0.1, momentum=0.9, nesterov=True),
     "adam": optax.adam(0.02),
@@ -31,10 +35,18 @@ def stored_batches(dataset, key, step, batch_size):
 
 def losses_of_steps(golden, optimizer=None) -> np.ndarray:
     """The loss of every step of `train.step` from the stored weights; SGD as stored where no optimizer is given."""
-    layers = [Dense(golden[f"weight_{number}"], golden[f"bias_{number}"]) for number in range(3) if f"bias_{number}" in golden]
+    layers = [
+        Dense(golden[f"weight_{number}"], golden[f"bias_{number}"])
+        for number in range(3)
+        if f"bias_{number}" in golden
+    ]
     hidden = tuple(len(layer.bias) for layer in layers[:-1])
-    model = models.mlp(2, hidden, 2, activation=str(golden["activation"]))._replace(init=lambda key: (tuple(layers), ()))
-    optimizer = optimizer or optax.sgd(float(golden["learning_rate"]), momentum=float(golden["momentum"]))
+    model = models.mlp(2, hidden, 2, activation=str(golden["activation"]))._replace(
+        init=lambda key: (tuple(layers), ())
+    )
+    optimizer = optimizer or optax.sgd(
+        float(golden["learning_rate"]), momentum=float(golden["momentum"])
+    )
     task = Task(data=None, batch=stored_batches, loss=losses.cross_entropy, metrics={})
     rows = golden["rows"].astype(np.int32)
     recipe = train.Recipe(task, model, optimizer, rows.shape[1], str(golden["reduction"]))

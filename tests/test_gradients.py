@@ -12,24 +12,42 @@ from jaxdl import losses, models, train
 from jaxdl.layers import ACTIVATIONS, Dense, dense
 from jaxdl.types import Dataset, Task
 
-NUMPY = {"relu": lambda z: np.maximum(z, 0), "tanh": np.tanh, "sigmoid": lambda z: 1 / (1 + np.exp(-z)), "identity": lambda z: z}
+NUMPY = {
+    "relu": lambda z: np.maximum(z, 0),
+    "tanh": np.tanh,
+    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+    "identity": lambda z: z,
+}
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(3, 12)), RNG.integers(0, 4, 12)
 EVERYTHING, SHORT = np.ones(12), np.arange(12) < 5  # weights of a whole batch and of a short one
-LAYERS = [(RNG.normal(size=(out, into)), RNG.normal(size=out)) for out, into in ((6, 3), (5, 6), (4, 5))]
+LAYERS = [
+    (RNG.normal(size=(out, into)), RNG.normal(size=out)) for out, into in ((6, 3), (5, 6), (4, 5))
+]
 
 
 @functools.cache
 def step_gradients(activation, reduction):
     """The gradients of one step of `train.step`, caught by an optimizer that keeps them as its state: (weight) -> gradients."""
-    catch = optax.GradientTransformation(lambda params: params, lambda grads, state, params: (params, grads))
+    catch = optax.GradientTransformation(
+        lambda params: params, lambda grads, state, params: (params, grads)
+    )
     params = tuple(Dense(np.float32(matrix), np.float32(bias)) for matrix, bias in LAYERS)
     model = models.mlp(3, (6, 5), 4, activation=activation)._replace(init=lambda key: (params, ()))
 
     @jax.jit
     def gradients(weight):
-        task = Task(data=None, batch=lambda *_: (jnp.float32(X), jnp.int32(Y), weight), loss=losses.cross_entropy, metrics={})
-        recipe, dataset, key = train.Recipe(task, model, catch, len(Y), reduction), Dataset(X, Y, X, Y), jax.random.key(0)
+        task = Task(
+            data=None,
+            batch=lambda *_: (jnp.float32(X), jnp.int32(Y), weight),
+            loss=losses.cross_entropy,
+            metrics={},
+        )
+        recipe, dataset, key = (
+            train.Recipe(task, model, catch, len(Y), reduction),
+            Dataset(X, Y, X, Y),
+            jax.random.key(0),
+        )
         lane = train.init(recipe, key, dataset, train.Schedule(1, 1))
         return train.step(recipe, lane, dataset, train.streams(key), 0).opt_state
 
@@ -72,7 +90,9 @@ def test_gradients_are_those_of_finite_differences(activation, reduction, weight
     layers = [(matrix.copy(), bias.copy()) for matrix, bias in LAYERS]
     for layer, gradient in zip(layers, found, strict=True):
         for array, of_array in zip(layer, gradient, strict=True):
-            expected = finite_differences(lambda: objective(layers, activation, reduction, weight), array)
+            expected = finite_differences(
+                lambda: objective(layers, activation, reduction, weight), array
+            )
             assert np.abs(expected).max() > 1e-3
             np.testing.assert_allclose(of_array, expected, rtol=1e-4, atol=2e-5)
 
@@ -88,11 +108,15 @@ def test_gradients_are_those_of_backpropagation_by_hand(reduction):
     delta = delta / (len(Y) if reduction == "mean" else 1)
     expected = []
     for number in (2, 1, 0):
-        expected.append((delta @ inputs[number].T, delta.sum(axis=1)))  # linear: dW = delta x', db = sum of delta
+        expected.append(
+            (delta @ inputs[number].T, delta.sum(axis=1))
+        )  # linear: dW = delta x', db = sum of delta
         delta = (
             (LAYERS[number][0].T @ delta) * (pre[number - 1] > 0) if number else delta
         )  # dx = W' delta, ReLU passes where z > 0
-    for found, (matrix, bias) in zip(step_gradients("relu", reduction)(np.float32(EVERYTHING)), reversed(expected), strict=True):
+    for found, (matrix, bias) in zip(
+        step_gradients("relu", reduction)(np.float32(EVERYTHING)), reversed(expected), strict=True
+    ):
         np.testing.assert_allclose(found.weight, matrix, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(found.bias, bias, rtol=1e-4, atol=1e-5)
 
@@ -108,7 +132,9 @@ def test_the_backward_pass_of_each_module_by_hand():
     _, backward = jax.vjp(ACTIVATIONS["relu"], jnp.float32(z))
     np.testing.assert_allclose(backward(jnp.float32(g))[0], g * (z > 0), rtol=1e-6)
     logits = z[:4]
-    found = jax.grad(lambda logits: losses.cross_entropy(logits, jnp.int32(Y)).sum())(jnp.float32(logits))
+    found = jax.grad(lambda logits: losses.cross_entropy(logits, jnp.int32(Y)).sum())(
+        jnp.float32(logits)
+    )
     np.testing.assert_allclose(found, softmax(logits) - np.eye(4)[:, Y], rtol=1e-5, atol=1e-6)
 
 
@@ -116,11 +142,23 @@ def test_losses_and_accuracy_by_hand():
     logits = jnp.array([[0.0, 3.0, 1.0, 500.0], [0.0, 1.0, 1.0, -500.0]])
     targets = jnp.array([0, 1, 1, 1])
     np.testing.assert_allclose(
-        losses.cross_entropy(logits, targets), [np.log(2), np.log1p(np.exp(2)), np.log(2), 1000], rtol=1e-6
+        losses.cross_entropy(logits, targets),
+        [np.log(2), np.log1p(np.exp(2)), np.log(2), 1000],
+        rtol=1e-6,
     )
-    assert losses.accuracy(logits, targets).tolist() == [1, 0, 0, 0]  # a tie goes to the lower class
+    assert losses.accuracy(logits, targets).tolist() == [
+        1,
+        0,
+        0,
+        0,
+    ]  # a tie goes to the lower class
     assert losses.squared_error(logits, jnp.ones((2, 4))).tolist() == [2, 4, 0, 499**2 + 501**2]
-    assert losses.squared_error(logits[:1], jnp.array([1.0, 1.0, 1.0, 1.0])).tolist() == [1, 4, 0, 499**2]
+    assert losses.squared_error(logits[:1], jnp.array([1.0, 1.0, 1.0, 1.0])).tolist() == [
+        1,
+        4,
+        0,
+        499**2,
+    ]
 
 
 SIGNS, BITS, PLACES = 2 * RNG.integers(0, 2, 12) - 1, RNG.integers(0, 2, 12), np.arange(12)
@@ -130,26 +168,45 @@ LOSSES = {  # name -> (outputs, targets, the formula in float64)
     "binary_cross_entropy": (ROW, BITS, lambda f, y: np.log1p(np.exp((1 - 2 * y) * f[0]))),
     "squared_error": (ROW, BITS, lambda f, y: (f[0] - y) ** 2),
     "perceptron": (ROW, SIGNS, lambda f, y: np.where(y * f[0] <= 0, -y * f[0], 0)),
-    "perceptron_mistakes": (ROW, SIGNS, lambda f, y: np.where(np.where(f[0] >= 0, 1, -1) != y, -y * f[0], 0)),
+    "perceptron_mistakes": (
+        ROW,
+        SIGNS,
+        lambda f, y: np.where(np.where(f[0] >= 0, 1, -1) != y, -y * f[0], 0),
+    ),
 }
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_loss_has_its_formula_and_the_gradient_of_finite_differences(name):
     outputs, targets, formula = LOSSES[name]
-    outputs, pull = outputs.copy(), np.linspace(0.5, 2.0, 12)  # another weight a column, so that columns cannot be mixed up
+    outputs, pull = (
+        outputs.copy(),
+        np.linspace(0.5, 2.0, 12),
+    )  # another weight a column, so that columns cannot be mixed up
     function = getattr(losses, name)
     np.testing.assert_allclose(
-        function(jnp.float32(outputs), jnp.int32(targets)), formula(outputs, targets), rtol=1e-5, atol=1e-6
+        function(jnp.float32(outputs), jnp.int32(targets)),
+        formula(outputs, targets),
+        rtol=1e-5,
+        atol=1e-6,
     )
-    found = jax.grad(lambda f: jnp.sum(function(f, jnp.int32(targets)) * jnp.float32(pull)))(jnp.float32(outputs))
+    found = jax.grad(lambda f: jnp.sum(function(f, jnp.int32(targets)) * jnp.float32(pull)))(
+        jnp.float32(outputs)
+    )
     expected = finite_differences(lambda: np.sum(formula(outputs, targets) * pull), outputs)
     assert np.abs(expected).max() > 0.1
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_every_loss_is_tested():
-    metrics = {"accuracy", "binary_accuracy", "rounded_accuracy", "sign_accuracy", "one_hot", "sign"}
+    metrics = {
+        "accuracy",
+        "binary_accuracy",
+        "rounded_accuracy",
+        "sign_accuracy",
+        "one_hot",
+        "sign",
+    }
     public = {name for name, thing in vars(losses).items() if callable(thing) and name[0] != "_"}
     assert public - metrics == set(LOSSES)
 
@@ -170,12 +227,14 @@ def test_every_activation_has_the_gradient_of_finite_differences(name):
 @pytest.mark.parametrize("logit", [-1e30, -200.0, 0.0, 200.0, 1e30])
 @pytest.mark.parametrize("target", [0, 1])
 def test_binary_cross_entropy_overflows_nowhere(logit, target):
-    value, slope = jax.value_and_grad(lambda z: losses.binary_cross_entropy(z[None, None], jnp.array([target]))[0])(
-        jnp.float32(logit)
-    )
+    value, slope = jax.value_and_grad(
+        lambda z: losses.binary_cross_entropy(z[None, None], jnp.array([target]))[0]
+    )(jnp.float32(logit))
     away = -logit if target else logit
     np.testing.assert_allclose(value, max(away, 0) if logit else np.log(2), rtol=1e-6)
-    np.testing.assert_allclose(slope, {0.0: 0.5, 1.0: 1.0, -1.0: 0.0}[np.sign(away)] * (1 - 2 * target), atol=1e-6)
+    np.testing.assert_allclose(
+        slope, {0.0: 0.5, 1.0: 1.0, -1.0: 0.0}[np.sign(away)] * (1 - 2 * target), atol=1e-6
+    )
 
 
 def test_one_logit_is_cut_at_zero_and_a_regression_at_a_half():

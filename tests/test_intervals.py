@@ -61,7 +61,9 @@ def true_figures(shape: str) -> dict:
     return {"mean": grid.mean(), "iqm": grid[50_000:150_000].mean(), "median": grid[100_000]}
 
 
-def coverage(interval, shape: str, figure: str, n: int, samples: int = SAMPLES) -> tuple[float, int]:
+def coverage(
+    interval, shape: str, figure: str, n: int, samples: int = SAMPLES
+) -> tuple[float, int]:
     """The percentage of the intervals given that hold the true figure, and how many were given."""
     rng = np.random.default_rng([n, *shape.encode()])
     drawn = SHAPES[shape](rng.random((samples, n)))
@@ -118,14 +120,18 @@ def exact_coverage(true: float, tied: float, n: int) -> float:
     counts = [(wins, ties) for wins in range(n + 1) for ties in range(n + 1 - wins)]
     outcomes = [(wins, ties, n - wins - ties) for wins, ties in counts if tied or not ties]
     total = 0.0
-    for outcome, chance in zip(outcomes, scipy_stats.multinomial.pmf(outcomes, n, chances), strict=True):
+    for outcome, chance in zip(
+        outcomes, scipy_stats.multinomial.pmf(outcomes, n, chances), strict=True
+    ):
         if chance > 1e-9:
             low, high = intervals.improvement_interval(*outcome[:2], n)
             total += chance * (low - 1e-9 <= true <= high + 1e-9)
     return 100 * total
 
 
-@pytest.mark.parametrize(("true", "stated"), [(0.61, (94, 99, 94, 94, 94)), (0.976, (93, 89, 98, 97, 97))])
+@pytest.mark.parametrize(
+    ("true", "stated"), [(0.61, (94, 99, 94, 94, 94)), (0.976, (93, 89, 98, 97, 97))]
+)
 def test_the_interval_of_improvement_holds_it_without_ties(true, stated):
     found = [exact_coverage(true, 0.0, n) for n in (3, 5, 10, 30, 100)]
     assert found == pytest.approx(stated, abs=1.01)
@@ -155,7 +161,11 @@ def test_tangos_interval_is_where_the_constrained_likelihood_puts_the_score_at_z
         difference = 2 * end - 1
         lost = np.linspace(max(0, -difference), (1 - difference) / 2, 400_001)[1:-1]
         tied = 1 - 2 * lost - difference
-        likelihood = wins * np.log(lost + difference) + losses * np.log(lost) + (n - wins - losses) * np.log(tied)
+        likelihood = (
+            wins * np.log(lost + difference)
+            + losses * np.log(lost)
+            + (n - wins - losses) * np.log(tied)
+        )
         variance = 2 * lost[likelihood.argmax()] + difference - difference**2
         score = (wins - losses - n * difference) / math.sqrt(n * variance)
         assert abs(score) == pytest.approx(1.959964, abs=1e-3)
@@ -253,7 +263,9 @@ def test_equal_differences_are_no_spread_however_they_are_rounded():
     # A diverged lane's last value is no scale to round by.
     b = np.array([0.1, 0.3, 1e30])
     found = stats.compare(a, b, none, [False, False, True]).difference_interval
-    assert found == pytest.approx(tuple(scipy_stats.ttest_rel(a[:2], b[:2]).confidence_interval(0.95)))
+    assert found == pytest.approx(
+        tuple(scipy_stats.ttest_rel(a[:2], b[:2]).confidence_interval(0.95))
+    )
 
 
 @pytest.mark.parametrize(("configs", "seeds"), [(1, 400_000), (400, 1000), (500, 200)])

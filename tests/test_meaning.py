@@ -19,7 +19,9 @@ RECORD = {"norm": lambda info: optax.tree.norm(info.params)}
 def lanes_and_runs(optimizer, values, task=TASK, model=MLP, **settings):
     """The curves of every value's lane at seed 1, and of the bare run with the value as Python has it."""
     settings = {"steps": 12, "batch_size": 10, "eval_every": 4, "record": RECORD, **settings}
-    named = lambda thing: thing if callable(thing) and not isinstance(thing, tuple) else lambda hp: thing
+    named = lambda thing: (
+        thing if callable(thing) and not isinstance(thing, tuple) else lambda hp: thing
+    )
     study = Study(task, model, optimizer, sweep={"v": values}, seeds=[1], **settings)
     result = study.run()
     pairs = []
@@ -73,7 +75,9 @@ def test_an_integer_in_a_metric_means_what_python_says():
 def test_an_integer_may_be_an_index():
     rates = jnp.array([0.1, 0.2, 0.5])
     study, pairs = lanes_and_runs(lambda hp: optax.sgd(rates[hp.v]), [2, 0, 1])
-    assert {name: axis.kind for name, axis in study.plan().programs[0].axes.items()} == {"v": "traced"}
+    assert {name: axis.kind for name, axis in study.plan().programs[0].axes.items()} == {
+        "v": "traced"
+    }
     assert_same(pairs)
 
 
@@ -89,7 +93,9 @@ def test_an_integer_may_be_an_index_and_an_exponent_where_only_the_end_of_a_run_
         return tasks.from_arrays(x, x @ [1.0, -2.0] + 5, metrics=metrics)
 
     settings = {"steps": 400, "batch_size": None, "eval_every": 200}
-    _, pairs = lanes_and_runs(lambda hp: optax.sgd(rates[hp.v]), [3, 4], task, models.mlp(2, (), 1), **settings)
+    _, pairs = lanes_and_runs(
+        lambda hp: optax.sgd(rates[hp.v]), [3, 4], task, models.mlp(2, (), 1), **settings
+    )
     assert_same(pairs)
     assert [float(lane["test_near"][-1]) for lane, _ in pairs] == [1.0, 1.0]
 
@@ -103,7 +109,9 @@ TRAPS = {
     "a decay of 1e-3": lambda hp: optax.adamw(1e-3, weight_decay=floats_only(1e-3, 0.0)(hp.v)),
     "an eps": lambda hp: optax.adam(1e-3, eps=floats_only(1e-4, 1e-8)(hp.v)),
     "a moment": lambda hp: optax.adam(1e-3, b1=floats_only(0.9, 0.9005)(hp.v)),
-    "a clip": lambda hp: optax.chain(optax.clip_by_global_norm(floats_only(0.1, 0.1005)(hp.v)), optax.sgd(0.1)),
+    "a clip": lambda hp: optax.chain(
+        optax.clip_by_global_norm(floats_only(0.1, 0.1005)(hp.v)), optax.sgd(0.1)
+    ),
     "a rate that falls at step 100": lambda hp: optax.sgd(
         optax.piecewise_constant_schedule(0.1, {100: floats_only(0.1, 1.0)(hp.v)})
     ),
@@ -121,9 +129,11 @@ def test_small_and_late_differences_demote_an_axis(name):
 
 def width_study(**changes):
     return Study(
-        TASK, lambda hp: models.mlp(2, (hp.width,), 2), optax.sgd(0.1),
+        TASK,
+        lambda hp: models.mlp(2, (hp.width,), 2),
+        optax.sgd(0.1),
         **{"sweep": {"width": [2, 8]}, "steps": 10, "batch_size": 10, "shapes": "pad", **changes},
-    )  # fmt: skip
+    )
 
 
 def kind_of(study, name="width"):
@@ -137,7 +147,9 @@ def test_a_record_that_counts_dead_units_demotes_the_width(widths):
     assert kind_of(study) == {"static"}
     result = study.run()
     alone = width_study(record=record, sweep={"width": [2]}).run()
-    np.testing.assert_allclose(result.final("mean_mean")[result.rows({"width": 2})], alone.final("mean_mean"), rtol=1e-5)
+    np.testing.assert_allclose(
+        result.final("mean_mean")[result.rows({"width": 2})], alone.final("mean_mean"), rtol=1e-5
+    )
 
 
 def test_a_metric_or_one_unit_too_many_demotes_the_width():
@@ -151,7 +163,15 @@ def test_a_metric_or_one_unit_too_many_demotes_the_width():
 
         return Model(inner.init, apply)
 
-    study = Study(TASK, one_too_many, optax.sgd(0.1), sweep={"width": [20, 30]}, steps=5, batch_size=10, shapes="pad")
+    study = Study(
+        TASK,
+        one_too_many,
+        optax.sgd(0.1),
+        sweep={"width": [20, 30]},
+        steps=5,
+        batch_size=10,
+        shapes="pad",
+    )
     assert kind_of(study) == {"static"}
 
     def task(hp):
@@ -161,10 +181,19 @@ def test_a_metric_or_one_unit_too_many_demotes_the_width():
 
         return TASK._replace(metrics={"width": Metric(width, higher_is_better=True)})
 
-    assert kind_of(width_study(task=task) if False else Study(
-        task, lambda hp: models.mlp(2, (hp.width,), 2), optax.sgd(0.1), sweep={"width": [2, 8]}, steps=5, batch_size=10,
-        shapes="pad",
-    )) == {"static"}  # fmt: skip
+    assert kind_of(
+        width_study(task=task)
+        if False
+        else Study(
+            task,
+            lambda hp: models.mlp(2, (hp.width,), 2),
+            optax.sgd(0.1),
+            sweep={"width": [2, 8]},
+            steps=5,
+            batch_size=10,
+            shapes="pad",
+        )
+    ) == {"static"}
 
 
 def batch_norm_of_the_mean() -> Model:
@@ -187,10 +216,19 @@ def test_a_short_last_batch_gives_the_statistics_of_its_live_rows(vmapped):
     settings = {"steps": 9, "batch_size": 3, "sampling": "epoch"}
     states = []
     for steps in (1, 2, 3, 4, 5, 6):
-        trained = make_train(task, batch_norm_of_the_mean(), optax.sgd(0.0), **{**settings, "steps": steps})
-        run = jax.jit(jax.vmap(trained))(jnp.stack([seed_key(0)])) if vmapped else trained(seed_key(0))
+        trained = make_train(
+            task, batch_norm_of_the_mean(), optax.sgd(0.0), **{**settings, "steps": steps}
+        )
+        run = (
+            jax.jit(jax.vmap(trained))(jnp.stack([seed_key(0)]))
+            if vmapped
+            else trained(seed_key(0))
+        )
         states.append(float(np.ravel(run[1])[0]))
-    for first, second, last in (states[:3], states[3:]):  # a pass sees every row once: the sum of 1..7 is 28
+    for first, second, last in (
+        states[:3],
+        states[3:],
+    ):  # a pass sees every row once: the sum of 1..7 is 28
         assert 3 * first + 3 * second + last == pytest.approx(28, rel=1e-5)
         assert last == pytest.approx(round(last), abs=1e-5)
 
@@ -208,7 +246,10 @@ def standardised() -> Model:
     return Model(lambda key: (jnp.ones((1, 2)), ()), apply)
 
 
-LINEAR = Model(lambda key: (jnp.ones((1, 2)), ()), lambda params, state, x, *, key=None, train=False: (params @ x, state))
+LINEAR = Model(
+    lambda key: (jnp.ones((1, 2)), ()),
+    lambda params, state, x, *, key=None, train=False: (params @ x, state),
+)
 LOOKS_AT_ITS_BATCH = {
     "a loss": (LINEAR, centred),
     "a model": (standardised(), losses.squared_error),
@@ -219,11 +260,21 @@ LOOKS_AT_ITS_BATCH = {
 @pytest.mark.parametrize("name", LOOKS_AT_ITS_BATCH)
 def test_what_looks_at_a_batch_as_a_whole_sees_the_live_rows_of_a_short_one(name):
     model, loss = LOOKS_AT_ITS_BATCH[name]
-    x = np.random.default_rng(1).normal(size=(2, 5)).astype(np.float32)  # 5 rows: batches of 3 and 2
+    x = (
+        np.random.default_rng(1).normal(size=(2, 5)).astype(np.float32)
+    )  # 5 rows: batches of 3 and 2
     targets = np.array([1, -1, 1, -1, -1], np.float32)
     dataset = Dataset(x, targets, x, targets)
-    settings = {"steps": 8, "batch_size": 3, "sampling": "epoch", "eval_every": 1, "record": {"g": lambda info: info.grads.sum()}}
-    _, _, history = make_train(Task(data=dataset, loss=loss, metrics={}), model, optax.sgd(0.0), **settings)(seed_key(3))
+    settings = {
+        "steps": 8,
+        "batch_size": 3,
+        "sampling": "epoch",
+        "eval_every": 1,
+        "record": {"g": lambda info: info.grads.sum()},
+    }
+    _, _, history = make_train(
+        Task(data=dataset, loss=loss, metrics={}), model, optax.sgd(0.0), **settings
+    )(seed_key(3))
     key = train.streams(seed_key(3)).shuffle
     for step in range(8):
         rows, weight = batch_rows(key, step, 5, 3, "epoch")
@@ -234,7 +285,9 @@ def test_what_looks_at_a_batch_as_a_whole_sees_the_live_rows_of_a_short_one(name
             return loss(model.apply(params, (), x[:, live], train=True)[0], targets[live]).mean()
 
         value, grads = jax.value_and_grad(mean)(jnp.ones((1, 2)))
-        np.testing.assert_allclose(history["batch_loss_mean"][step + 1], value, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            history["batch_loss_mean"][step + 1], value, rtol=1e-5, atol=1e-6
+        )
         np.testing.assert_allclose(history["g_mean"][step + 1], grads.sum(), rtol=1e-5, atol=1e-6)
 
 
@@ -242,13 +295,25 @@ def test_a_batch_size_that_a_loss_sees_gets_a_program_a_size():
     x = np.random.default_rng(1).normal(size=(2, 7)).astype(np.float32)
     task = Task(data=Dataset(x, x[0], x, x[0]), loss=centred, metrics={})
     for sampling in ("step", "epoch"):
-        study = Study(task, LINEAR, optax.sgd(0.1), sweep={"batch_size": [5, 3]}, steps=6, sampling=sampling, shapes="pad")
+        study = Study(
+            task,
+            LINEAR,
+            optax.sgd(0.1),
+            sweep={"batch_size": [5, 3]},
+            steps=6,
+            sampling=sampling,
+            shapes="pad",
+        )
         assert kind_of(study, "batch_size") == {"static"}
 
 
 def test_a_task_with_batches_of_its_own_takes_no_sampling():
     def batch(dataset, key, step, batch_size):
-        return dataset.train_x[:, :batch_size], dataset.train_targets[:batch_size], jnp.ones(batch_size)
+        return (
+            dataset.train_x[:, :batch_size],
+            dataset.train_targets[:batch_size],
+            jnp.ones(batch_size),
+        )
 
     task = TASK._replace(batch=batch)
     message = "sampling must not be given for a task that brings its own batches, got 'epoch'"
@@ -274,7 +339,9 @@ def numpy_model(hp=None):
     return Model(init, lambda params, state, x, *, key=None, train=False: (params @ x, state))
 
 
-@pytest.mark.parametrize(("model", "said"), [(numpy_model(), True), (models.perceptron(2), True), (MLP, False)])
+@pytest.mark.parametrize(
+    ("model", "said"), [(numpy_model(), True), (models.perceptron(2), True), (MLP, False)]
+)
 def test_the_plan_says_where_initial_weights_do_not_depend_on_the_seed(model, said):
     task = tasks.gaussians() if model.apply.__module__.endswith("perceptron") else TASK
     plan = Study(task, model, optax.sgd(0.1), steps=2, batch_size=4, reduction="sum").plan()

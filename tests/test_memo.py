@@ -24,17 +24,34 @@ def folder(tmp_path, monkeypatch):
 def test_a_value_is_found_once(folder):
     calls = []
     find = lambda: calls.append(1) or [1.5, float("inf")]
-    assert memo.recall("kind", "key", find) == memo.recall("kind", "key", find) == [1.5, float("inf")]
+    assert (
+        memo.recall("kind", "key", find) == memo.recall("kind", "key", find) == [1.5, float("inf")]
+    )
     assert memo.recall("other", "key", lambda: 2) == 2
     assert calls == [1]
     assert [path.name for path in (folder / "kind").iterdir()] == ["key.json"]
     assert stat.S_IMODE((folder / "kind").stat().st_mode) == 0o700
 
 
-BROKEN = ["", "{", "1", "NaN", '"abc"', "[]", "{}", "null", "[1e999", '{"value": 2}', '{"value": NaN, "digest": ""}', "\0\0"]
+BROKEN = [
+    "",
+    "{",
+    "1",
+    "NaN",
+    '"abc"',
+    "[]",
+    "{}",
+    "null",
+    "[1e999",
+    '{"value": 2}',
+    '{"value": NaN, "digest": ""}',
+    "\0\0",
+]
 
 
-@pytest.mark.parametrize("text", [*BROKEN, '{"digest": "0"}', '{"value": [], "digest": []}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", [*BROKEN, '{"digest": "0"}', '{"value": [], "digest": []}', "[" * 100_000]
+)
 def test_a_broken_entry_is_found_anew_and_mended(text, folder):
     memo.recall("kind", "key", lambda: 1)
     (folder / "kind" / "key.json").write_text(text)
@@ -81,10 +98,18 @@ def test_a_folder_that_cannot_be_made_is_done_without(tmp_path, monkeypatch):
 
 def test_digests_tell_texts_arrays_and_constants_apart():
     scale = lambda values: jax.make_jaxpr(lambda x: x * np.float32(values))(jnp.zeros(2))
-    inner = lambda values: jax.make_jaxpr(jax.jit(lambda x: jax.lax.fori_loop(0, 3, lambda i, y: y * np.float32(values), x)))(
-        jnp.zeros(2)
-    )
-    parts = [("a",), ("a", "b"), ("ab",), (np.zeros(2),), (np.zeros(2, np.float32),), (np.zeros((2, 1)),), (jax.random.key(1),)]
+    inner = lambda values: jax.make_jaxpr(
+        jax.jit(lambda x: jax.lax.fori_loop(0, 3, lambda i, y: y * np.float32(values), x))
+    )(jnp.zeros(2))
+    parts = [
+        ("a",),
+        ("a", "b"),
+        ("ab",),
+        (np.zeros(2),),
+        (np.zeros(2, np.float32),),
+        (np.zeros((2, 1)),),
+        (jax.random.key(1),),
+    ]
     parts += [(scale([1, 2]),), (scale([1, 3]),), (inner([1, 2]),), (inner([1, 3]),)]
     assert len({memo.digest(*part) for part in parts}) == len(parts)
     assert memo.digest(inner([1, 2])) == memo.digest(inner([1, 2]))
@@ -98,9 +123,13 @@ def test_functions_are_told_apart_by_what_they_compute_not_by_where_they_lie():
 def test_the_check_of_a_plan_is_run_once_a_study(monkeypatch):
     def planned(width):
         return Study(
-            tasks.moons(40, 0.1), models.mlp(2, (width,), 2), lambda hp: optax.sgd(hp.learning_rate),
-            sweep={"learning_rate": [0.1, 0.2]}, steps=4, batch_size=8,
-        ).plan()  # fmt: skip
+            tasks.moons(40, 0.1),
+            models.mlp(2, (width,), 2),
+            lambda hp: optax.sgd(hp.learning_rate),
+            sweep={"learning_rate": [0.1, 0.2]},
+            steps=4,
+            batch_size=8,
+        ).plan()
 
     first = planned(4)
     calls, original = [], abstract.largest_ratio

@@ -32,18 +32,34 @@ OPTIMIZERS = {
     sampling=st.sampled_from(["step", "epoch"]),
     init=st.sampled_from(["he_normal", "xavier_uniform", "torch"]),
 )
-def test_padded_lanes_equal_their_unpadded_runs(widths, depth, sizes, activation, optimizer, sampling, init):
+def test_padded_lanes_equal_their_unpadded_runs(
+    widths, depth, sizes, activation, optimizer, sampling, init
+):
     def model(width):
         return models.mlp(2, (width,) * depth, 2, activation=activation, init=init)
 
     task = tasks.moons(60, 0.1)
     options = {"steps": 10, "eval_every": 1, "sampling": sampling}
     study = Study(
-        task, lambda hp: model(hp.width), OPTIMIZERS[optimizer](), sweep={"width": widths, "batch_size": sizes}, **options
+        task,
+        lambda hp: model(hp.width),
+        OPTIMIZERS[optimizer](),
+        sweep={"width": widths, "batch_size": sizes},
+        **options,
     )
-    program = Program(study.spec.configs, dict.fromkeys(("width", "batch_size"), Axis("padded", "")), Schedule(10, 1))
+    program = Program(
+        study.spec.configs,
+        dict.fromkeys(("width", "batch_size"), Axis("padded", "")),
+        Schedule(10, 1),
+    )
     config = {"width": min(widths), "batch_size": min(sizes)}
-    train = make_train(task, model(config["width"]), OPTIMIZERS[optimizer](), batch_size=config["batch_size"], **options)
+    train = make_train(
+        task,
+        model(config["width"]),
+        OPTIMIZERS[optimizer](),
+        batch_size=config["batch_size"],
+        **options,
+    )
     planned = whole(lane_functions(study.spec, program), 11)
     both = jax.jit(lambda seed, hp: (planned(seed, hp, None), train(seed_key(seed))))
     lane, (params, _, history) = both(np.uint32(3), first_hp(study.spec, program, config))
@@ -58,25 +74,42 @@ def test_padded_lanes_equal_their_unpadded_runs(widths, depth, sizes, activation
 def test_a_replayed_padded_lane_has_the_weights_of_its_own_sizes():
     task, options = tasks.moons(60, 0.1), {"steps": 10, "eval_every": 5}
     study = Study(
-        task, lambda hp: models.mlp(2, (hp.width,), 2), optax.sgd(0.1), sweep={"width": [3, 8], "batch_size": [7, 20]}, seeds=[3],
-        lane_size=1, shapes="pad", **options,
-    )  # fmt: skip
+        task,
+        lambda hp: models.mlp(2, (hp.width,), 2),
+        optax.sgd(0.1),
+        sweep={"width": [3, 8], "batch_size": [7, 20]},
+        seeds=[3],
+        lane_size=1,
+        shapes="pad",
+        **options,
+    )
     (program,) = study.plan().programs
     assert {axis.kind for axis in program.axes.values()} == {"padded"}
     weights, _, history = study.replay({"width": 3, "batch_size": 7}, 3)
-    train = jax.jit(make_train(task, models.mlp(2, (3,), 2), optax.sgd(0.1), batch_size=7, **options))
+    train = jax.jit(
+        make_train(task, models.mlp(2, (3,), 2), optax.sgd(0.1), batch_size=7, **options)
+    )
     params, _, expected = train(seed_key(3))
     np.testing.assert_allclose(history["test_loss"], expected["test_loss"], rtol=1e-5)
     assert jax.tree.map(np.shape, weights) == jax.tree.map(np.shape, params)
-    jax.tree.map(lambda ours, theirs: np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5), weights, params)
+    jax.tree.map(
+        lambda ours, theirs: np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5),
+        weights,
+        params,
+    )
 
 
 def test_padding_changes_no_distribution():
     def study(shapes):
         return Study(
-            tasks.moons(100, 0.2), lambda hp: models.mlp(2, (hp.width,), 2), optax.adam(0.02),
-            sweep={"width": [2, 16], "batch_size": [5, 20]}, seeds=60, steps=60, shapes=shapes,
-        )  # fmt: skip
+            tasks.moons(100, 0.2),
+            lambda hp: models.mlp(2, (hp.width,), 2),
+            optax.adam(0.02),
+            sweep={"width": [2, 16], "batch_size": [5, 20]},
+            seeds=60,
+            steps=60,
+            shapes=shapes,
+        )
 
     pad, bucket = (study(shapes).run() for shapes in ("pad", "bucket"))
     for config in pad.configs:
@@ -86,8 +119,15 @@ def test_padding_changes_no_distribution():
 
 
 def test_dead_units_stay_exactly_zero():
-    study = Study(tasks.moons(60), lambda hp: models.mlp(2, (hp.width, hp.width), 2, activation="sigmoid", init="torch"), optax.adam(0.05),
-                  sweep={"width": [3, 8]}, steps=20, batch_size=10, shapes="pad")  # fmt: skip
+    study = Study(
+        tasks.moons(60),
+        lambda hp: models.mlp(2, (hp.width, hp.width), 2, activation="sigmoid", init="torch"),
+        optax.adam(0.05),
+        sweep={"width": [3, 8]},
+        steps=20,
+        batch_size=10,
+        shapes="pad",
+    )
     (program,) = study.plan().programs
     functions = lane_functions(study.spec, program)
     hp = first_hp(study.spec, program, {"width": 3})

@@ -14,7 +14,10 @@ from jaxdl.types import Padded
 LENGTHS = (2, 3, 8, 15)
 drawn = jax.jit(data.palindromes, static_argnums=(1, 2))
 examples = jax.jit(data.palindrome_examples, static_argnums=(1, 2, 3))
-padded = jax.jit(lambda key, size, batch: data.palindrome_examples(key, Padded(size, 15), batch), static_argnums=2)
+padded = jax.jit(
+    lambda key, size, batch: data.palindrome_examples(key, Padded(size, 15), batch),
+    static_argnums=2,
+)
 
 
 @given(length=st.sampled_from(LENGTHS), seed=st.integers(0, 2**32 - 1))
@@ -47,7 +50,9 @@ def test_draws_are_prefixes_of_longer_and_larger_ones():
     longest = drawn(jax.random.key(3), 15, 20)
     for length in LENGTHS:
         half = (length + 1) // 2
-        np.testing.assert_array_equal(drawn(jax.random.key(3), length, 7)[:half], longest[:half, :7])
+        np.testing.assert_array_equal(
+            drawn(jax.random.key(3), length, 7)[:half], longest[:half, :7]
+        )
 
 
 def test_digits_are_uniform_and_independent():
@@ -88,9 +93,18 @@ def test_palindromes_pass_the_checks_of_tasks(encoding):
         ({"length": 1}, "length must be an integer from 2 up, got 1"),
         ({"length": 5.0}, "length must be an integer from 2 up, got 5.0"),
         ({"length": True}, "length must be an integer from 2 up, got True"),
-        ({"length": Padded(9, 8)}, "length must be an integer from 2 to its padded maximum 8, got 9"),
-        ({"length": Padded(1, 8)}, "length must be an integer from 2 to its padded maximum 8, got 1"),
-        ({"encoding": "onehot"}, "encoding must be one of 'number', 'one_hot', got 'onehot'; did you mean 'one_hot'?"),
+        (
+            {"length": Padded(9, 8)},
+            "length must be an integer from 2 to its padded maximum 8, got 9",
+        ),
+        (
+            {"length": Padded(1, 8)},
+            "length must be an integer from 2 to its padded maximum 8, got 1",
+        ),
+        (
+            {"encoding": "onehot"},
+            "encoding must be one of 'number', 'one_hot', got 'onehot'; did you mean 'one_hot'?",
+        ),
         ({"test_samples": 0}, "test_samples must be a positive integer, got 0"),
         ({"train_samples": 0}, "train_samples must be a positive integer, got 0"),
     ],

@@ -20,7 +20,9 @@ def kinds(optimizer=None, model=None, task=None, **options):
         seeds=2,
         **{"steps": 20, "batch_size": 10, **options},
     )
-    return {name: axis.kind for program in study.plan().programs for name, axis in program.axes.items()}
+    return {
+        name: axis.kind for program in study.plan().programs for name, axis in program.axes.items()
+    }
 
 
 OPTIMIZERS = {
@@ -35,18 +37,62 @@ OPTIMIZERS = {
     "lamb weight decay": (lambda hp: optax.lamb(0.01, weight_decay=hp.v), [1e-4, 0.1], "traced"),
     "rmsprop decay": (lambda hp: optax.rmsprop(0.01, decay=hp.v), [0.9, 0.99], "traced"),
     "rmsprop centered": (lambda hp: optax.rmsprop(0.01, centered=hp.v), [False, True], "static"),
-    "clip by global norm": (lambda hp: optax.chain(optax.clip_by_global_norm(hp.v), optax.sgd(0.1)), [0.1, 1.0], "traced"),
-    "clip by value": (lambda hp: optax.chain(optax.clip(hp.v), optax.sgd(0.1)), [0.1, 1.0], "traced"),
-    "cosine init_value": (lambda hp: optax.sgd(optax.cosine_decay_schedule(hp.v, 20)), [0.1, 0.2], "traced"),
-    "cosine decay_steps": (lambda hp: optax.sgd(optax.cosine_decay_schedule(0.1, hp.v)), [10, 20], "static"),
-    "exponential decay rate": (lambda hp: optax.sgd(optax.exponential_decay(0.1, 10, hp.v)), [0.5, 0.9], "static"),
-    "polynomial transition steps": (lambda hp: optax.sgd(optax.polynomial_schedule(0.1, 0.0, 2, hp.v)), [5, 10], "static"),
-    "warm-up steps": (lambda hp: optax.sgd(optax.warmup_cosine_decay_schedule(0.0, 0.1, hp.v, 20)), [2, 4], "static"),
-    "choice by name": (lambda hp: {"sgd": optax.sgd, "adam": optax.adam}[hp.v](0.01), ["sgd", "adam"], "static"),
-    "a branch on the value": (lambda hp: optax.sgd(0.1 if hp.v > 0.15 else 0.2), [0.1, 0.2], "static"),
+    "clip by global norm": (
+        lambda hp: optax.chain(optax.clip_by_global_norm(hp.v), optax.sgd(0.1)),
+        [0.1, 1.0],
+        "traced",
+    ),
+    "clip by value": (
+        lambda hp: optax.chain(optax.clip(hp.v), optax.sgd(0.1)),
+        [0.1, 1.0],
+        "traced",
+    ),
+    "cosine init_value": (
+        lambda hp: optax.sgd(optax.cosine_decay_schedule(hp.v, 20)),
+        [0.1, 0.2],
+        "traced",
+    ),
+    "cosine decay_steps": (
+        lambda hp: optax.sgd(optax.cosine_decay_schedule(0.1, hp.v)),
+        [10, 20],
+        "static",
+    ),
+    "exponential decay rate": (
+        lambda hp: optax.sgd(optax.exponential_decay(0.1, 10, hp.v)),
+        [0.5, 0.9],
+        "static",
+    ),
+    "polynomial transition steps": (
+        lambda hp: optax.sgd(optax.polynomial_schedule(0.1, 0.0, 2, hp.v)),
+        [5, 10],
+        "static",
+    ),
+    "warm-up steps": (
+        lambda hp: optax.sgd(optax.warmup_cosine_decay_schedule(0.0, 0.1, hp.v, 20)),
+        [2, 4],
+        "static",
+    ),
+    "choice by name": (
+        lambda hp: {"sgd": optax.sgd, "adam": optax.adam}[hp.v](0.01),
+        ["sgd", "adam"],
+        "static",
+    ),
+    "a branch on the value": (
+        lambda hp: optax.sgd(0.1 if hp.v > 0.15 else 0.2),
+        [0.1, 0.2],
+        "static",
+    ),
     "a value as a key": (lambda hp: optax.sgd({0.1: 0.5, 0.2: 0.7}[hp.v]), [0.1, 0.2], "static"),
-    "trap: isinstance float": (lambda hp: optax.sgd(hp.v if isinstance(hp.v, float) else 0.5), [0.1, 0.2], "static"),
-    "trap: isinstance int": (lambda hp: optax.sgd(0.1 * hp.v if isinstance(hp.v, int) else 0.5), [1, 2], "static"),
+    "trap: isinstance float": (
+        lambda hp: optax.sgd(hp.v if isinstance(hp.v, float) else 0.5),
+        [0.1, 0.2],
+        "static",
+    ),
+    "trap: isinstance int": (
+        lambda hp: optax.sgd(0.1 * hp.v if isinstance(hp.v, int) else 0.5),
+        [1, 2],
+        "static",
+    ),
     "trap: str": (lambda hp: optax.sgd(len(str(hp.v)) / 10), [0.1, 0.25], "static"),
     "trap: is": (lambda hp: optax.sgd(0.1 if hp.v is True else 0.01), [True, False], "static"),
 }
@@ -67,14 +113,21 @@ def test_momentum_none_gets_its_own_program():
         steps=4,
         batch_size=10,
     )
-    assert [(len(program.configs), program.axes["v"].kind) for program in study.plan().programs] == [(1, "static"), (2, "traced")]
+    assert [
+        (len(program.configs), program.axes["v"].kind) for program in study.plan().programs
+    ] == [(1, "static"), (2, "traced")]
 
 
 def test_width_and_batch_size_are_padded_and_depth_is_static():
     def model(hp):
         return models.mlp(2, (hp.width,) * hp.depth, 2)
 
-    found = kinds(model=model, sweep={"width": [2, 3, 5], "batch_size": [4, 8], "depth": [1, 2]}, batch_size=None, shapes="pad")
+    found = kinds(
+        model=model,
+        sweep={"width": [2, 3, 5], "batch_size": [4, 8], "depth": [1, 2]},
+        batch_size=None,
+        shapes="pad",
+    )
     assert found == {"width": "padded", "batch_size": "padded", "depth": "static"}
 
 
@@ -85,7 +138,9 @@ def noisy(grads):
 
 PADDING_BREAKERS = {
     "adam without eps": lambda hp: optax.adam(0.01, eps=0.0, eps_root=0.0),
-    "gradient noise": lambda hp: optax.chain(optax.stateless(lambda g, p: jax.tree.map(noisy, g)), optax.sgd(0.1)),
+    "gradient noise": lambda hp: optax.chain(
+        optax.stateless(lambda g, p: jax.tree.map(noisy, g)), optax.sgd(0.1)
+    ),
     "adafactor": lambda hp: optax.adafactor(0.1, min_dim_size_to_factor=2),
     "a norm that counts units": lambda hp: optax.chain(
         optax.stateless(lambda g, p: jax.tree.map(lambda leaf: leaf / leaf.size, g)), optax.sgd(0.1)
@@ -95,7 +150,12 @@ PADDING_BREAKERS = {
 
 @pytest.mark.parametrize("name", PADDING_BREAKERS)
 def test_optimizers_that_see_the_padding_are_noticed(name):
-    found = kinds(PADDING_BREAKERS[name], lambda hp: models.mlp(2, (hp.width,), 2), sweep={"width": [2, 7]}, shapes="pad")
+    found = kinds(
+        PADDING_BREAKERS[name],
+        lambda hp: models.mlp(2, (hp.width,), 2),
+        sweep={"width": [2, 7]},
+        shapes="pad",
+    )
     assert found == {"width": "static"}
 
 
@@ -120,7 +180,9 @@ def test_batch_size_is_not_padded_for_a_model_with_state():
         return params @ (x - mean[:, None]), mean
 
     model = Model(lambda key: (jax.random.normal(key, (2, 2)), jnp.zeros(2)), apply)
-    assert kinds(model=model, sweep={"batch_size": [4, 8]}, batch_size=None, shapes="pad") == {"batch_size": "static"}
+    assert kinds(model=model, sweep={"batch_size": [4, 8]}, batch_size=None, shapes="pad") == {
+        "batch_size": "static"
+    }
 
 
 def test_an_axis_spoilt_by_another_is_classified_beside_it():
@@ -130,10 +192,18 @@ def test_an_axis_spoilt_by_another_is_classified_beside_it():
         return optax.sgd(0.1 if hp.width > 2 else 0.2) if hp.careful else optax.sgd(0.1)
 
     study = Study(
-        tasks.moons(60), lambda hp: models.mlp(2, (hp.width,), 2), optimizer, shapes="pad",
-        sweep={"careful": [False, True], "width": [2, 3]}, steps=4, batch_size=10,
-    )  # fmt: skip
-    found = [(program.configs[0]["careful"], program.axes["width"].kind) for program in study.plan().programs]
+        tasks.moons(60),
+        lambda hp: models.mlp(2, (hp.width,), 2),
+        optimizer,
+        shapes="pad",
+        sweep={"careful": [False, True], "width": [2, 3]},
+        steps=4,
+        batch_size=10,
+    )
+    found = [
+        (program.configs[0]["careful"], program.axes["width"].kind)
+        for program in study.plan().programs
+    ]
     assert found == [(False, "padded"), (True, "static"), (True, "static")]
 
 
@@ -149,9 +219,14 @@ def test_a_study_that_does_not_trace_raises_the_users_exception_with_a_note():
 def test_shapes_pad_and_bucket_are_the_two_ends():
     def plan(shapes):
         return Study(
-            tasks.moons(60), lambda hp: models.mlp(2, (hp.width,), 2), optax.sgd(0.1), sweep={"width": [2, 3, 5]}, steps=4,
-            batch_size=10, shapes=shapes,
-        ).plan()  # fmt: skip
+            tasks.moons(60),
+            lambda hp: models.mlp(2, (hp.width,), 2),
+            optax.sgd(0.1),
+            sweep={"width": [2, 3, 5]},
+            steps=4,
+            batch_size=10,
+            shapes=shapes,
+        ).plan()
 
     assert [len(plan(shapes).programs) for shapes in ("pad", "bucket", "auto")] == [1, 3, 1]
     assert plan("pad").useful[0] < 1
@@ -160,7 +235,9 @@ def test_shapes_pad_and_bucket_are_the_two_ends():
 
 
 def test_the_measured_plan_shows_memory_and_time():
-    study = Study(tasks.moons(60), models.mlp(2), optax.sgd(0.1), steps=4, batch_size=10, lane_size=2, seeds=3)
+    study = Study(
+        tasks.moons(60), models.mlp(2), optax.sgd(0.1), steps=4, batch_size=10, lane_size=2, seeds=3
+    )
     assert "memory" not in str(study.plan()).splitlines()[2]
     plan = study.plan(measure=True)
     assert "memory, MB" in str(plan)
@@ -203,7 +280,9 @@ def test_work_counts_products_and_the_arrays_of_a_step():
         def one_step(i, weight):
             return weight @ jnp.ones((4, 4))
 
-        return jax.lax.fori_loop(0, stop, lambda i, w: jax.lax.fori_loop(0, stop, one_step, w), weight)
+        return jax.lax.fori_loop(
+            0, stop, lambda i, w: jax.lax.fori_loop(0, stop, one_step, w), weight
+        )
 
     work = cost.work_of(jax.make_jaxpr(train)(jnp.ones((3, 4)), 5).jaxpr)
     assert work.step_flops == 2 * 3 * 4 * 4

@@ -47,7 +47,9 @@ def test_a_cells_density_is_largest_where_the_seeds_agree_with_the_report():
 def test_the_likeliest_protocol_comes_first_and_ties_with_itself():
     cells = [("xor", "sigmoid", "sgd", 0.1, width) for width in (4, 8)]
     good, bad = np.full((2, 5), 0.8), np.full((2, 5), 0.1)
-    first, second = xor_likelihood.rank({("bce", True, "full"): bad, ("bce", False, "one"): good}, cells)
+    first, second = xor_likelihood.rank(
+        {("bce", True, "full"): bad, ("bce", False, "one"): good}, cells
+    )
     assert first.protocol == {"loss": "bce", "bias": False, "batch": "one"}
     assert first.total == pytest.approx(2 * np.log((5 * 0.8 + 1 / 22) / 6))
     assert (first.behind, first.behind_interval) == (0, (0, 0))
@@ -63,7 +65,13 @@ def test_four_units_are_judged_by_other_seeds_than_those_that_chose_the_rate():
 
 
 SWEPT = ("learning_rate=0.1", "width=1,4", "batch=full", "optimizer=adam", "activation=sigmoid")
-SMALL_GRID = ("--steps", "150", "--seeds", "4", *(word for each in SWEPT for word in ("--sweep", each)))
+SMALL_GRID = (
+    "--steps",
+    "150",
+    "--seeds",
+    "4",
+    *(word for each in SWEPT for word in ("--sweep", each)),
+)
 
 
 def test_xor_grid_prints_json_and_draws_its_figures(tmp_path):
@@ -76,14 +84,26 @@ def test_xor_grid_prints_json_and_draws_its_figures(tmp_path):
         *(("variants", "xor", width, "mse", True) for width in (1, 4)),
     }
     row = rows["grid", "linear", 4, "bce", True]
-    assert set(row) >= {"data", "activation", "optimizer", "learning_rate", "width", "n", "survived", "test_accuracy", "solved"}
+    assert set(row) >= {
+        "data",
+        "activation",
+        "optimizer",
+        "learning_rate",
+        "width",
+        "n",
+        "survived",
+        "test_accuracy",
+        "solved",
+    }
     assert (row["n"], row["test_accuracy"]["published"]) == (4, 1.0)
     assert 0 <= row["test_accuracy"]["published_percentile"] <= 100
     assert row["test_accuracy"]["median"] > 0.6
     assert rows["grid", "xor", 1, "bce", True]["solved"]["share"] == 0
     (against,) = [line for line in report["rows"] if "against" in line]
-    bce, mse = ([rows[study, "xor", width, loss, True]["solved"]["share"] for width in (1, 4)]
-                for study, loss in (("grid", "bce"), ("variants", "mse")))  # fmt: skip
+    bce, mse = (
+        [rows[study, "xor", width, loss, True]["solved"]["share"] for width in (1, 4)]
+        for study, loss in (("grid", "bce"), ("variants", "mse"))
+    )
     assert against["solved_difference"] == pytest.approx(np.mean(mse) - np.mean(bce))
     assert (against["n"], against["loss"], against["data"]) == (4, "mse", "xor")
     assert not [line for line in report["rows"] if "claim" in line or "log_likelihood" in line]
@@ -108,8 +128,12 @@ def test_a_whole_xor_grid_judges_claims_and_protocols(tmp_path):
 
 
 def test_conv1d_linear_prints_json_and_draws_its_figure(tmp_path):
-    report = report_of("conv1d_linear", "--quick", "--seeds", "6", "--steps", "100", "--out", str(tmp_path))
-    assert [(row["init"], row["n"], row["test_accuracy"]["published"]) for row in report["rows"]] == [
+    report = report_of(
+        "conv1d_linear", "--quick", "--seeds", "6", "--steps", "100", "--out", str(tmp_path)
+    )
+    assert [
+        (row["init"], row["n"], row["test_accuracy"]["published"]) for row in report["rows"]
+    ] == [
         ("normal", 6, 1),
         ("torch", 6, 1),
     ]

@@ -46,8 +46,14 @@ def test_the_gradient_of_the_majority_rule_is_that_of_every_point_while_all_are_
 
 def test_xor_has_the_points_and_the_majority_of_report_r3():
     x, targets = xor_points()
-    points = {(round(10 * float(a)), round(10 * float(b))): int(y) for a, b, y in zip(*x, targets, strict=True)}
-    assert points == {**{(i, i): 0 for i in range(11)}, **{(i, 10 - i): 1 for i in range(11) if i != 5}}
+    points = {
+        (round(10 * float(a)), round(10 * float(b))): int(y)
+        for a, b, y in zip(*x, targets, strict=True)
+    }
+    assert points == {
+        **{(i, i): 0 for i in range(11)},
+        **{(i, 10 - i): 1 for i in range(11) if i != 5},
+    }
     assert (x.dtype, targets.dtype) == (np.float32, np.int32)
     assert round(100 * np.mean(targets == 0), 2) == 52.38
 
@@ -64,16 +70,23 @@ def test_xor_is_training_and_test_set_at_once():
 
 
 def test_linear_points_are_uniform_and_cut_by_the_diagonal():
-    draws = jax.jit(jax.vmap(lambda seed: linear().data(seed_key(seed))))(jnp.arange(500, dtype=jnp.uint32))
+    draws = jax.jit(jax.vmap(lambda seed: linear().data(seed_key(seed))))(
+        jnp.arange(500, dtype=jnp.uint32)
+    )
     np.testing.assert_array_equal(draws.train_x, draws.test_x)
     np.testing.assert_array_equal(draws.train_targets, draws.train_x[:, 0] > draws.train_x[:, 1])
     assert draws.train_x.shape == (500, 2, 100)
     for coordinate in np.moveaxis(np.asarray(draws.train_x), 1, 0):
         assert stats.kstest(coordinate.ravel(), stats.uniform.cdf).pvalue > 1e-3
     ones = np.asarray(draws.train_targets.sum(axis=1))
-    assert (ones.mean(), ones.std()) == (pytest.approx(50, abs=0.7), pytest.approx(5, rel=0.1))  # binomial
+    assert (ones.mean(), ones.std()) == (
+        pytest.approx(50, abs=0.7),
+        pytest.approx(5, rel=0.1),
+    )  # binomial
     majority = np.maximum(ones, 100 - ones) / 100
-    assert stats.quantile_test(majority, q=0.54, p=0.5).pvalue > 1e-6  # R3's 54 % is a usual majority
+    assert (
+        stats.quantile_test(majority, q=0.54, p=0.5).pvalue > 1e-6
+    )  # R3's 54 % is a usual majority
 
 
 def test_linear_names_what_is_wrong_in_one_line():
@@ -82,7 +95,9 @@ def test_linear_names_what_is_wrong_in_one_line():
 
 
 def test_the_convolutional_model_by_hand():
-    model = convolution(2, hidden=3, channels=2, kernel=2, activation="identity", output_activation="tanh")
+    model = convolution(
+        2, hidden=3, channels=2, kernel=2, activation="identity", output_activation="tanh"
+    )
     params = (
         Dense(jnp.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), jnp.zeros(3)),
         Conv1d(jnp.array([[[1.0, 1.0]], [[0.0, 2.0]]]), jnp.array([0.0, 0.5])),

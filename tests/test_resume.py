@@ -25,9 +25,16 @@ import kill_study
 
 def small(**changes):
     declared = {
-        "task": tasks.moons(60, 0.1), "model": models.mlp(2, (8,), 2), "optimizer": optax.adam(0.01), "sweep": {"batch_size": [5, 40]},
-        "seeds": 40, "steps": 30, "eval_every": 10, "lane_size": 1, "shapes": "bucket",
-    }  # fmt: skip
+        "task": tasks.moons(60, 0.1),
+        "model": models.mlp(2, (8,), 2),
+        "optimizer": optax.adam(0.01),
+        "sweep": {"batch_size": [5, 40]},
+        "seeds": 40,
+        "steps": 30,
+        "eval_every": 10,
+        "lane_size": 1,
+        "shapes": "bucket",
+    }
     return Study(**{**declared, **changes})
 
 
@@ -63,7 +70,9 @@ def test_ctrl_c_saves_and_the_same_call_continues(tmp_path, whole, monkeypatch):
     assert 0 < int(saved["step"]) < 30
     steps = []
     monkeypatch.setattr(engine, "run_block", original)
-    monkeypatch.setattr(running, "_advance", lambda shown, weight, lane_steps: steps.append(lane_steps))
+    monkeypatch.setattr(
+        running, "_advance", lambda shown, weight, lane_steps: steps.append(lane_steps)
+    )
     small().run(tmp_path / "run")
     assert kill_study.blocks(tmp_path / "run") == whole
     assert sum(steps) == (80 - 2 * 16) * 30 - int(saved["step"]) * len(jax.local_devices())
@@ -76,18 +85,24 @@ def test_every_checkpoint_of_a_block_leads_to_its_end(monkeypatch):
     compiled = study._compiled({0: program})[0].result()
     lanes, kept = [(program.configs[0], seed) for seed in range(3)], []
     monkeypatch.setattr(engine, "next_length", lambda *args: 14)
-    whole = engine.run_block(study.spec, program, compiled, lanes, engine.Hooks(due=lambda: True, save=kept.append))
+    whole = engine.run_block(
+        study.spec, program, compiled, lanes, engine.Hooks(due=lambda: True, save=kept.append)
+    )
     # two chunks of two, the second from the length that the first has found; 31 is past the last step
     assert [int(saved["step"]) for saved in kept] == [1, 15, 29, 31, 14, 28, 31]
     for saved in kept:
         found = engine.run_block(study.spec, program, compiled, lanes, engine.Hooks(), saved)
-        assert {name: values.tobytes() for name, values in found.items()} == {n: v.tobytes() for n, v in whole.items()}
+        assert {name: values.tobytes() for name, values in found.items()} == {
+            n: v.tobytes() for n, v in whole.items()
+        }
 
 
 def test_in_a_notebook_ctrl_c_returns_what_there_is(tmp_path, monkeypatch):
     original = engine.run_block
     monkeypatch.setitem(sys.modules, "ipykernel", sys)
-    monkeypatch.setattr(engine, "run_block", lambda *args: (original(*args), os.kill(os.getpid(), signal.SIGINT))[0])
+    monkeypatch.setattr(
+        engine, "run_block", lambda *args: (original(*args), os.kill(os.getpid(), signal.SIGINT))[0]
+    )
     partial = small().run(tmp_path / "run")
     assert 0 < len(partial.lanes) < 80
 
@@ -106,9 +121,20 @@ def test_a_command_that_is_interrupted_exits_130(tmp_path):
         str(tmp_path / "run"),
     ]
     process = subprocess.Popen(
-        [*arguments, "--sweep", "batch_size=50", "--sweep", "learning_rate=0.1", "--sweep", "reduction=mean"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=os.path.dirname(os.path.dirname(__file__)),
-    )  # fmt: skip
+        [
+            *arguments,
+            "--sweep",
+            "batch_size=50",
+            "--sweep",
+            "learning_rate=0.1",
+            "--sweep",
+            "reduction=mean",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=os.path.dirname(os.path.dirname(__file__)),
+    )
     while not (tmp_path / "run" / "manifest.json").exists():
         assert process.poll() is None
         time.sleep(0.05)
@@ -143,12 +169,18 @@ def test_only_what_is_broken_is_computed_again(harm, tmp_path, whole):
     assert len(load(run).lanes) < 80
     small().run(run)
     assert kill_study.blocks(run) == whole
-    changed = [path.name for path in (run / "blocks").iterdir() if path.stat().st_mtime_ns != before[path.name]]
+    changed = [
+        path.name
+        for path in (run / "blocks").iterdir()
+        if path.stat().st_mtime_ns != before[path.name]
+    ]
     assert changed == ["0003.npz"]
     assert len(load(run).lanes) == 80
 
 
-def test_running_out_of_memory_halves_the_lane_size_until_a_block_is_stored(tmp_path, monkeypatch, capsys):
+def test_running_out_of_memory_halves_the_lane_size_until_a_block_is_stored(
+    tmp_path, monkeypatch, capsys
+):
     original, limit = engine.run_block, [2]
 
     def scarce(spec, program, *args):
@@ -160,7 +192,9 @@ def test_running_out_of_memory_halves_the_lane_size_until_a_block_is_stored(tmp_
     result = small(lane_size=4).run(tmp_path / "run", progress=True)
     assert len(result.lanes) == 80
     assert "out of memory: lane_size [4, 4] becomes [2, 2]" in capsys.readouterr().err
-    assert [program["lane_size"] for program in store.read_manifest(tmp_path / "run")["programs"]] == [2, 2]
+    assert [
+        program["lane_size"] for program in store.read_manifest(tmp_path / "run")["programs"]
+    ] == [2, 2]
     limit[0] = 1
     with pytest.raises(MemoryError, match="cannot be halved: blocks are stored"):
         small(lane_size=None, seeds=50).run(tmp_path / "run")
@@ -171,12 +205,24 @@ def test_a_command_that_runs_out_of_memory_ends_with_one_line(tmp_path, monkeypa
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 byte")
 
     monkeypatch.setattr(engine, "run_block", none_left)
-    arguments = ["batch_size", "--quick", "--lane-size", "2", "--sweep", "learning_rate=0.1", "--out", str(tmp_path / "run")]
+    arguments = [
+        "batch_size",
+        "--quick",
+        "--lane-size",
+        "2",
+        "--sweep",
+        "learning_rate=0.1",
+        "--out",
+        str(tmp_path / "run"),
+    ]
     assert command(arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert "becomes [1]" in err
-    assert err.splitlines()[-1] == "error: out of memory with lane_size [1], which cannot be halved: it is 1 already"
+    assert (
+        err.splitlines()[-1]
+        == "error: out of memory with lane_size [1], which cannot be halved: it is 1 already"
+    )
 
 
 def test_a_folder_that_cannot_be_written_is_named():
@@ -184,13 +230,23 @@ def test_a_folder_that_cannot_be_written_is_named():
         small().run("/proc/jaxdl/run")
 
 
-@pytest.mark.parametrize(("writer", "file"), [("write_atomically", "0003.npz"), ("append_event", "events.jsonl")])
-def test_a_full_disk_is_named_and_what_is_stored_is_kept(writer, file, tmp_path, whole, monkeypatch):
-    run, write, free = tmp_path / "run", getattr(store, writer), resource.getrlimit(resource.RLIMIT_FSIZE)
+@pytest.mark.parametrize(
+    ("writer", "file"), [("write_atomically", "0003.npz"), ("append_event", "events.jsonl")]
+)
+def test_a_full_disk_is_named_and_what_is_stored_is_kept(
+    writer, file, tmp_path, whole, monkeypatch
+):
+    run, write, free = (
+        tmp_path / "run",
+        getattr(store, writer),
+        resource.getrlimit(resource.RLIMIT_FSIZE),
+    )
 
     def write_until_full(path, *arguments):
         if len(store.read_events(run)) == 3:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (0, free[1]))  # the system itself refuses to write more
+            resource.setrlimit(
+                resource.RLIMIT_FSIZE, (0, free[1])
+            )  # the system itself refuses to write more
         write(path, *arguments)
 
     monkeypatch.setattr(store, writer, write_until_full)
@@ -209,7 +265,9 @@ def test_a_full_disk_is_named_and_what_is_stored_is_kept(writer, file, tmp_path,
 def shard_process(folder, shard, environment=()):
     code = "import sys; sys.path.insert(0, sys.argv[1]); import test_resume; test_resume.small().run(sys.argv[2], shard=sys.argv[3] or None)"
     arguments = [sys.executable, "-c", code, os.path.dirname(__file__), str(folder), shard]
-    return subprocess.Popen(arguments, env={**os.environ, "JAX_NUM_CPU_DEVICES": "2", **dict(environment)})
+    return subprocess.Popen(
+        arguments, env={**os.environ, "JAX_NUM_CPU_DEVICES": "2", **dict(environment)}
+    )
 
 
 def test_two_processes_give_the_bytes_of_one_and_a_lost_one_is_made_up_for(tmp_path, whole):
@@ -219,7 +277,10 @@ def test_two_processes_give_the_bytes_of_one_and_a_lost_one_is_made_up_for(tmp_p
     ]
     assert [process.wait(timeout=300) for process in both] == [0, 0]
     assert kill_study.blocks(tmp_path / "both") == whole
-    assert sorted(path.name for path in (tmp_path / "both").glob("events*")) == ["events-0-of-2.jsonl", "events-1-of-2.jsonl"]
+    assert sorted(path.name for path in (tmp_path / "both").glob("events*")) == [
+        "events-0-of-2.jsonl",
+        "events-1-of-2.jsonl",
+    ]
     first, lost = shard_process(tmp_path / "lost", "0/2"), shard_process(tmp_path / "lost", "1/2")
     while not (tmp_path / "lost" / "manifest.json").exists():
         time.sleep(0.01)
@@ -235,16 +296,20 @@ def test_processes_of_jax_distributed_give_the_bytes_of_one(tmp_path, whole):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    code = (
-        f"import jax, sys; jax.distributed.initialize('127.0.0.1:{port}', 2, int(sys.argv[2])); sys.path.insert(0, sys.argv[1])\n"
-    )
+    code = f"import jax, sys; jax.distributed.initialize('127.0.0.1:{port}', 2, int(sys.argv[2])); sys.path.insert(0, sys.argv[1])\n"
     code += "import test_resume; test_resume.small().run(sys.argv[3], shard='auto')"
     arguments = [sys.executable, "-c", code, os.path.dirname(__file__)]
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
-    both = [subprocess.Popen([*arguments, str(number), str(tmp_path / "run")], env=environment) for number in range(2)]
+    both = [
+        subprocess.Popen([*arguments, str(number), str(tmp_path / "run")], env=environment)
+        for number in range(2)
+    ]
     assert [process.wait(timeout=300) for process in both] == [0, 0]
     assert kill_study.blocks(tmp_path / "run") == whole
-    assert sorted(path.name for path in (tmp_path / "run").glob("events*")) == ["events-0-of-2.jsonl", "events-1-of-2.jsonl"]
+    assert sorted(path.name for path in (tmp_path / "run").glob("events*")) == [
+        "events-0-of-2.jsonl",
+        "events-1-of-2.jsonl",
+    ]
 
 
 def test_only_the_first_process_makes_the_manifest(tmp_path):
@@ -257,14 +322,28 @@ def test_only_the_first_process_makes_the_manifest(tmp_path):
     assert not store.create_manifest(run, {"by": 2})
     assert store.read_manifest(run) == {"by": 1}
     assert not store.is_new(run)
-    assert sorted(path.name for path in run.iterdir()) == [f".{store.MANIFEST}.1-ab", store.BLOCKS, store.MANIFEST]
+    assert sorted(path.name for path in run.iterdir()) == [
+        f".{store.MANIFEST}.1-ab",
+        store.BLOCKS,
+        store.MANIFEST,
+    ]
     store.write_manifest(run, {"by": 3})
     assert store.read_manifest(run) == {"by": 3}
 
 
 TASKS = {"SLURM_PROCID": "3", "SLURM_NTASKS": "4"}
-ARRAY = {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY_TASK_MIN": "5", "SLURM_ARRAY_TASK_MAX": "8"}
-STEPS = {"SLURM_ARRAY_TASK_ID": "8", "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_STEP": "4"}
+ARRAY = {
+    "SLURM_ARRAY_TASK_ID": "7",
+    "SLURM_ARRAY_TASK_COUNT": "4",
+    "SLURM_ARRAY_TASK_MIN": "5",
+    "SLURM_ARRAY_TASK_MAX": "8",
+}
+STEPS = {
+    "SLURM_ARRAY_TASK_ID": "8",
+    "SLURM_ARRAY_TASK_COUNT": "4",
+    "SLURM_ARRAY_TASK_MIN": "0",
+    "SLURM_ARRAY_TASK_STEP": "4",
+}
 IN_STEP = {**TASKS, "SLURM_STEP_NUM_TASKS": "4"}
 ENVIRONMENTS = [  # what schedulers set -> the shard that "auto" takes
     ({}, (0, 1)),
@@ -275,7 +354,10 @@ ENVIRONMENTS = [  # what schedulers set -> the shard that "auto" takes
     (ARRAY, (2, 4)),
     (STEPS, (2, 4)),
     ({**ARRAY, "SLURM_PROCID": "0", "SLURM_NTASKS": "1"}, (2, 4)),
-    ({**ARRAY, "SLURM_PROCID": "0", "SLURM_NTASKS": "4"}, (2, 4)),  # a batch script that starts Python once
+    (
+        {**ARRAY, "SLURM_PROCID": "0", "SLURM_NTASKS": "4"},
+        (2, 4),
+    ),  # a batch script that starts Python once
     ({**ARRAY, **IN_STEP}, (2 * 4 + 3, 16)),
     ({"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "1"}, (0, 1)),
     ({"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"}, (1, 2)),
@@ -290,7 +372,11 @@ def test_a_shard_is_taken_from_the_environment_where_that_is_asked_for(environme
 
 
 def test_the_processes_of_an_array_of_jobs_take_all_blocks_once():
-    places = [{**IN_STEP, "SLURM_PROCID": str(p), "SLURM_ARRAY_TASK_ID": str(j)} for j in range(5, 9) for p in range(4)]
+    places = [
+        {**IN_STEP, "SLURM_PROCID": str(p), "SLURM_ARRAY_TASK_ID": str(j)}
+        for j in range(5, 9)
+        for p in range(4)
+    ]
     mine = [shards.find("auto", {**ARRAY, **place}) for place in places]
     assert [sum(shard.takes(block) for shard in mine) for block in range(50)] == [1] * 50
 
@@ -306,18 +392,38 @@ def test_the_processes_of_an_array_of_jobs_take_all_blocks_once():
             (wrong, {}, "^shard must look like i/n, got ")
             for wrong in ("first", "", "1", "1/2/3", 3, 0.5, (1,), (0.5, 2), True, "Auto")
         ),
-        ("auto", {**TASKS, "SLURM_PROCID": "x"}, "^SLURM_PROCID must be an integer for shard 'auto', got 'x'$"),
-        ("auto", {**TASKS, "SLURM_NTASKS": ""}, "^SLURM_NTASKS must be an integer for shard 'auto', got ''$"),
+        (
+            "auto",
+            {**TASKS, "SLURM_PROCID": "x"},
+            "^SLURM_PROCID must be an integer for shard 'auto', got 'x'$",
+        ),
+        (
+            "auto",
+            {**TASKS, "SLURM_NTASKS": ""},
+            "^SLURM_NTASKS must be an integer for shard 'auto', got ''$",
+        ),
         ("auto", {**TASKS, "SLURM_PROCID": "4"}, "^SLURM_PROCID must be from 0 to 3 of 4, got 4$"),
         ("auto", {**TASKS, "SLURM_NTASKS": "0"}, "^SLURM_PROCID must be from 0 to 0 of 0, got 3$"),
-        ("auto", {**ARRAY, "SLURM_ARRAY_TASK_COUNT": "four"}, "^SLURM_ARRAY_TASK_COUNT must be an integer"),
+        (
+            "auto",
+            {**ARRAY, "SLURM_ARRAY_TASK_COUNT": "four"},
+            "^SLURM_ARRAY_TASK_COUNT must be an integer",
+        ),
         (
             "auto",
             {**ARRAY, "SLURM_ARRAY_TASK_MAX": "9"},
             "^shard 'auto' needs a SLURM array without gaps, such as 0-3, got 4 of 5-9$",
         ),
-        ("auto", {**STEPS, "SLURM_ARRAY_TASK_ID": "9"}, "^shard 'auto' needs a SLURM array without gaps"),
-        ("auto", {**ARRAY, "SLURM_ARRAY_TASK_ID": "4"}, "^SLURM_ARRAY_TASK_ID's place must be from 0 to 3 of 4, got -1$"),
+        (
+            "auto",
+            {**STEPS, "SLURM_ARRAY_TASK_ID": "9"},
+            "^shard 'auto' needs a SLURM array without gaps",
+        ),
+        (
+            "auto",
+            {**ARRAY, "SLURM_ARRAY_TASK_ID": "4"},
+            "^SLURM_ARRAY_TASK_ID's place must be from 0 to 3 of 4, got -1$",
+        ),
     ],
 )
 def test_what_is_no_shard_is_named(given, environment, message):
@@ -329,7 +435,9 @@ def test_what_is_no_shard_is_named(given, environment, message):
 def test_a_study_is_whole_unless_a_shard_is_asked_for(tmp_path, monkeypatch, capsys):
     for name, value in TASKS.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(running, "_train", lambda run, manifest, missing: asked.append(sorted(missing)) or [])
+    monkeypatch.setattr(
+        running, "_train", lambda run, manifest, missing: asked.append(sorted(missing)) or []
+    )
     asked = []
     small().run(tmp_path / "run")
     small().run(tmp_path / "run", shard="auto")
@@ -345,7 +453,10 @@ def test_a_study_is_whole_unless_a_shard_is_asked_for(tmp_path, monkeypatch, cap
     assert asked[3:] == [[0, 1, 2, 3, 4, 5]]
     line, rest = capsys.readouterr().err.splitlines()
     assert "holds 0 of" in rest
-    assert line == "jaxdl: shard 'auto' found no other process in the environment: all blocks are trained here"
+    assert (
+        line
+        == "jaxdl: shard 'auto' found no other process in the environment: all blocks are trained here"
+    )
 
 
 def test_replay_says_whether_it_is_the_stored_lane(tmp_path, capsys, monkeypatch):

@@ -121,7 +121,9 @@ def test_permute_is_uniform(n, positions):
 
 def test_permute_at_neighbouring_steps_is_independent():
     def two_steps(key):
-        return jnp.stack([permute(jax.random.fold_in(key, step), 5, jnp.arange(1))[0] for step in (0, 1)])
+        return jnp.stack(
+            [permute(jax.random.fold_in(key, step), 5, jnp.arange(1))[0] for step in (0, 1)]
+        )
 
     drawn = np.asarray(jax.jit(jax.vmap(two_steps))(keys()))
     assert stats.chisquare(np.bincount(drawn @ [5, 1], minlength=25)).pvalue > 1e-3
@@ -254,7 +256,10 @@ def test_a_weaker_permutation_fails_the_harder_tests(weaker):
 
 def batches(steps, *args):
     """The rows and weights of the first steps, (steps, batch) each."""
-    return map(np.asarray, jax.jit(jax.vmap(lambda step: batch_rows(seed_key(2), step, *args)))(jnp.arange(steps)))
+    return map(
+        np.asarray,
+        jax.jit(jax.vmap(lambda step: batch_rows(seed_key(2), step, *args)))(jnp.arange(steps)),
+    )
 
 
 def test_a_step_with_all_rows_takes_them_in_order():
@@ -274,7 +279,9 @@ def test_a_step_draws_without_replacement_and_anew():
 def test_an_epoch_visits_every_row_once_a_pass(n, batch_size):
     steps = -(-n // batch_size)
     drawn, weight = batches(3 * steps, n, batch_size, "epoch")
-    assert weight.sum(axis=1).tolist() == 3 * ([batch_size] * (steps - 1) + [n - batch_size * (steps - 1)])
+    assert weight.sum(axis=1).tolist() == 3 * (
+        [batch_size] * (steps - 1) + [n - batch_size * (steps - 1)]
+    )
     passes = drawn[weight == 1].reshape(3, n).tolist()
     assert all(sorted(one) == list(range(n)) for one in passes)
     assert len(set(map(tuple, passes))) == 3
@@ -290,10 +297,15 @@ def test_a_padded_batch_has_the_rows_of_the_plain_one(sampling):
     @jax.jit
     @jax.vmap
     def drawn(step, sizes_traced):
-        return [(draw(step, Padded(traced, 10)), draw(step, size)) for traced, size in zip(sizes_traced, sizes, strict=True)]
+        return [
+            (draw(step, Padded(traced, 10)), draw(step, size))
+            for traced, size in zip(sizes_traced, sizes, strict=True)
+        ]
 
     twelve = jnp.arange(12)
-    for size, pair in zip(sizes, drawn(twelve, [jnp.full(12, size) for size in sizes]), strict=True):
+    for size, pair in zip(
+        sizes, drawn(twelve, [jnp.full(12, size) for size in sizes]), strict=True
+    ):
         (found, weight), (plain, plain_weight) = jax.tree.map(np.asarray, pair)
         np.testing.assert_array_equal(weight[:, :size], plain_weight)
         np.testing.assert_array_equal(found[weight == 1], plain[plain_weight == 1])
@@ -315,7 +327,9 @@ def test_the_draws_of_a_seed_do_not_depend_on_the_config():
     def drawn(noises):
         datasets = jax.vmap(lambda noise: tasks.moons(40, noise=noise).data(seed_key(5)))(noises)
         params = [models.mlp(2, (width,)).init(stream(seed_key(5), "init"))[0] for width in (6, 9)]
-        rows = [batch_rows(stream(seed_key(5), "shuffle"), 3, 32, size, "step")[0] for size in (4, 8)]
+        rows = [
+            batch_rows(stream(seed_key(5), "shuffle"), 3, 32, size, "step")[0] for size in (4, 8)
+        ]
         return datasets, params, rows
 
     datasets, (narrow, wide), (few, many) = drawn(jnp.array([0.0, 0.1, 0.2]))
@@ -328,7 +342,9 @@ def test_the_draws_of_a_seed_do_not_depend_on_the_config():
 
 @pytest.mark.parametrize("draw", [jax.random.normal, jax.random.uniform])
 def test_rows_are_a_prefix_in_both_directions(draw):
-    whole, *parts = jax.jit(lambda: [rows(seed_key(0), draw, shape) for shape in ((7, 9), (1, 1), (7, 4), (3, 9))])()
+    whole, *parts = jax.jit(
+        lambda: [rows(seed_key(0), draw, shape) for shape in ((7, 9), (1, 1), (7, 4), (3, 9))]
+    )()
     for part in parts:
         np.testing.assert_array_equal(part, whole[: part.shape[0], : part.shape[1]])
     assert len(np.unique(whole)) == whole.size
@@ -337,4 +353,8 @@ def test_rows_are_a_prefix_in_both_directions(draw):
 @given(seed=st.integers(0, 2**32 - 1))
 def test_the_key_of_a_seed_is_the_same_traced(seed):
     traced = jax.jit(seed_key)(np.uint32(seed))
-    assert jax.random.key_data(traced).tolist() == jax.random.key_data(seed_key(np.uint32(seed))).tolist() == [0, seed]
+    assert (
+        jax.random.key_data(traced).tolist()
+        == jax.random.key_data(seed_key(np.uint32(seed))).tolist()
+        == [0, seed]
+    )

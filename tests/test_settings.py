@@ -13,14 +13,22 @@ from jaxdl.planning import memo
 from jaxdl.running import compiler
 
 CACHE = "jax_compilation_cache_dir"
-SETTINGS = (CACHE, "jax_persistent_cache_min_compile_time_secs", "jax_persistent_cache_min_entry_size_bytes")
+SETTINGS = (
+    CACHE,
+    "jax_persistent_cache_min_compile_time_secs",
+    "jax_persistent_cache_min_entry_size_bytes",
+)
 
 
 def study(**changes):
-    declared = dict(sweep={"learning_rate": [0.1, 1e30]}, seeds=2, steps=4, batch_size=8, eval_every=2)
+    declared = dict(
+        sweep={"learning_rate": [0.1, 1e30]}, seeds=2, steps=4, batch_size=8, eval_every=2
+    )
     record = {"square": lambda info: info.loss**2}
     optimizer = lambda hp: optax.sgd(hp.learning_rate)
-    return Study(tasks.moons(40), models.mlp(2, (3,)), optimizer, record=record, **{**declared, **changes})
+    return Study(
+        tasks.moons(40), models.mlp(2, (3,)), optimizer, record=record, **{**declared, **changes}
+    )
 
 
 @pytest.fixture
@@ -41,20 +49,26 @@ def flag(request):
 def test_jax_debug_nans_finds_no_nan_of_ours(flag, tmp_path, monkeypatch):
     monkeypatch.setenv("JAXDL_CACHE", "off")  # the plan's check runs too
     usual = study().run()
-    bare = lambda: jax.jit(make_train(tasks.moons(40), models.mlp(2), optax.sgd(0.1), steps=3))(jax.random.key(0))[2]
+    bare = lambda: jax.jit(make_train(tasks.moons(40), models.mlp(2), optax.sgd(0.1), steps=3))(
+        jax.random.key(0)
+    )[2]
     usual_bare = bare()
     flag("jax_debug_nans", True)
     made = study()
     found = made.run(tmp_path / "run")
     assert {"finished", "diverged"} == {lane["status"] for lane in found.lanes}
     for name, values in usual.history.items():
-        np.testing.assert_array_equal(found.history[name], values)  # NaN where there was no step, as ever
+        np.testing.assert_array_equal(
+            found.history[name], values
+        )  # NaN where there was no step, as ever
     assert np.isnan(found.history["square_mean"][:, 0]).all()
     row = [lane["seed"] == 1 and lane["learning_rate"] == 0.1 for lane in found.lanes].index(True)
     for name, values in made.replay({"learning_rate": 0.1}, 1)[2].items():
         np.testing.assert_array_equal(values, usual.history[name][row])
     for name, values in bare().items():
-        np.testing.assert_array_equal(values, np.where(np.isnan(usual_bare[name]), np.inf, usual_bare[name]))
+        np.testing.assert_array_equal(
+            values, np.where(np.isnan(usual_bare[name]), np.inf, usual_bare[name])
+        )
 
 
 def test_jax_debug_nans_finds_a_nan_of_the_users(flag):
@@ -62,7 +76,14 @@ def test_jax_debug_nans_finds_a_nan_of_the_users(flag):
     task = tasks.moons(40)
     broken = task._replace(loss=lambda outputs, targets: task.loss(outputs, targets) * np.nan)
     for sweep in (None, {"rate": [0.1, 0.2]}):  # in a run, and in the check of a plan
-        made = Study(broken, models.mlp(2), lambda hp: optax.sgd(hp.rate), defaults={"rate": 1}, sweep=sweep, steps=2)
+        made = Study(
+            broken,
+            models.mlp(2),
+            lambda hp: optax.sgd(hp.rate),
+            defaults={"rate": 1},
+            sweep=sweep,
+            steps=2,
+        )
         with pytest.raises(FloatingPointError, match=r"^jax_debug_nans is on and .* NaN"):
             made.run()
 
@@ -74,7 +95,12 @@ def test_jax_enable_x64_is_refused_in_one_line_and_can_be_off_for_a_study(flag, 
     line = "jax_enable_x64 must be off, as jaxdl trains in float32: `with jax.enable_x64(False):`, got True"
     made = study(sweep=rates)
     train = make_train(tasks.moons(40), models.mlp(2), optax.sgd(0.1), steps=3)
-    calls = (made.plan, made.run, lambda: made.replay({"learning_rate": 0.1}, 0), lambda: train(jax.random.key(0)))
+    calls = (
+        made.plan,
+        made.run,
+        lambda: made.replay({"learning_rate": 0.1}, 0),
+        lambda: train(jax.random.key(0)),
+    )
     for refused in calls:
         with pytest.raises(ValueError) as caught:
             refused()
@@ -84,8 +110,16 @@ def test_jax_enable_x64_is_refused_in_one_line_and_can_be_off_for_a_study(flag, 
     assert not (tmp_path / "run").exists()
     with jax.enable_x64(False):
         found = made.run()
-    for name, values in expected.history.items():  # the bits of the usual study: its threads compile under its settings
-        assert (found.history[name].dtype, found.history[name].tobytes()) == (np.float32, values.tobytes())
+    for (
+        name,
+        values,
+    ) in (
+        expected.history.items()
+    ):  # the bits of the usual study: its threads compile under its settings
+        assert (found.history[name].dtype, found.history[name].tobytes()) == (
+            np.float32,
+            values.tobytes(),
+        )
 
 
 @pytest.fixture
@@ -125,7 +159,9 @@ def test_the_cache_is_ours_while_a_study_runs_and_jaxs_settings_are_left_alone(h
     assert settings() == before
     kept = programs(home / "xla")
     assert len(kept) >= 2
-    assert [name for name in old if (home / "xla" / name).exists()] == ["old"]  # what was not used for longest has gone
+    assert [name for name in old if (home / "xla" / name).exists()] == [
+        "old"
+    ]  # what was not used for longest has gone
     assert sum(path.stat().st_size for path in home.rglob("*") if path.is_file()) <= 2 * 10**6
     compile_something(7)  # the user's own programs are not kept
     assert programs(home / "xla") == kept
@@ -146,7 +182,10 @@ def test_a_cache_that_the_user_configured_is_used_as_it_is(home, flag, tmp_path)
     assert (len(programs(tmp_path / "mine")), len(programs(home))) == (2, 1)
 
 
-@pytest.mark.parametrize(("name", "value"), [("jax_enable_compilation_cache", False), ("jax_compilation_cache_max_size", 0)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("jax_enable_compilation_cache", False), ("jax_compilation_cache_max_size", 0)],
+)
 def test_a_cache_that_the_user_turned_off_stays_off(name, value, home, flag):
     flag(name, value)
     before = settings()
@@ -172,7 +211,9 @@ def test_jaxdl_cache_off_reads_and_writes_nothing(home, monkeypatch):
     assert memo.recall("kind", "key", lambda: 2) == 2
     assert sorted(home.rglob("*")) == before
     monkeypatch.setenv("JAXDL_CACHE", "0")
-    with pytest.raises(ValueError, match=r"^JAXDL_CACHE must be 'on' \(the default\) or 'off', got '0'$"):
+    with pytest.raises(
+        ValueError, match=r"^JAXDL_CACHE must be 'on' \(the default\) or 'off', got '0'$"
+    ):
         study().run()
 
 

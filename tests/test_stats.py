@@ -17,14 +17,21 @@ INF, NAN = math.inf, math.nan
 NORMAL = RNG.normal(3.0, 2.0, 60)
 
 
-@given(values=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30), q=st.lists(st.floats(0, 1), min_size=1, max_size=4))
+@given(
+    values=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30),
+    q=st.lists(st.floats(0, 1), min_size=1, max_size=4),
+)
 def test_quantiles_of_finite_values_are_those_of_numpy(values, q):
-    np.testing.assert_allclose(stats.quantile(values, q), np.quantile(values, q), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        stats.quantile(values, q), np.quantile(values, q), rtol=1e-9, atol=1e-9
+    )
 
 
 def test_quantiles_go_along_the_first_axis():
     curves = RNG.normal(size=(9, 4))
-    np.testing.assert_allclose(stats.quantile(curves, [0.05, 0.5]), np.quantile(curves, [0.05, 0.5], axis=0))
+    np.testing.assert_allclose(
+        stats.quantile(curves, [0.05, 0.5]), np.quantile(curves, [0.05, 0.5], axis=0)
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,7 +69,9 @@ def test_summarise_without_diverged_lanes():
     assert (found.n, found.survived) == (60, 60)
     assert found.mean == pytest.approx(NORMAL.mean())
     assert found.sd == pytest.approx(NORMAL.std(ddof=1))
-    assert (found.low, found.median, found.high) == pytest.approx(tuple(np.quantile(NORMAL, [0.05, 0.5, 0.95])))
+    assert (found.low, found.median, found.high) == pytest.approx(
+        tuple(np.quantile(NORMAL, [0.05, 0.5, 0.95]))
+    )
     assert found.iqm == pytest.approx(scipy_stats.trim_mean(NORMAL, 0.25))
     assert found.iqm_interval[0] < found.iqm < found.iqm_interval[1]
     assert found.mean_interval[0] < found.mean < found.mean_interval[1]
@@ -126,7 +135,13 @@ def test_summarise_of_a_metric_without_a_better_end_is_over_survivors():
 @pytest.mark.parametrize("kind", [list, np.float32, np.int64, bool, jnp.bfloat16])
 def test_summarise_takes_numbers_of_any_kind(kind):
     values = [1, 0, 1, 1, 0]
-    given = values if kind is list else jnp.array(values, kind) if kind is jnp.bfloat16 else np.array(values, kind)
+    given = (
+        values
+        if kind is list
+        else jnp.array(values, kind)
+        if kind is jnp.bfloat16
+        else np.array(values, kind)
+    )
     found = stats.summarise(given, [0, 0, 0, 0, 1])  # flags as numbers
     assert (found.n, found.survived, found.mean, found.median) == (5, 4, 0.75, 1.0)
 
@@ -137,29 +152,77 @@ NONE3 = [False] * 3
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: stats.summarise([1, 2], NONE3), ValueError, "diverged must hold 2 bools, one a value, got shape (3,)"),
+        (
+            lambda: stats.summarise([1, 2], NONE3),
+            ValueError,
+            "diverged must hold 2 bools, one a value, got shape (3,)",
+        ),
         (lambda: stats.summarise([1, 2], False), ValueError, "diverged must hold 2 bools"),
-        (lambda: stats.summarise([1, 2, 3], [-1, 50, -1]), TypeError, "diverged must hold bools, one a value, got [-1, 50, -1]"),
-        (lambda: stats.summarise([1, 2, 3], [None, 50, None]), TypeError, "diverged must hold bools"),
-        (lambda: stats.summarise([[1, 2, 3]], NONE3), ValueError, "values must be one-dimensional, one a seed, got shape (1, 3)"),
+        (
+            lambda: stats.summarise([1, 2, 3], [-1, 50, -1]),
+            TypeError,
+            "diverged must hold bools, one a value, got [-1, 50, -1]",
+        ),
+        (
+            lambda: stats.summarise([1, 2, 3], [None, 50, None]),
+            TypeError,
+            "diverged must hold bools",
+        ),
+        (
+            lambda: stats.summarise([[1, 2, 3]], NONE3),
+            ValueError,
+            "values must be one-dimensional, one a seed, got shape (1, 3)",
+        ),
         (lambda: stats.summarise(0.5, NONE3), ValueError, "values must be one-dimensional"),
-        (lambda: stats.summarise(["a", "b", "c"], NONE3), TypeError, "values must be real numbers, one a seed, got ['a', 'b'"),
+        (
+            lambda: stats.summarise(["a", "b", "c"], NONE3),
+            TypeError,
+            "values must be real numbers, one a seed, got ['a', 'b'",
+        ),
         (lambda: stats.summarise([[1], [1, 2]], NONE3), TypeError, "values must be real numbers"),
         (lambda: stats.summarise([1j, 2, 3], NONE3), TypeError, "values must be real numbers"),
-        (lambda: stats.summarise(np.ma.array([1, 2, 3], mask=[0, 1, 0]), NONE3), TypeError, "values must not be a masked array"),
-        (lambda: stats.summarise([1, 2, 3], NONE3, "max"), ValueError, "higher_is_better must be True or False, got 'max'"),
-        (lambda: stats.compare([1, 2], [1], [False] * 2, [False]), ValueError, "a and b must be pairs by seed"),
+        (
+            lambda: stats.summarise(np.ma.array([1, 2, 3], mask=[0, 1, 0]), NONE3),
+            TypeError,
+            "values must not be a masked array",
+        ),
+        (
+            lambda: stats.summarise([1, 2, 3], NONE3, "max"),
+            ValueError,
+            "higher_is_better must be True or False, got 'max'",
+        ),
+        (
+            lambda: stats.compare([1, 2], [1], [False] * 2, [False]),
+            ValueError,
+            "a and b must be pairs by seed",
+        ),
         (lambda: stats.compare([], [], [], []), ValueError, "a and b must be pairs by seed"),
-        (lambda: stats.compare([1, 2, 3], [1, 2, 3], NONE3, [False]), ValueError, "b_diverged must hold 3 bools"),
-        (lambda: stats.compare([1, 2, 3], [1, 2, 3], NONE3, NONE3, None), ValueError, "higher_is_better must be True or False"),
+        (
+            lambda: stats.compare([1, 2, 3], [1, 2, 3], NONE3, [False]),
+            ValueError,
+            "b_diverged must hold 3 bools",
+        ),
+        (
+            lambda: stats.compare([1, 2, 3], [1, 2, 3], NONE3, NONE3, None),
+            ValueError,
+            "higher_is_better must be True or False",
+        ),
         (lambda: stats.percentile([1, NAN], 2), ValueError, "got 1 of 2 values"),
         (lambda: stats.percentile([1, 2], NAN), ValueError, "published=nan"),
         (lambda: stats.percentile([[1, 2]], 1), ValueError, "values must be one-dimensional"),
-        (lambda: stats.quantile([1, 2], [0.5, -0.1]), ValueError, "q must be from 0 to 1, got [0.5, -0.1]"),
+        (
+            lambda: stats.quantile([1, 2], [0.5, -0.1]),
+            ValueError,
+            "q must be from 0 to 1, got [0.5, -0.1]",
+        ),
         (lambda: stats.quantile([1, 2], NAN), ValueError, "q must be from 0 to 1, got nan"),
-        (lambda: stats.first_reached([[1, 2]], [1], 0.5), ValueError, "steps (evaluations,), got shapes (1, 2) and (1,)"),
+        (
+            lambda: stats.first_reached([[1, 2]], [1], 0.5),
+            ValueError,
+            "steps (evaluations,), got shapes (1, 2) and (1,)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_summarised_is_refused_in_one_line(call, error, message):
     with pytest.raises(error) as refusal:
         call()
@@ -177,7 +240,13 @@ def test_nan_and_nothing_are_not_passed_over():
 
 def test_summarise_of_a_single_lane_and_of_equal_ones():
     single = stats.summarise([0.5], [False])
-    assert (single.n, single.survived, single.mean, single.median, single.iqm) == (1, 1, 0.5, 0.5, 0.5)
+    assert (single.n, single.survived, single.mean, single.median, single.iqm) == (
+        1,
+        1,
+        0.5,
+        0.5,
+        0.5,
+    )
     assert all(map(math.isnan, (single.sd, *single.iqm_interval, *single.mean_interval)))
     equal = stats.summarise([0.5] * 4, [False] * 4)
     assert (equal.mean, equal.sd, equal.median) == (0.5, 0.0, 0.5)
@@ -203,7 +272,10 @@ def test_compare_by_hand():
     assert (found.n, found.both_survived) == (4, 4)
     assert found.difference == pytest.approx((0.4 + 0 - 0.1 + 0.5) / 4)
     assert found.improvement == (1 + 0.5 + 0 + 1) / 4
-    assert stats.compare(a, b, [False] * 4, [False] * 4, higher_is_better=False).improvement == (0 + 0.5 + 1 + 0) / 4
+    assert (
+        stats.compare(a, b, [False] * 4, [False] * 4, higher_is_better=False).improvement
+        == (0 + 0.5 + 1 + 0) / 4
+    )
 
 
 def test_compare_with_diverged_lanes():
@@ -215,7 +287,9 @@ def test_compare_with_diverged_lanes():
     assert all(map(math.isnan, found.difference_interval))
     lost = stats.compare(a, b, [True] * 4, [True] * 4)
     assert (lost.both_survived, lost.improvement) == (0, 0.5)
-    assert lost.improvement_interval == pytest.approx(tuple(scipy_stats.binomtest(2, 4).proportion_ci(method="wilson")))
+    assert lost.improvement_interval == pytest.approx(
+        tuple(scipy_stats.binomtest(2, 4).proportion_ci(method="wilson"))
+    )
     assert math.isnan(lost.difference)
 
 
@@ -232,12 +306,16 @@ def test_compare_pairs_by_seed():
     expected = scipy_stats.ttest_rel(a, b).confidence_interval(0.95)
     assert found.difference_interval == pytest.approx(tuple(expected))
     assert found.improvement == 1
-    assert found.improvement_interval == pytest.approx(tuple(scipy_stats.binomtest(50, 50).proportion_ci(method="wilson")))
+    assert found.improvement_interval == pytest.approx(
+        tuple(scipy_stats.binomtest(50, 50).proportion_ci(method="wilson"))
+    )
 
 
 def test_preference_is_for_the_median_then_for_survivors_then_for_the_iqm():
     def key(values, lost, higher=True):
-        return stats.preference(stats.summarise(values, np.arange(len(values)) < lost, higher), higher)
+        return stats.preference(
+            stats.summarise(values, np.arange(len(values)) < lost, higher), higher
+        )
 
     assert key([0.9, 0.9, 0.8], 0) > key([0.9, 0.7, 0.7], 0)
     assert key([0.9, 0.8, 0.8], 0, False) < key([0.9, 0.7, 0.7], 0, False)
@@ -248,7 +326,9 @@ def test_preference_is_for_the_median_then_for_survivors_then_for_the_iqm():
 
 
 def test_first_reached_by_hand():
-    curves = np.float32([[0.5, 0.9, 0.95], [0.1, 0.2, 0.3], [0.9, 0.1, 0.9], [NAN, NAN, 0.91]]).astype(float)
+    curves = np.float32(
+        [[0.5, 0.9, 0.95], [0.1, 0.2, 0.3], [0.9, 0.1, 0.9], [NAN, NAN, 0.91]]
+    ).astype(float)
     assert stats.first_reached(curves, [0, 50, 100], 0.9).tolist() == [50, INF, 0, 100]
 
 

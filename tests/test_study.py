@@ -33,22 +33,40 @@ def run(tmp_path_factory):
 
 
 BAD = {
-    "learning_rate nan": ({"sweep": {"learning_rate": [math.nan]}}, "sweep of learning_rate must hold numbers .*, got nan"),
+    "learning_rate nan": (
+        {"sweep": {"learning_rate": [math.nan]}},
+        "sweep of learning_rate must hold numbers .*, got nan",
+    ),
     "default nan": (
         {"defaults": {"learning_rate": math.nan, "width": 4}, "sweep": None},
         "learning_rate must be a number .*, got nan",
     ),
-    "batch_size zero": ({"sweep": {"batch_size": [0]}}, "batch_size must be a positive integer, got 0"),
-    "batch_size no integer": ({"batch_size": 1.5, "sweep": None}, "batch_size must be a positive integer, got 1.5"),
-    "batch_size beyond the data": ({"sweep": {"batch_size": [4, 61]}}, "batch_size must be an integer from 1 to 60, got 61"),
-    "batch_size of hp": ({"batch_size": lambda hp: 0, "sweep": None}, "batch_size must be a positive integer, got 0"),
+    "batch_size zero": (
+        {"sweep": {"batch_size": [0]}},
+        "batch_size must be a positive integer, got 0",
+    ),
+    "batch_size no integer": (
+        {"batch_size": 1.5, "sweep": None},
+        "batch_size must be a positive integer, got 1.5",
+    ),
+    "batch_size beyond the data": (
+        {"sweep": {"batch_size": [4, 61]}},
+        "batch_size must be an integer from 1 to 60, got 61",
+    ),
+    "batch_size of hp": (
+        {"batch_size": lambda hp: 0, "sweep": None},
+        "batch_size must be a positive integer, got 0",
+    ),
     "seeds": ({"seeds": 0}, "seeds must be a positive integer, got 0"),
     "seeds negative": ({"seeds": [3, -1]}, "seeds must be integers from 0 to 4294967295, got -1"),
     "seeds empty": ({"seeds": []}, "seeds must hold at least one seed"),
     "steps": ({"steps": -3}, "steps must be an integer from 1 to 2147483646, got -3"),
     "steps missing": ({"steps": None}, "steps must be a positive integer, got None"),
     "lane_size": ({"lane_size": 0}, "lane_size must be a positive integer, got 0"),
-    "sweep empty": ({"sweep": {"batch_size": []}}, "sweep of batch_size must hold at least one value"),
+    "sweep empty": (
+        {"sweep": {"batch_size": []}},
+        "sweep of batch_size must hold at least one value",
+    ),
     "sweep list empty": ({"sweep": []}, "sweep must hold at least one config"),
     "sweep of a function": ({"sweep": {"activation": [max]}}, "give functions a label"),
     "unknown name swept": (
@@ -59,7 +77,10 @@ BAD = {
         {"optimizer": lambda hp: optax.sgd(hp.lerning_rate)},
         "unknown .*'lerning_rate'.*did you mean 'learning_rate'",
     ),
-    "reduction": ({"reduction": "men"}, "reduction must be one of 'mean', 'sum', got 'men'; did you mean 'mean'"),
+    "reduction": (
+        {"reduction": "men"},
+        "reduction must be one of 'mean', 'sum', got 'men'; did you mean 'mean'",
+    ),
     "sampling": ({"sampling": "shuffle"}, "sampling must be one of 'step', 'epoch', got 'shuffle'"),
     "shapes": ({"shapes": "padd"}, "shapes must be one of .*did you mean 'pad'"),
 }
@@ -80,9 +101,14 @@ def test_lanes_history_and_steps_are_aligned(run):
     assert set(result.lanes[0]) == {"batch_size", "learning_rate", "seed", "status", "diverged_at"}
     assert result.steps.tolist() == [0, 4, 8, 10]
     assert all(values.shape == (20, 4) for values in result.history.values())
-    assert {"train_loss", "valid_accuracy", "test_accuracy", "batch_loss_min", "batch_loss_mean", "batch_loss_max"} <= set(
-        result.history
-    )
+    assert {
+        "train_loss",
+        "valid_accuracy",
+        "test_accuracy",
+        "batch_loss_min",
+        "batch_loss_mean",
+        "batch_loss_max",
+    } <= set(result.history)
     first = [values[0] for name, values in result.history.items() if name.startswith("batch_loss")]
     assert np.isnan([curve[0] for curve in first]).all()
     assert np.isfinite([curve[1:] for curve in first]).all()
@@ -103,7 +129,12 @@ def test_a_lane_equals_the_bare_training_function(run):
     from jaxdl.sampling import seed_key
 
     train = jaxdl.make_train(
-        tasks.moons(100, 0.1, valid_fraction=0.2), models.mlp(2, (4,), 2), optax.sgd(0.3), steps=10, batch_size=4, eval_every=4
+        tasks.moons(100, 0.1, valid_fraction=0.2),
+        models.mlp(2, (4,), 2),
+        optax.sgd(0.3),
+        steps=10,
+        batch_size=4,
+        eval_every=4,
     )
     _, _, history = train(seed_key(2))
     for name, values in result.history.items():
@@ -114,20 +145,31 @@ def test_load_reads_the_run_back(run):
     result, folder = run
     again = load(folder)
     assert again.lanes == result.lanes
-    assert all(again.history[name].tobytes() == values.tobytes() for name, values in result.history.items())
+    assert all(
+        again.history[name].tobytes() == values.tobytes() for name, values in result.history.items()
+    )
     assert again.steps.tolist() == result.steps.tolist()
 
 
 def test_more_seeds_and_values_compute_only_the_new_lanes(run):
     result, folder = run
     events = (folder / "events.jsonl").read_text().splitlines()
-    grown = study(seeds=7, sweep={"batch_size": [4, 60, 30], "learning_rate": [0.01, 0.3]}).run(folder)
-    new = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()[len(events) :]]
+    grown = study(seeds=7, sweep={"batch_size": [4, 60, 30], "learning_rate": [0.01, 0.3]}).run(
+        folder
+    )
+    new = [
+        json.loads(line)
+        for line in (folder / "events.jsonl").read_text().splitlines()[len(events) :]
+    ]
     assert sum(event["lanes"] for event in new) == 3 * 2 * 7 - 2 * 2 * 5
     for row, lane in enumerate(result.lanes):
         (same,) = [r for r, other in enumerate(grown.lanes) if other == lane]
-        assert grown.history["test_loss"][same].tobytes() == result.history["test_loss"][row].tobytes()
-    assert study().run(folder).lanes == result.lanes  # the smaller study still sees its own lanes only
+        assert (
+            grown.history["test_loss"][same].tobytes() == result.history["test_loss"][row].tobytes()
+        )
+    assert (
+        study().run(folder).lanes == result.lanes
+    )  # the smaller study still sees its own lanes only
 
 
 @pytest.mark.parametrize(
@@ -163,7 +205,9 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path):
 def test_table_compare_best_and_plot(run):
     result, _ = run
     text = str(result.table("test_accuracy"))
-    assert all(word in text for word in ("batch_size", "learning_rate", "survived", "IQM", "95 % interval"))
+    assert all(
+        word in text for word in ("batch_size", "learning_rate", "survived", "IQM", "95 % interval")
+    )
     a, b = {"batch_size": 4, "learning_rate": 0.3}, {"batch_size": 4, "learning_rate": 0.01}
     found = result.compare("train_loss", a, b)
     paired = result.final("train_loss")[result.rows(a)] - result.final("train_loss")[result.rows(b)]
@@ -189,11 +233,14 @@ def test_table_compare_best_and_plot(run):
 
 def test_compare_pairs_the_lanes_of_a_seed_in_whatever_order_they_stand():
     pairs = [("a", 3), ("b", 2), ("a", 1), ("b", 3), ("b", 4), ("a", 2), ("b", 1)]
-    lanes = [{"kind": kind, "seed": seed, "status": "finished", "diverged_at": None} for kind, seed in pairs]
+    lanes = [
+        {"kind": kind, "seed": seed, "status": "finished", "diverged_at": None}
+        for kind, seed in pairs
+    ]
     values = np.array([[10.0 * seed + (kind == "a")] for kind, seed in pairs], np.float32)
-    found = Result(lanes, {"accuracy": values}, np.array([0]), ["kind"], metrics={"accuracy": True}).compare(
-        "accuracy", {"kind": "a"}, {"kind": "b"}
-    )
+    found = Result(
+        lanes, {"accuracy": values}, np.array([0]), ["kind"], metrics={"accuracy": True}
+    ).compare("accuracy", {"kind": "a"}, {"kind": "b"})
     assert (found.n, found.difference, found.improvement) == (3, 1.0, 1.0)
     assert np.isnan(found.difference_interval).all()  # three equal differences
     assert found.improvement_interval[0] < 0.5
@@ -211,7 +258,9 @@ def test_a_table_of_many_configs_reads_every_lane_once():
     pairs = [(config, seed) for seed in range(5) for config in range(40)]
     lanes = [{"c": c, "seed": s, "status": "finished", "diverged_at": None} for c, s in pairs]
     values = np.arange(200.0)[:, None]
-    table = Counted(lanes, {"test_accuracy": values}, np.array([0]), ["c"], metrics={"accuracy": True}).table("test_accuracy")
+    table = Counted(
+        lanes, {"test_accuracy": values}, np.array([0]), ["c"], metrics={"accuracy": True}
+    ).table("test_accuracy")
     assert len(reads) == 1  # 400,000 lanes read again for each of 400 configs took 20 s
     assert [row[0] for row in table.rows] == list(range(40))
     assert table.rows[7][3] == np.mean(values[7::40])
@@ -221,7 +270,10 @@ def test_a_diverged_lane_counts_in_n_and_ranks_worst():
     result = study(sweep={"learning_rate": [0.1, 1e30]}).run()
     summary = result.summary("test_loss", {"learning_rate": 1e30})
     assert (summary.n, summary.survived, summary.median) == (5, 0, math.inf)
-    assert result.compare("test_loss", {"learning_rate": 0.1}, {"learning_rate": 1e30}).improvement == 1.0
+    assert (
+        result.compare("test_loss", {"learning_rate": 0.1}, {"learning_rate": 1e30}).improvement
+        == 1.0
+    )
 
 
 def test_axes_are_found_by_abstract_evaluation():
@@ -252,7 +304,9 @@ def test_axes_are_found_by_abstract_evaluation():
 
 def test_settings_may_be_functions_of_hp_with_their_own_schedules():
     result = study(
-        sweep={"batch_size": [4, 60]}, steps=lambda hp: 120 // hp.batch_size, eval_every=lambda hp: max(1, 40 // hp.batch_size)
+        sweep={"batch_size": [4, 60]},
+        steps=lambda hp: 120 // hp.batch_size,
+        eval_every=lambda hp: max(1, 40 // hp.batch_size),
     ).run()
     assert result.steps.shape == (10, 4)
     assert result.steps[0].tolist() == [0, 10, 20, 30]
@@ -273,41 +327,77 @@ def test_swept_functions_are_given_with_labels():
 
 
 def test_a_sweep_may_be_a_list_of_configs():
-    result = study(sweep=[{"learning_rate": 0.1, "width": 3}, {"learning_rate": 0.2, "width": 4}]).run()
-    assert result.configs == [{"learning_rate": 0.1, "width": 3}, {"learning_rate": 0.2, "width": 4}]
+    result = study(
+        sweep=[{"learning_rate": 0.1, "width": 3}, {"learning_rate": 0.2, "width": 4}]
+    ).run()
+    assert result.configs == [
+        {"learning_rate": 0.1, "width": 3},
+        {"learning_rate": 0.2, "width": 4},
+    ]
 
 
 def test_user_arrays_are_shared_by_all_lanes():
     from sklearn.datasets import load_iris
 
     x, y = load_iris(return_X_y=True)
-    result = Study(tasks.from_arrays(x, y), models.mlp(4, (8,), 3), optax.adam(0.02), seeds=4, steps=150, eval_every=150).run()
+    result = Study(
+        tasks.from_arrays(x, y),
+        models.mlp(4, (8,), 3),
+        optax.adam(0.02),
+        seeds=4,
+        steps=150,
+        eval_every=150,
+    ).run()
     assert result.final("test_accuracy").mean() > 0.85
-    with pytest.raises(ValueError, match="targets must be class numbers below the model's 2 outputs, got 2"):
-        Study(tasks.from_arrays(x, y), models.mlp(4, (8,), 2), optax.adam(0.02), seeds=4, steps=150).plan()
+    with pytest.raises(
+        ValueError, match="targets must be class numbers below the model's 2 outputs, got 2"
+    ):
+        Study(
+            tasks.from_arrays(x, y), models.mlp(4, (8,), 2), optax.adam(0.02), seeds=4, steps=150
+        ).plan()
 
 
 def test_tables_name_configs_as_they_were_given():
     """An infinite clip is no lane that never arrived, and rates that differ look different."""
     values = [float("inf"), None, 0.10001, 0.10002, 1]
-    lanes = [{"clip": value, "seed": 0, "status": "finished", "diverged_at": None} for value in values]
-    result = Result(lanes, {"test_loss": np.ones((5, 1), np.float32)}, np.array([0]), ["clip"], metrics={"loss": False})
+    lanes = [
+        {"clip": value, "seed": 0, "status": "finished", "diverged_at": None} for value in values
+    ]
+    result = Result(
+        lanes,
+        {"test_loss": np.ones((5, 1), np.float32)},
+        np.array([0]),
+        ["clip"],
+        metrics={"loss": False},
+    )
     shown = [line.split()[0] for line in str(result.table("test_loss")).splitlines()[-5:]]
     assert shown == ["inf", "None", "0.10001", "0.10002", "1"]
 
 
 def test_a_figure_of_a_run_without_a_lane_is_empty():
-    Result([], {"test_loss": np.ones((0, 1), np.float32)}, np.array([0]), ["clip"], planned=3).plot("test_loss")
+    Result([], {"test_loss": np.ones((0, 1), np.float32)}, np.array([0]), ["clip"], planned=3).plot(
+        "test_loss"
+    )
 
 
 def test_a_config_whose_task_lacks_a_metric_has_not_diverged(tmp_path):
     other = {"hit": Metric(losses.accuracy, higher_is_better=True)}
     choices = {"a": tasks.moons(40), "b": tasks.moons(40)._replace(metrics=other)}
-    study = Study(lambda hp: hp.t, models.mlp(2, (2,)), optax.sgd(0.1), sweep={"t": choices}, seeds=2, steps=2, batch_size=8)
+    study = Study(
+        lambda hp: hp.t,
+        models.mlp(2, (2,)),
+        optax.sgd(0.1),
+        sweep={"t": choices},
+        seeds=2,
+        steps=2,
+        batch_size=8,
+    )
     study.run(tmp_path / "run")
     found = load(tmp_path / "run")
     shown = {row[0]: row[1:] for row in found.table("test_hit").rows}
     assert (shown["a"][:2], shown["b"][:2]) == ((0, 0), (2, 2))
     assert math.isnan(shown["a"][4])
-    with pytest.raises(ValueError, match=r"test_hit must be a metric of both configs, got \{'t': 'a'\}"):
+    with pytest.raises(
+        ValueError, match=r"test_hit must be a metric of both configs, got \{'t': 'a'\}"
+    ):
         found.compare("test_hit", {"t": "a"}, {"t": "b"})

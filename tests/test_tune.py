@@ -17,8 +17,19 @@ def folder(tmp_path, monkeypatch):
 
 
 def study(**changes):
-    declared = {"sweep": {"learning_rate": [0.1, 0.2]}, "seeds": 5, "steps": 6, "batch_size": 8, "lane_size": "measure"}
-    return Study(tasks.moons(40, 0.1), models.mlp(2, (4,), 2), lambda hp: optax.sgd(hp.learning_rate), **{**declared, **changes})
+    declared = {
+        "sweep": {"learning_rate": [0.1, 0.2]},
+        "seeds": 5,
+        "steps": 6,
+        "batch_size": 8,
+        "lane_size": "measure",
+    }
+    return Study(
+        tasks.moons(40, 0.1),
+        models.mlp(2, (4,), 2),
+        lambda hp: optax.sgd(hp.learning_rate),
+        **{**declared, **changes},
+    )
 
 
 @pytest.mark.parametrize(
@@ -29,7 +40,12 @@ def study(**changes):
         ({4: 2.0, 8: 1.95, 2: 1.95}, 4, 4, [4, 8, 2]),  # a gain below 5 % is noise
         ({1: 2.0, 2: np.inf}, 1, 1, [1, 2]),  # what does not fit; nothing is below 1
         ({64: np.inf, 128: np.inf, 32: np.inf, 16: 1.0, 8: 1.0}, 64, 16, [64, 128, 32, 16, 8]),
-        ({tune.LARGEST: 1.0, tune.LARGEST // 2: 2.0}, tune.LARGEST // 2, tune.LARGEST, [tune.LARGEST // 2, tune.LARGEST]),
+        (
+            {tune.LARGEST: 1.0, tune.LARGEST // 2: 2.0},
+            tune.LARGEST // 2,
+            tune.LARGEST,
+            [tune.LARGEST // 2, tune.LARGEST],
+        ),
     ],
 )
 def test_the_search_goes_on_as_long_as_it_gains(times, start, best, tried):
@@ -53,16 +69,24 @@ def test_studies_of_many_lanes_have_a_search_of_their_own(folder, monkeypatch):
 
 
 def test_a_measured_size_is_remembered_and_stands_in_the_manifest(tmp_path, folder, monkeypatch):
-    monkeypatch.setattr(tune, "climb", lambda seconds, start, most: (seconds(1), 2)[1])  # measures for real, once
+    monkeypatch.setattr(
+        tune, "climb", lambda seconds, start, most: (seconds(1), 2)[1]
+    )  # measures for real, once
     bursts, original = [], engine.calibrate
-    monkeypatch.setattr(engine, "calibrate", lambda *arguments: bursts.append(1) or original(*arguments))
+    monkeypatch.setattr(
+        engine, "calibrate", lambda *arguments: bursts.append(1) or original(*arguments)
+    )
     assert [program.lane_size for program in study().plan().programs] == [2]
     assert len(bursts) == 2
-    assert [program.lane_size for program in study(seeds=9).plan().programs] == [2]  # so few more seeds have no say
+    assert [program.lane_size for program in study(seeds=9).plan().programs] == [
+        2
+    ]  # so few more seeds have no say
     assert len(bursts) == 2
     assert len(list(folder.iterdir())) == 1
     study().run(tmp_path / "run")
-    assert [program["lane_size"] for program in store.read_manifest(tmp_path / "run")["programs"]] == [2]
+    assert [
+        program["lane_size"] for program in store.read_manifest(tmp_path / "run")["programs"]
+    ] == [2]
     for lane_size in (None, "measure", 2):
         assert len(study(lane_size=lane_size).run(tmp_path / "run").lanes) == 10
     with pytest.raises(ValueError, match="lane_size is"):
@@ -99,9 +123,16 @@ class Executable:
 
 
 def test_only_a_backend_without_an_analysis_leaves_the_memory_unknown():
-    for unknown in (None, NotImplementedError("memory analysis unsupported on current XLA backend")):
+    for unknown in (
+        None,
+        NotImplementedError("memory analysis unsupported on current XLA backend"),
+    ):
         assert compiler.needed_bytes(Executable(unknown)) is None
-    for failure in (jax.errors.JaxRuntimeError("INTERNAL: lost"), AttributeError("argument_size_in_bytes"), ValueError("x")):
+    for failure in (
+        jax.errors.JaxRuntimeError("INTERNAL: lost"),
+        AttributeError("argument_size_in_bytes"),
+        ValueError("x"),
+    ):
         with pytest.raises(type(failure), match=str(failure)):
             compiler.needed_bytes(Executable(failure))
     known = jax.jit(lambda x: x + 1).lower(np.zeros(1000, np.float32)).compile()
@@ -119,7 +150,9 @@ def test_memory_that_is_not_known_is_not_small(monkeypatch):
     assert planning.largest([1, 3, 2]) == 3
     assert planning.largest([]) is None
     (program,) = plan.programs
-    assert 0 < tune.lane_seconds(made.spec, program, 1) < 10  # a limit says nothing: running out of memory does
+    assert (
+        0 < tune.lane_seconds(made.spec, program, 1) < 10
+    )  # a limit says nothing: running out of memory does
 
 
 def test_an_unknown_word_is_named():

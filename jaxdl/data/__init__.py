@@ -3,7 +3,14 @@
 from jaxdl.data.gaussians import bayes_accuracy, class_sizes, gaussians
 from jaxdl.data.gaussians import check as check_gaussians
 from jaxdl.data.moons import moons
-from jaxdl.data.palindromes import DIGITS, ENCODINGS, encode_digits, palindrome_examples, palindrome_steps, palindromes
+from jaxdl.data.palindromes import (
+    DIGITS,
+    ENCODINGS,
+    encode_digits,
+    palindrome_examples,
+    palindrome_steps,
+    palindromes,
+)
 
 __all__ = [
     "DIGITS",

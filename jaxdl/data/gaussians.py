@@ -31,7 +31,9 @@ def gaussians(key, means, covariances, sizes: tuple[int, int]) -> tuple[tuple, t
     means, roots = jnp.asarray(means, jnp.float32), square_root(spread(covariances))
     keys = jax.random.split(key, 2)
     draws = [rows(keys[index], jax.random.normal, (2, size)) for index, size in enumerate(sizes)]
-    first, second = (means[index][:, None] + _times(roots[index], draw) for index, draw in enumerate(draws))
+    first, second = (
+        means[index][:, None] + _times(roots[index], draw) for index, draw in enumerate(draws)
+    )
     return first, second
 
 
@@ -56,7 +58,9 @@ def square_root(covariance):
     """
     larger, smaller = _eigenvalues(covariance)
     total = jnp.sqrt(larger) + jnp.sqrt(smaller)
-    shift = jnp.sqrt(larger * smaller)[..., None, None] * jnp.broadcast_to(jnp.eye(2), covariance.shape)
+    shift = jnp.sqrt(larger * smaller)[..., None, None] * jnp.broadcast_to(
+        jnp.eye(2), covariance.shape
+    )
     return (covariance + shift) / jnp.where(total > 0, total, 1.0)[..., None, None]
 
 
@@ -102,9 +106,13 @@ def check(means, covariances):
     if given is None:
         return
     if given.ndim == 0 and not (np.isfinite(given) and given >= 0):
-        raise ValueError(f"covariances must be a finite variance from 0 up, got {_brief(covariances)}")
+        raise ValueError(
+            f"covariances must be a finite variance from 0 up, got {_brief(covariances)}"
+        )
     if given.ndim and (given.shape not in ((2, 2), (2, 2, 2)) or not np.isfinite(given).all()):
-        raise ValueError(f"covariances must be one or two 2 x 2 matrices of finite numbers, got {_brief(covariances)}")
+        raise ValueError(
+            f"covariances must be one or two 2 x 2 matrices of finite numbers, got {_brief(covariances)}"
+        )
     for matrix in given.reshape(-1, 2, 2) if given.ndim else ():
         _check_matrix(matrix)
 
@@ -115,7 +123,10 @@ def class_sizes(samples, test_fraction: float, valid_fraction: float) -> tuple[i
     if len(sizes) != 2:
         raise ValueError(f"samples must be one number or one a class of two, got {samples!r}")
     for size in sizes:
-        test, valid = (round(positive_int("samples", size) * share) for share in (test_fraction, valid_fraction))
+        test, valid = (
+            round(positive_int("samples", size) * share)
+            for share in (test_fraction, valid_fraction)
+        )
         if test < 1 or (valid_fraction > 0 and valid < 1) or size - test - valid < 1:
             raise ValueError(
                 f"samples must leave a point of each class in every split, got {size} points of a class "

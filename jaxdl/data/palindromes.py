@@ -32,7 +32,9 @@ def palindromes(key, length: Size, batch: int) -> jax.Array:
     """
     check_length(length)
     steps = capacity(length)
-    drawn = rows(key, jax.random.uniform, ((steps + 1) // 2, batch))  # half the time, to compile and to run, of randint
+    drawn = rows(
+        key, jax.random.uniform, ((steps + 1) // 2, batch)
+    )  # half the time, to compile and to run, of randint
     half = (DIGITS * drawn).astype(jnp.int32)
     place = jnp.arange(steps)
     mirrored = jnp.maximum(jnp.minimum(place, live(length) - 1 - place), 0)
@@ -41,7 +43,9 @@ def palindromes(key, length: Size, batch: int) -> jax.Array:
     return digits if alive is None else jnp.where(alive[:, None], digits, 0)
 
 
-def palindrome_examples(key, length: Size, batch: int, encoding: str = "number") -> tuple[jax.Array, jax.Array]:
+def palindrome_examples(
+    key, length: Size, batch: int, encoding: str = "number"
+) -> tuple[jax.Array, jax.Array]:
     """The first T - 1 digits of random palindromes, and the last one.
 
     Args:
@@ -55,7 +59,9 @@ def palindrome_examples(key, length: Size, batch: int, encoding: str = "number")
     digits = palindromes(key, length, batch)
     alive = mask(palindrome_steps(length))
     x = encode_digits(digits[:-1], encoding)
-    return (x if alive is None else jnp.where(alive[:, None, None], x, 0)), digits[0]  # the last digit is the first
+    return (x if alive is None else jnp.where(alive[:, None, None], x, 0)), digits[
+        0
+    ]  # the last digit is the first
 
 
 def palindrome_steps(length: Size) -> Size:
@@ -91,7 +97,9 @@ def encode_digits(digits, encoding: str = "number") -> jax.Array:
             raise ValueError(f"digits must be integers from 0 to {DIGITS - 1}, got {odd[0]!r}")
     if encoding == "number":
         return jnp.asarray(digits, jnp.float32)[:, None, :]
-    return (jnp.arange(DIGITS)[None, :, None] == jnp.asarray(digits)[:, None, :]).astype(jnp.float32)
+    return (jnp.arange(DIGITS)[None, :, None] == jnp.asarray(digits)[:, None, :]).astype(
+        jnp.float32
+    )
 
 
 def check_length(length: Size):

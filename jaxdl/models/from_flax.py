@@ -9,7 +9,11 @@ import numpy as np
 
 from jaxdl.types import Model
 
-SWITCHES = {"train": True, "training": True, "deterministic": False}  # arguments of __call__, and what they are in training
+SWITCHES = {
+    "train": True,
+    "training": True,
+    "deterministic": False,
+}  # arguments of __call__, and what they are in training
 
 
 def from_flax(module, sample_x) -> Model:
@@ -47,9 +51,15 @@ def from_flax(module, sample_x) -> Model:
 
 def _one_example(sample_x) -> jax.ShapeDtypeStruct:
     """The shape and type of a batch of one."""
-    array = sample_x if hasattr(sample_x, "shape") and hasattr(sample_x, "dtype") else np.asarray(sample_x)
+    array = (
+        sample_x
+        if hasattr(sample_x, "shape") and hasattr(sample_x, "dtype")
+        else np.asarray(sample_x)
+    )
     if len(array.shape) < 2:
-        raise ValueError(f"sample_x must be an example batch, (n_samples, features...), got shape {tuple(array.shape)}")
+        raise ValueError(
+            f"sample_x must be an example batch, (n_samples, features...), got shape {tuple(array.shape)}"
+        )
     whole = np.issubdtype(array.dtype, np.integer)
     return jax.ShapeDtypeStruct((1, *array.shape[1:]), jnp.int32 if whole else jnp.float32)
 
@@ -65,7 +75,11 @@ def _batch_last(outputs):
 def _switches(kind: type, train: bool) -> dict:
     """What ``__call__`` of a module class is told about training."""
     known = inspect.signature(kind.__call__).parameters
-    return {name: train if in_training else not train for name, in_training in SWITCHES.items() if name in known}
+    return {
+        name: train if in_training else not train
+        for name, in_training in SWITCHES.items()
+        if name in known
+    }
 
 
 def _linen(module, example) -> Model:
@@ -73,14 +87,18 @@ def _linen(module, example) -> Model:
     switches = functools.partial(_switches, type(module))
 
     def init(key):
-        variables = dict(module.init(key, jnp.zeros(example.shape, example.dtype), **switches(False)))
+        variables = dict(
+            module.init(key, jnp.zeros(example.shape, example.dtype), **switches(False))
+        )
         return variables.pop("params", {}), variables or ()
 
     def apply(params, state, x, *, key=None, train=False):
         variables = {"params": params, **(state or {})}
         rngs = {"dropout": key} if train and key is not None else None
         mutable = list(state) if train and state else False
-        found = module.apply(variables, _batch_first(x), rngs=rngs, mutable=mutable, **switches(train))
+        found = module.apply(
+            variables, _batch_first(x), rngs=rngs, mutable=mutable, **switches(train)
+        )
         outputs, state = (found[0], dict(found[1])) if mutable else (found, state)
         return _batch_last(outputs), state
 
@@ -93,7 +111,9 @@ def _nnx_maker(module):
 
     if isinstance(module, nnx.Module):
         name = type(module).__name__
-        raise ValueError(f"module must be an NNX class, which is called with rngs= for every seed, got an instance of {name}")
+        raise ValueError(
+            f"module must be an NNX class, which is called with rngs= for every seed, got an instance of {name}"
+        )
     if isinstance(module, type) and issubclass(module, linen.Module):
         raise ValueError(f"module must be a Linen instance, got the class {module.__name__}")
     allowed = "module must be a Linen instance, or an NNX class or function called with rngs= alone"
@@ -102,7 +122,9 @@ def _nnx_maker(module):
     try:
         inspect.signature(_constructor(module)).bind(rngs=None)
     except TypeError as error:
-        raise ValueError(f"{allowed}, got {module!r}: {error} (functools.partial sets the other arguments)") from error
+        raise ValueError(
+            f"{allowed}, got {module!r}: {error} (functools.partial sets the other arguments)"
+        ) from error
     return module
 
 
@@ -120,7 +142,9 @@ def _made(maker, key):
 
     made = maker(rngs=nnx.Rngs(key))
     if not isinstance(made, nnx.Module):
-        raise ValueError(f"module must make an NNX module when called with rngs=, got one that makes {type(made).__name__}")
+        raise ValueError(
+            f"module must make an NNX module when called with rngs=, got one that makes {type(made).__name__}"
+        )
     return made
 
 
@@ -139,13 +163,17 @@ def _nnx(maker) -> Model:
 
     def apply(params, state, x, *, key=None, train=False):
         draws = train and key is not None
-        model = nnx.merge(graph, params, _fresh(random, key if draws else jax.random.key(0)), state or {})
+        model = nnx.merge(
+            graph, params, _fresh(random, key if draws else jax.random.key(0)), state or {}
+        )
         if not draws:
             _close_streams(model)
         (model.train if train else model.eval)()
         outputs = model(_batch_first(x), **switches(train))
         if train and state:
-            after = nnx.to_pure_dict(nnx.split(model, nnx.Param, nnx.RngState, nnx.Intermediate, ...)[-1])
+            after = nnx.to_pure_dict(
+                nnx.split(model, nnx.Param, nnx.RngState, nnx.Intermediate, ...)[-1]
+            )
             state = jax.tree.map(lambda _, new: new, state, after)
         return _batch_last(outputs), state
 
@@ -158,7 +186,9 @@ def _fresh(random, key):
     Flax's own `reseed` gives equal keys to all streams of a name: two dropout layers would drop the same places.
     """
     leaves, structure = jax.tree.flatten(random)
-    return jax.tree.unflatten(structure, [_stream(key, place, leaf) for place, leaf in enumerate(leaves)])
+    return jax.tree.unflatten(
+        structure, [_stream(key, place, leaf) for place, leaf in enumerate(leaves)]
+    )
 
 
 def _stream(key, place: int, leaf):

@@ -32,7 +32,9 @@ def perceptron(inputs: int = 2, *, bias: bool = True) -> Model:
 
     def apply(params, state, x, *, key=None, train=False):
         check_features(x, inputs)
-        outputs = jnp.sum(params.weight.T * x, axis=0, keepdims=True)  # one row: a product and a sum fuse, a matmul does not
+        outputs = jnp.sum(
+            params.weight.T * x, axis=0, keepdims=True
+        )  # one row: a product and a sum fuse, a matmul does not
         return (outputs if params.bias is None else outputs + params.bias[:, None]), state
 
     return Model(initialise, apply)

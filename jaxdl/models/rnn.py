@@ -21,7 +21,13 @@ class Params(NamedTuple):
 
 
 def rnn(
-    inputs: int = 1, hidden: Size = 128, outputs: int = 10, *, cell: str = "vanilla", length: Size | None = None, init="torch_rnn"
+    inputs: int = 1,
+    hidden: Size = 128,
+    outputs: int = 10,
+    *,
+    cell: str = "vanilla",
+    length: Size | None = None,
+    init="torch_rnn",
 ) -> Model:
     """h_t = cell(h_(t-1), x_t) from h_0 = 0, outputs = W h_T + b.
 
@@ -50,7 +56,12 @@ def rnn(
     """
     chosen = CELLS[one_of("cell", cell, CELLS)]
     scheme_of("init", init)
-    for name, size in (("inputs", inputs), ("hidden", hidden), ("outputs", outputs), ("length", length)):
+    for name, size in (
+        ("inputs", inputs),
+        ("hidden", hidden),
+        ("outputs", outputs),
+        ("length", length),
+    ):
         if isinstance(size, Padded):
             check_padded(name, size)
         elif name != "length" or size is not None:
@@ -59,11 +70,17 @@ def rnn(
     def initialise(key):
         cell_key, read_out_key = jax.random.split(key)
         gates = init_gates(cell_key, chosen.gates, hidden, inputs, init)
-        return Params(gates, init_dense(read_out_key, outputs, hidden, "torch" if init == "torch_rnn" else init)), ()
+        return Params(
+            gates,
+            init_dense(read_out_key, outputs, hidden, "torch" if init == "torch_rnn" else init),
+        ), ()
 
     def apply(params, state, x, *, key=None, train=False):
         check_features(x, inputs, dimensions=3)
-        return dense(params.read_out, last_hidden(chosen, params.cell, x, length, unroll=UNROLLED if train else 1)), state
+        return dense(
+            params.read_out,
+            last_hidden(chosen, params.cell, x, length, unroll=UNROLLED if train else 1),
+        ), state
 
     return Model(initialise, apply)
 
@@ -91,9 +108,13 @@ def last_hidden(cell, gates, x, length: Size | None = None, start=None, unroll: 
         index, features = now
         after = cell.step(gate, before, features)
         if isinstance(length, Padded):
-            after = jax.tree.map(lambda new, old: jnp.where(index < live(length), new, old), after, before)
+            after = jax.tree.map(
+                lambda new, old: jnp.where(index < live(length), new, old), after, before
+            )
         return after, None
 
     if start is None:
         start = cell.start(gate.hidden.weight.shape[1], x.shape[-1])
-    return cell.read(jax.lax.scan(step, start, (jnp.arange(steps), x[:steps]), unroll=min(steps, unroll))[0])
+    return cell.read(
+        jax.lax.scan(step, start, (jnp.arange(steps), x[:steps]), unroll=min(steps, unroll))[0]
+    )

@@ -54,7 +54,9 @@ class Plan(NamedTuple):
         counts = [len(program.configs) * self.seeds for program in self.programs]
         if self.measured:
             parts = zip(counts, self.measured, self.works, strict=True)
-            return sum(count * found.lane_seconds + work.compile_seconds() for count, found, work in parts)
+            return sum(
+                count * found.lane_seconds + work.compile_seconds() for count, found, work in parts
+            )
         return sum(_seconds(*each) for each in zip(self.programs, self.works, counts, strict=True))
 
     @property
@@ -76,7 +78,9 @@ def _seconds(program: Program, work: Work, lanes: int) -> float:
     return program_seconds(work, lanes, program.schedule.steps, len(program.schedule.due()))
 
 
-def make_plan(spec: Spec, lane_size: int | None = None, shapes: str = "auto", whole: bool = True) -> Plan:
+def make_plan(
+    spec: Spec, lane_size: int | None = None, shapes: str = "auto", whole: bool = True
+) -> Plan:
     """Sorts the axes of a study and groups its configs into programs.
 
     Args:
@@ -94,12 +98,18 @@ def make_plan(spec: Spec, lane_size: int | None = None, shapes: str = "auto", wh
     for config in spec.configs:
         key = tuple(_frozen(value) for value in _always_static(spec, config, read).values())
         groups.setdefault(key, []).append(config)
-    sorted_ = [found for configs in groups.values() for found in _classify(spec, configs, _candidates(spec, configs), {}, read)]
+    sorted_ = [
+        found
+        for configs in groups.values()
+        for found in _classify(spec, configs, _candidates(spec, configs), {}, read)
+    ]
     if whole:
         check_read(spec, read)
     check_targets(spec, [program for program, _ in sorted_])
     shaped = [found for program, full in sorted_ for found in shape(spec, program, full, shapes)]
-    programs = tuple(p._replace(lane_size=lane_size or of_lane.lane_size()) for p, of_lane, _ in shaped)
+    programs = tuple(
+        p._replace(lane_size=lane_size or of_lane.lane_size()) for p, of_lane, _ in shaped
+    )
     return Plan(
         programs=programs,
         works=tuple(of_lane for _, of_lane, _ in shaped),
@@ -125,7 +135,9 @@ def check_values(spec: Spec) -> dict[str, bool]:
             raise
         for name, higher in mine.items():
             if metrics.setdefault(name, higher) != higher:
-                raise ValueError(f"metric {name!r} must have one direction in all configs, got both, the other one with {label}")
+                raise ValueError(
+                    f"metric {name!r} must have one direction in all configs, got both, the other one with {label}"
+                )
     return metrics
 
 
@@ -150,10 +162,14 @@ def _notes_on(spec: Spec, program: Program) -> list[str]:
     recipe = concrete_recipe(spec, program.configs[0])
     lines = []
     if not depends_on_key(recipe.model.init):
-        lines.append("initial weights do not depend on the seed: every lane starts from the same ones")
+        lines.append(
+            "initial weights do not depend on the seed: every lane starts from the same ones"
+        )
     params, _ = jax.eval_shape(recipe.model.init, seed_key(0))
     if spec.eval_params is None and _keeps_averages(jax.eval_shape(recipe.optimizer.init, params)):
-        lines.append("the optimizer averages weights (schedule-free); those evaluated are not the averages: give eval_params")
+        lines.append(
+            "the optimizer averages weights (schedule-free); those evaluated are not the averages: give eval_params"
+        )
     return lines
 
 
@@ -173,14 +189,19 @@ def depends_on_key(init) -> bool:
     for equation in jaxpr.eqns:
         if any(not hasattr(value, "val") and value in tainted for value in equation.invars):
             tainted.update(equation.outvars)
-    return not jaxpr.outvars or any(not hasattr(value, "val") and value in tainted for value in jaxpr.outvars)
+    return not jaxpr.outvars or any(
+        not hasattr(value, "val") and value in tainted for value in jaxpr.outvars
+    )
 
 
 def check_targets(spec: Spec, programs: list[Program]):
     """Raises where shared targets lie beyond a model's outputs, or what a loss or metric is defined for."""
     for program in programs:
         sizes = program.names("padded")  # the number of outputs may be one of them
-        for config in {tuple(value_of(spec, config, name) for name in sizes): config for config in program.configs}.values():
+        for config in {
+            tuple(value_of(spec, config, name) for name in sizes): config
+            for config in program.configs
+        }.values():
             task, model, *_ = concrete_recipe(spec, config)
             if not callable(task.data):
                 train.check_shared_targets(task, model, task.data)
@@ -193,7 +214,9 @@ def _frozen(value):
 def _always_static(spec: Spec, config: dict, read: set) -> dict:
     """The values that can only split programs: schedules, and whatever is no number."""
     values = {**config, **settings_of(spec, config, read)}
-    return {name: value for name, value in values.items() if name in SCHEDULES or not _is_number(value)}
+    return {
+        name: value for name, value in values.items() if name in SCHEDULES or not _is_number(value)
+    }
 
 
 def _is_number(value) -> bool:
@@ -203,13 +226,19 @@ def _is_number(value) -> bool:
 def _candidates(spec: Spec, configs: list[dict]) -> list[str]:
     """The names to try, in declared order: swept numbers, and settings that differ between configs."""
     settings = [settings_of(spec, config) for config in configs]
-    derived = [name for name in SETTINGS if name not in spec.axes and len({each[name] for each in settings}) > 1]
+    derived = [
+        name
+        for name in SETTINGS
+        if name not in spec.axes and len({each[name] for each in settings}) > 1
+    ]
     derived = [name for name in derived if _is_number(settings[0][name])]
     swept = [name for name in spec.axes if _is_number(configs[0][name])]
     return [name for name in (*swept, *derived) if name not in SCHEDULES]
 
 
-def _classify(spec: Spec, configs, candidates, accepted: dict[str, Axis], read: set) -> list[tuple[Program, Work]]:
+def _classify(
+    spec: Spec, configs, candidates, accepted: dict[str, Axis], read: set
+) -> list[tuple[Program, Work]]:
     """Goes through the axes in order, those accepted kept abstract; splits the configs at a static one.
 
     All candidates are tried as traced together first: where that succeeds, one trace is enough.
@@ -218,7 +247,11 @@ def _classify(spec: Spec, configs, candidates, accepted: dict[str, Axis], read: 
       the programs, each with the work of a lane.
     """
     if all(_is_exact(spec, configs, name) for name in candidates):
-        program = _program(spec, configs, {**accepted, **dict.fromkeys(candidates, Axis("traced", REASONS["traced"]))})
+        program = _program(
+            spec,
+            configs,
+            {**accepted, **dict.fromkeys(candidates, Axis("traced", REASONS["traced"]))},
+        )
         found = trial(spec, program, read)
         if not isinstance(found, Exception):
             return _agreed(spec, program, found)
@@ -230,14 +263,20 @@ def _classify(spec: Spec, configs, candidates, accepted: dict[str, Axis], read: 
             if isinstance(alone, Exception):
                 raise alone
             parts, later = _split(spec, configs, name), candidates[position + 1 :]
-            return [part for members in parts for part in _classify(spec, members, later, {**accepted, name: axis}, read)]
+            return [
+                part
+                for members in parts
+                for part in _classify(spec, members, later, {**accepted, name: axis}, read)
+            ]
         accepted = {**accepted, name: axis}
     if isinstance(found, Exception):  # there was no candidate
         found = work(spec, _program(spec, configs, accepted))
     return _agreed(spec, _program(spec, configs, accepted), found)
 
 
-def _kind(spec: Spec, configs, accepted: dict[str, Axis], name: str, read: set) -> tuple[Axis, Work | Exception]:
+def _kind(
+    spec: Spec, configs, accepted: dict[str, Axis], name: str, read: set
+) -> tuple[Axis, Work | Exception]:
     """Traced, else padded, else static, for one axis beside those accepted so far; and what its trial found."""
     failure: Exception = ValueError("integers from 16777216 up are no float32s")
     for axis in _ways(spec, configs, name):
@@ -271,11 +310,15 @@ def _ways(spec: Spec, configs, name: str) -> list[Axis]:
 def _program(spec: Spec, configs, axes: dict[str, Axis]) -> Program:
     settings = settings_of(spec, configs[0])
     fixed = {
-        name: Axis("static", "it is no number" if name not in SCHEDULES else "a schedule is one program's")
+        name: Axis(
+            "static", "it is no number" if name not in SCHEDULES else "a schedule is one program's"
+        )
         for name in spec.axes
         if name not in axes
     }
-    return Program(tuple(configs), {**fixed, **axes}, train.Schedule(settings["steps"], settings["eval_every"]))
+    return Program(
+        tuple(configs), {**fixed, **axes}, train.Schedule(settings["steps"], settings["eval_every"])
+    )
 
 
 def _split(spec: Spec, configs, name: str) -> list[list[dict]]:
@@ -297,14 +340,24 @@ def _agreed(spec: Spec, program: Program, found: Work) -> list[tuple[Program, Wo
         return [(program, found)]
     worst = {}
     for name in abstract:
-        alone = {other: axis for other, axis in program.axes.items() if other == name or axis.kind == "static"}
+        alone = {
+            other: axis
+            for other, axis in program.axes.items()
+            if other == name or axis.kind == "static"
+        }
         worst[name] = max(
-            disagreement(spec, _program(spec, members, alone), found.step_flops) for members in _others_apart(spec, program, name)
+            disagreement(spec, _program(spec, members, alone), found.step_flops)
+            for members in _others_apart(spec, program, name)
         )
     name = max(worst, key=lambda name: worst[name])
-    axis = Axis("static", f"lanes differ from the plain run, {worst[name]:.2g} times what rounding explains")
+    axis = Axis(
+        "static", f"lanes differ from the plain run, {worst[name]:.2g} times what rounding explains"
+    )
     rest = {other: axis for other, axis in program.axes.items() if other != name}
-    parts = [_program(spec, members, {**rest, name: axis}) for members in _split(spec, program.configs, name)]
+    parts = [
+        _program(spec, members, {**rest, name: axis})
+        for members in _split(spec, program.configs, name)
+    ]
     return [pair for part in parts for pair in _agreed(spec, part, work(spec, part))]
 
 
@@ -312,6 +365,10 @@ def _others_apart(spec: Spec, program: Program, name: str) -> list[list[dict]]:
     """The program's configs in groups that differ in `name` alone; the largest group is enough."""
     groups: dict[tuple, list[dict]] = {}
     for config in program.configs:
-        key = tuple(_frozen(value_of(spec, config, other)) for other in program.names("traced", "padded") if other != name)
+        key = tuple(
+            _frozen(value_of(spec, config, other))
+            for other in program.names("traced", "padded")
+            if other != name
+        )
         groups.setdefault(key, []).append(config)
     return [max(groups.values(), key=len)]

@@ -6,7 +6,9 @@ from typing import NamedTuple
 from jaxdl.planning.jaxprs import jaxprs
 
 # Measured with jax 0.10 on 2 CPU cores (2.1 GHz, AVX-512, 2 MB of L2 a core); see benchmarks/lane_rate.py and shapes.py.
-BYTES_PER_SECOND = 55e9  # of arrays computed in a step, fusion included: MLP 2-20-2 at batch 1, 32, 128 and 800
+BYTES_PER_SECOND = (
+    55e9  # of arrays computed in a step, fusion included: MLP 2-20-2 at batch 1, 32, 128 and 800
+)
 FLOPS_PER_SECOND = 150e9
 COMPILE_SECONDS = 0.35  # a program more: tracing, lowering, its first calls
 COMPILE_SECONDS_PER_EQUATION = 0.6e-3  # two programs compile at a time
@@ -28,7 +30,9 @@ class Work(NamedTuple):
     def seconds(self, steps: int, evaluations: int) -> float:
         """The time of one lane among many."""
         step = self.step_bytes / BYTES_PER_SECOND + self.step_flops / FLOPS_PER_SECOND
-        evaluation = self.evaluation_bytes / BYTES_PER_SECOND + self.evaluation_flops / FLOPS_PER_SECOND
+        evaluation = (
+            self.evaluation_bytes / BYTES_PER_SECOND + self.evaluation_flops / FLOPS_PER_SECOND
+        )
         return steps * step + evaluations * evaluation
 
     def lane_size(self) -> int:
@@ -44,7 +48,12 @@ class _Tally:
     """Sums over the equations of a jaxpr; `depth` 2 is the loop over steps, 1 the loop over evaluations."""
 
     def __init__(self):
-        self.bytes, self.flops, self.widest, self.equations = [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], 1.0, 0
+        self.bytes, self.flops, self.widest, self.equations = (
+            [0.0, 0.0, 0.0],
+            [0.0, 0.0, 0.0],
+            1.0,
+            0,
+        )
 
     def add(self, jaxpr, depth: int, times: float, copies: int = 1):
         """Adds a jaxpr that runs `times` times, compiled `copies` times."""
@@ -54,7 +63,9 @@ class _Tally:
             if not inner:
                 self._count(equation, depth, times, copies)
             deeper = min(2, depth + (name == "while"))
-            repeats, unrolled = (equation.params["length"], equation.params["unroll"]) if name == "scan" else (1, 1)
+            repeats, unrolled = (
+                (equation.params["length"], equation.params["unroll"]) if name == "scan" else (1, 1)
+            )
             for part in inner:
                 self.add(part, deeper, times * repeats, copies * int(unrolled))
 
@@ -62,7 +73,13 @@ class _Tally:
         self.equations += copies
         if equation.primitive.name in ("broadcast_in_dim", "reshape", "squeeze"):
             return
-        size = float(sum(v.aval.size * v.aval.dtype.itemsize for v in equation.outvars if hasattr(v.aval, "dtype")))
+        size = float(
+            sum(
+                v.aval.size * v.aval.dtype.itemsize
+                for v in equation.outvars
+                if hasattr(v.aval, "dtype")
+            )
+        )
         self.bytes[depth] += times * size
         self.flops[depth] += times * _product_flops(equation)
         if depth == 2:
@@ -81,11 +98,20 @@ def work_of(jaxpr) -> Work:
     """The work of one lane whose whole training a jaxpr describes."""
     tally = _Tally()
     tally.add(jaxpr, 0, 1.0)
-    return Work(1 + tally.bytes[2], tally.flops[2], 1 + tally.bytes[1], tally.flops[1], tally.widest, tally.equations)
+    return Work(
+        1 + tally.bytes[2],
+        tally.flops[2],
+        1 + tally.bytes[1],
+        tally.flops[1],
+        tally.widest,
+        tally.equations,
+    )
 
 
 def program_seconds(work: Work, lanes: int, steps: int, evaluations: int) -> float:
     """The time that a program with this many lanes takes, compilation included; chunks are always full."""
     chunk = work.lane_size() * DEVICES
     chunks = -(-lanes // chunk)
-    return work.compile_seconds() + chunks * (CHUNK_SECONDS + chunk * work.seconds(steps, evaluations))
+    return work.compile_seconds() + chunks * (
+        CHUNK_SECONDS + chunk * work.seconds(steps, evaluations)
+    )

@@ -20,10 +20,15 @@ class Scaling(NamedTuple):
 
     def at(self, size: int) -> list[float]:
         """Work at a size, relative to the largest."""
-        return [_parabola(self.sizes, values, size) / max(values[-1], 1e-9) for values in zip(*self.works, strict=True)]
+        return [
+            _parabola(self.sizes, values, size) / max(values[-1], 1e-9)
+            for values in zip(*self.works, strict=True)
+        ]
 
 
-def shape(spec: Spec, program: Program, full: Work, shapes: str) -> list[tuple[Program, Work, float]]:
+def shape(
+    spec: Spec, program: Program, full: Work, shapes: str
+) -> list[tuple[Program, Work, float]]:
     """The programs that a program with padded axes becomes, each with its work and the share that is not padding.
 
     Args:
@@ -33,7 +38,8 @@ def shape(spec: Spec, program: Program, full: Work, shapes: str) -> list[tuple[P
     if not padded:
         return [(program, full, 1.0)]
     members: list[dict] = [
-        {"config": config, **{name: value_of(spec, config, name) for name in padded}} for config in program.configs
+        {"config": config, **{name: value_of(spec, config, name) for name in padded}}
+        for config in program.configs
     ]
     scalings = {name: _scaling(spec, program, full, name) for name in padded}
     whole_sizes = maxima(spec, program)
@@ -41,18 +47,26 @@ def shape(spec: Spec, program: Program, full: Work, shapes: str) -> list[tuple[P
 
     def estimate(group) -> Work:
         sizes = {name: max(member[name] for member in group) for name in padded}
-        return scaled(full, scalings, {name: size for name, size in sizes.items() if size != whole_sizes[name]})
+        return scaled(
+            full,
+            scalings,
+            {name: size for name, size in sizes.items() if size != whole_sizes[name]},
+        )
 
     def price(group: list[dict]) -> float:
         if shapes != "auto":
             return 0.0 if shapes == "pad" and len(group) == len(members) else float(len(group) ** 2)
-        return program_seconds(estimate(group), len(group) * lanes_each, program.schedule.steps, due)
+        return program_seconds(
+            estimate(group), len(group) * lanes_each, program.schedule.steps, due
+        )
 
     _, groups = cheapest_partition(members, padded, price)
     return [_grouped(spec, program, group, estimate) for group in groups]
 
 
-def _grouped(spec: Spec, program: Program, group: list[dict], estimate) -> tuple[Program, Work, float]:
+def _grouped(
+    spec: Spec, program: Program, group: list[dict], estimate
+) -> tuple[Program, Work, float]:
     """One group of sizes as a program; an axis with a single size in it needs no padding."""
     axes = dict(program.axes)
     for name in program.names("padded"):
@@ -89,7 +103,9 @@ def scaled(work: Work, scalings: dict[str, Scaling], sizes: dict[str, int]) -> W
     """The work at other sizes of the padded axes, as a product over the axes."""
     values = list(work)
     for name, size in sizes.items():
-        values = [value * factor for value, factor in zip(values, scalings[name].at(size), strict=True)]
+        values = [
+            value * factor for value, factor in zip(values, scalings[name].at(size), strict=True)
+        ]
     return Work._make([*(max(1.0, value) for value in values[:-1]), work.equations])
 
 

@@ -30,10 +30,14 @@ class Hyperparameters:
         raise AttributeError(f"hyper-parameters are read only, got hp.{name} = {value!r}")
 
     def __getitem__(self, name):
-        raise TypeError(f"hyper-parameters are read as attributes, got hp[{brief(name)}]: write hp.NAME")
+        raise TypeError(
+            f"hyper-parameters are read as attributes, got hp[{brief(name)}]: write hp.NAME"
+        )
 
     def _refuse(self, *_):
-        raise TypeError("hp is no number: read a hyper-parameter by its name, as in hp.learning_rate")
+        raise TypeError(
+            "hp is no number: read a hyper-parameter by its name, as in hp.learning_rate"
+        )
 
     __lt__ = __le__ = __gt__ = __ge__ = __int__ = __index__ = __float__ = __iter__ = _refuse
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _refuse

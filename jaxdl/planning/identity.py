@@ -13,7 +13,14 @@ import numpy as np
 
 from jaxdl.planning.jaxprs import constants
 from jaxdl.planning.memo import add_array
-from jaxdl.planning.program import Program, concrete_recipe, first_hp, hp_columns, lane_functions, whole
+from jaxdl.planning.program import (
+    Program,
+    concrete_recipe,
+    first_hp,
+    hp_columns,
+    lane_functions,
+    whole,
+)
 from jaxdl.planning.spec import SETTINGS, Spec, settings_of
 from jaxdl.train import directions
 from jaxdl.types import Dataset

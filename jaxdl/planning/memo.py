@@ -32,11 +32,16 @@ def folder() -> pathlib.Path | None:
     """
     switch = os.environ.get("JAXDL_CACHE", "").lower()
     if switch not in ("", "on", "off"):
-        raise ValueError(f"JAXDL_CACHE must be 'on' (the default) or 'off', got {os.environ['JAXDL_CACHE']!r}")
+        raise ValueError(
+            f"JAXDL_CACHE must be 'on' (the default) or 'off', got {os.environ['JAXDL_CACHE']!r}"
+        )
     if switch == "off":
         return None
     try:
-        return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "jaxdl"
+        return (
+            pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+            / "jaxdl"
+        )
     except RuntimeError:  # a user without a home
         return None
 

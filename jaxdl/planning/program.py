@@ -59,7 +59,10 @@ def value_of(spec: Spec, config: dict, name: str):
 
 def maxima(spec: Spec, program: Program) -> dict[str, int]:
     """The largest size of every padded axis: what arrays are shaped by."""
-    return {name: max(value_of(spec, config, name) for config in program.configs) for name in program.names("padded")}
+    return {
+        name: max(value_of(spec, config, name) for config in program.configs)
+        for name in program.names("padded")
+    }
 
 
 def hp_columns(spec: Spec, program: Program, configs) -> dict[str, np.ndarray]:
@@ -124,7 +127,9 @@ def lane_functions(spec: Spec, program: Program, read: set | None = None) -> Lan
         key = seed_key(seed)
         recipe = recipe_of(hp)
         dataset = _drawn(recipe.task, key)
-        return train.init(recipe, key, shared if dataset is None else dataset, program.schedule), dataset
+        return train.init(
+            recipe, key, shared if dataset is None else dataset, program.schedule
+        ), dataset
 
     def recipe_at(hp, lane, dataset):
         return _sized(recipe_of(hp), lane, dataset)
@@ -132,9 +137,13 @@ def lane_functions(spec: Spec, program: Program, read: set | None = None) -> Lan
     @at(first)
     def segment(lane, dataset, seed, hp, start, stop):
         recipe = recipe_at(hp, lane, dataset)
-        return train.segment(recipe, program.schedule, lane, dataset, train.streams(seed_key(seed)), start, stop)
+        return train.segment(
+            recipe, program.schedule, lane, dataset, train.streams(seed_key(seed)), start, stop
+        )
 
-    return LaneFunctions(init, segment, recipe_at, None if callable(concrete.data) else concrete.data)
+    return LaneFunctions(
+        init, segment, recipe_at, None if callable(concrete.data) else concrete.data
+    )
 
 
 def _drawn(task: Task, key) -> Dataset | None:

@@ -17,17 +17,35 @@ def plan_text(plan) -> str:
         *(["memory, MB"] if plan.measured else []),
     )
     rows = []
-    for number, (program, work, useful) in enumerate(zip(plan.programs, plan.works, plan.useful, strict=True)):
+    for number, (program, work, useful) in enumerate(
+        zip(plan.programs, plan.works, plan.useful, strict=True)
+    ):
         lanes = len(program.configs) * plan.seeds
         found = plan.measured[number] if plan.measured else None
-        each = found.lane_seconds if found else work.seconds(program.schedule.steps, len(program.schedule.due()))
+        each = (
+            found.lane_seconds
+            if found
+            else work.seconds(program.schedule.steps, len(program.schedule.due()))
+        )
         memory = (None if found.bytes is None else found.bytes / 1e6,) if found else ()
         kinds = (_axis_cell(program, kind) for kind in ("traced", "padded", "static"))
         rows.append(
-            (number, lanes, program.lane_size, *kinds, f"{1 - useful:.0%}", work.compile_seconds() + lanes * each, *memory)
+            (
+                number,
+                lanes,
+                program.lane_size,
+                *kinds,
+                f"{1 - useful:.0%}",
+                work.compile_seconds() + lanes * each,
+                *memory,
+            )
         )
     count = len(plan.programs)
-    how = "measured here" if plan.measured else "estimated for 2 CPU cores; plan(measure=True) compiles and measures"
+    how = (
+        "measured here"
+        if plan.measured
+        else "estimated for 2 CPU cores; plan(measure=True) compiles and measures"
+    )
     title = f"{plan.lanes} lanes in {count} program{'s' * (count != 1)}, compiled once each; about {plan.seconds:.0f} s ({how})"
     why = dict(pair for program in plan.programs for pair in program.axes.items())
     return "\n".join(

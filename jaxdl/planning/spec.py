@@ -16,7 +16,12 @@ from jaxdl.train import MOST_STEPS, REDUCTIONS, check_eval_params, check_norm_bo
 
 SETTINGS = ("batch_size", "steps", "eval_every", "reduction", "sampling")
 MOST_SEEDS = 2**32  # a seed is a uint32
-LANE_COLUMNS = ("seed", "status", "diverged_at", "lane")  # what a row of lanes has beside the swept names
+LANE_COLUMNS = (
+    "seed",
+    "status",
+    "diverged_at",
+    "lane",
+)  # what a row of lanes has beside the swept names
 SMALLEST = float(np.finfo(np.float32).tiny)
 
 
@@ -37,7 +42,9 @@ class Spec(NamedTuple):
     norm_bound: float = math.inf
 
 
-def declare(task, model, optimizer, settings, record, defaults, sweep, seeds, eval_params, norm_bound) -> Spec:
+def declare(
+    task, model, optimizer, settings, record, defaults, sweep, seeds, eval_params, norm_bound
+) -> Spec:
     """Checks a study's arguments and spreads its sweep into configs.
 
     Raises:
@@ -81,11 +88,20 @@ def declare(task, model, optimizer, settings, record, defaults, sweep, seeds, ev
 
 def check_axis_name(name):
     """Refuses a hyper-parameter that ``hp.name`` cannot read, or whose column lanes have for something else."""
-    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
-        raise ValueError(f"a hyper-parameter must be named as hp.NAME can read it, got {brief(name)}")
+    if (
+        not isinstance(name, str)
+        or not name.isidentifier()
+        or keyword.iskeyword(name)
+        or name.startswith("_")
+    ):
+        raise ValueError(
+            f"a hyper-parameter must be named as hp.NAME can read it, got {brief(name)}"
+        )
     if name in LANE_COLUMNS:
         listed = ", ".join(LANE_COLUMNS)
-        raise ValueError(f"a hyper-parameter must not be called as a column of lanes ({listed}), got {brief(name)}")
+        raise ValueError(
+            f"a hyper-parameter must not be called as a column of lanes ({listed}), got {brief(name)}"
+        )
 
 
 def _check_given_once(settings: dict, defaults: dict, axes: tuple[str, ...]):
@@ -94,9 +110,13 @@ def _check_given_once(settings: dict, defaults: dict, axes: tuple[str, ...]):
         if value is None:
             continue
         if name in axes:
-            raise ValueError(f"{name} must be given once, got {brief(value)} as an argument and values in sweep")
+            raise ValueError(
+                f"{name} must be given once, got {brief(value)} as an argument and values in sweep"
+            )
         if name in defaults and (type(value), value) != (type(defaults[name]), defaults[name]):
-            raise ValueError(f"{name} must be given once, got {value!r} as an argument and {defaults[name]!r} in defaults")
+            raise ValueError(
+                f"{name} must be given once, got {value!r} as an argument and {defaults[name]!r} in defaults"
+            )
 
 
 def _spread(sweep) -> tuple[dict, tuple[dict, ...]]:
@@ -106,7 +126,9 @@ def _spread(sweep) -> tuple[dict, tuple[dict, ...]]:
     if isinstance(sweep, Mapping):
         return _product(sweep)
     if not _is_listing(sweep) or hasattr(sweep, "dtype"):
-        raise ValueError(f"sweep must be a dict of name -> values, or a list of configs, got {brief(sweep)}")
+        raise ValueError(
+            f"sweep must be a dict of name -> values, or a list of configs, got {brief(sweep)}"
+        )
     return {}, _listed(list(sweep))
 
 
@@ -125,7 +147,9 @@ def _listed(configs: list) -> tuple[dict, ...]:
             raise ValueError(f"sweep must be a list of configs, each a dict, got {brief(config)}")
         if set(config) != set(configs[0]):
             names = f"{sorted(map(str, configs[0]))} and {sorted(map(str, config))}"
-            raise ValueError(f"sweep must name the same hyper-parameters in every config, got {names}")
+            raise ValueError(
+                f"sweep must name the same hyper-parameters in every config, got {names}"
+            )
     axes = list(configs[0])
     columns = {name: [_plain(name, config[name]) for config in configs] for name in axes}
     for name, column in columns.items():
@@ -145,7 +169,9 @@ def _product(sweep: Mapping) -> tuple[dict, tuple[dict, ...]]:
             raise ValueError(f"sweep of {name} must hold at least one value, got {brief(values)}")
         _check_distinct(name, column)
         columns.append(list(dict.fromkeys(column)))
-    return choices, tuple(dict(zip(sweep, values, strict=True)) for values in itertools.product(*columns))
+    return choices, tuple(
+        dict(zip(sweep, values, strict=True)) for values in itertools.product(*columns)
+    )
 
 
 def _plain(name: str, value):
@@ -153,9 +179,13 @@ def _plain(name: str, value):
     if isinstance(value, np.generic):
         value = value.item()
     if callable(value):
-        raise ValueError(f"sweep of {name} holds a function: give functions a label, as in {{{name!r}: {{'label': function}}}}")
+        raise ValueError(
+            f"sweep of {name} holds a function: give functions a label, as in {{{name!r}: {{'label': function}}}}"
+        )
     if not isinstance(value, (str, bool, int, float, type(None))):
-        raise ValueError(f"sweep of {name} must hold numbers, strings, bools or None, got {brief(value)}")
+        raise ValueError(
+            f"sweep of {name} must hold numbers, strings, bools or None, got {brief(value)}"
+        )
     return value
 
 
@@ -166,15 +196,21 @@ def _check_distinct(name: str, column: list):
     for value in column:
         other = kinds.setdefault(value, value)
         if integer(value) and abs(value) > int(np.finfo(np.float32).max):
-            raise ValueError(f"sweep of {name} must hold numbers that a float32 holds, got {brief(value)}")
+            raise ValueError(
+                f"sweep of {name} must hold numbers that a float32 holds, got {brief(value)}"
+            )
         if type(other) is not type(value):
-            raise ValueError(f"sweep of {name} must hold values that differ, got {other!r} and {value!r}, which are equal")
+            raise ValueError(
+                f"sweep of {name} must hold values that differ, got {other!r} and {value!r}, which are equal"
+            )
         if not isinstance(value, float):
             continue
         _check_float32(name, value)
         other = singles.setdefault(float(np.float32(value)), value)
         if other != value:
-            raise ValueError(f"sweep of {name} must hold values that differ, got {other!r} and {value!r}, which are one float32")
+            raise ValueError(
+                f"sweep of {name} must hold values that differ, got {other!r} and {value!r}, which are one float32"
+            )
 
 
 def _check_float32(name: str, value: float):
@@ -186,7 +222,9 @@ def _check_float32(name: str, value: float):
             f"sweep of {name} must hold 0 or numbers from {SMALLEST:.3g} up, got {value!r}, which float32 takes for 0"
         )
     if math.isfinite(value) and abs(value) > float(np.finfo(np.float32).max):
-        raise ValueError(f"sweep of {name} must hold numbers that a float32 holds, got {brief(value)}")
+        raise ValueError(
+            f"sweep of {name} must hold numbers that a float32 holds, got {brief(value)}"
+        )
 
 
 def check_value(name: str, value):
@@ -217,7 +255,9 @@ def seed_list(seeds) -> tuple[int, ...]:
         return tuple(range(positive_int("seeds", seeds, most)))
     listed = isinstance(seeds, Sequence) or (isinstance(seeds, np.ndarray) and seeds.ndim == 1)
     if not listed or isinstance(seeds, (str, bytes)):
-        raise ValueError(f"seeds must be a positive integer, or a sequence of integers, got {brief(seeds)}")
+        raise ValueError(
+            f"seeds must be a positive integer, or a sequence of integers, got {brief(seeds)}"
+        )
     if not len(seeds):
         raise ValueError(f"seeds must hold at least one seed, got {brief(seeds)}")
     for seed in seeds:
@@ -228,8 +268,15 @@ def seed_list(seeds) -> tuple[int, ...]:
 
 def values_of(spec: Spec, config: dict) -> dict:
     """All names a config's functions can read, with concrete values (labels replaced by their functions)."""
-    named = {name: spec.choices[name][value] if name in spec.choices else value for name, value in config.items()}
-    plain = {name: value for name, value in spec.settings.items() if value is not None and not callable(value)}
+    named = {
+        name: spec.choices[name][value] if name in spec.choices else value
+        for name, value in config.items()
+    }
+    plain = {
+        name: value
+        for name, value in spec.settings.items()
+        if value is not None and not callable(value)
+    }
     return {**plain, **spec.defaults, **named}
 
 

@@ -14,17 +14,33 @@ from jaxdl.checks import nan_named
 from jaxdl.planning import background, memo
 from jaxdl.planning.cost import Work, work_of
 from jaxdl.planning.jaxprs import jaxprs
-from jaxdl.planning.program import Axis, LaneFunctions, Program, first_hp, lane_functions, value_of, whole
+from jaxdl.planning.program import (
+    Axis,
+    LaneFunctions,
+    Program,
+    first_hp,
+    lane_functions,
+    value_of,
+    whole,
+)
 from jaxdl.planning.spec import Spec
 from jaxdl.sampling import seed_key
 
 PHASE_STEPS = 2
 EVALUATED = 128  # examples of each split that the check evaluates
-NUDGE = 4 * float(np.finfo(np.float32).eps)  # relative change of a weight, in the runs that show how rounding grows
+NUDGE = 4 * float(
+    np.finfo(np.float32).eps
+)  # relative change of a weight, in the runs that show how rounding grows
 NUDGES = 3
-NUDGE_FACTOR = 20.0  # how much more than a nudged run a planned one may differ: its rounding is elsewhere
-TIGHT = 3e-5  # relative difference that is allowed besides: 1 - b2 of Adam in float32 is off by 1e-5
-LOOSE = 1e-3  # the same after the counters were moved: bias corrections then miss the steps left out
+NUDGE_FACTOR = (
+    20.0  # how much more than a nudged run a planned one may differ: its rounding is elsewhere
+)
+TIGHT = (
+    3e-5  # relative difference that is allowed besides: 1 - b2 of Adam in float32 is off by 1e-5
+)
+LOOSE = (
+    1e-3  # the same after the counters were moved: bias corrections then miss the steps left out
+)
 ROUNDING = 1e-6  # of a leaf beside the others of its tree: what a sum that cancels leaves over
 MOST_PROBES = 4
 CHEAP_FLOPS = 1e8  # of a step's products: below, a step takes about a millisecond at most
@@ -39,11 +55,15 @@ def trial(spec: Spec, program: Program, read: set) -> Work | Exception:
     """Returns the work of a lane of the program, or the exception that tracing it raises."""
     try:
         functions = lane_functions(spec, program, read)
-        jaxpr = jax.make_jaxpr(whole(functions, 2))(np.uint32(0), first_hp(spec, program), functions.shared)
+        jaxpr = jax.make_jaxpr(whole(functions, 2))(
+            np.uint32(0), first_hp(spec, program), functions.shared
+        )
         _check_integers(program, jaxpr.jaxpr)
     except Exception as failure:  # whatever user code raises under a trace is an answer
         abstract = ", ".join(program.names("traced", "padded")) or "nothing"
-        failure.add_note(f"while tracing the study at {program.configs[0]} with {abstract} abstract")
+        failure.add_note(
+            f"while tracing the study at {program.configs[0]} with {abstract} abstract"
+        )
         return failure
     return work_of(jaxpr.jaxpr)
 
@@ -51,13 +71,17 @@ def trial(spec: Spec, program: Program, read: set) -> Work | Exception:
 def _check_integers(program: Program, jaxpr):
     """Refuses a power of integers where lanes carry some: ``10 ** -2`` would be 0, in a threshold that no check may see."""
     if any(axis.dtype == "int32" for axis in program.axes.values()) and _has_integer_power(jaxpr):
-        raise TypeError("a power of integers that are traced is 0 for a negative exponent, and may overflow")
+        raise TypeError(
+            "a power of integers that are traced is 0 for a negative exponent, and may overflow"
+        )
 
 
 def _has_integer_power(jaxpr) -> bool:
     """Whether a jaxpr squares and multiplies by the bits of an exponent; hashes shift unsigned integers."""
     for equation in jaxpr.eqns:
-        if equation.primitive.name == "shift_right_logical" and jnp.issubdtype(equation.outvars[0].aval.dtype, jnp.signedinteger):
+        if equation.primitive.name == "shift_right_logical" and jnp.issubdtype(
+            equation.outvars[0].aval.dtype, jnp.signedinteger
+        ):
             return True
         if any(map(_has_integer_power, jaxprs(equation))):
             return True
@@ -78,7 +102,9 @@ class Rehearsal(NamedTuple):
     params: dict | tuple  # at the end
     state: dict | tuple  # at the end
     updates: dict | tuple  # of the last step of every phase
-    values: dict  # name -> (phases,): metrics, per-step values, and the step at which the lane diverged
+    values: (
+        dict  # name -> (phases,): metrics, per-step values, and the step at which the lane diverged
+    )
 
 
 def disagreement(spec: Spec, program: Program, step_flops: float = 0.0) -> float:
@@ -99,7 +125,10 @@ def disagreement(spec: Spec, program: Program, step_flops: float = 0.0) -> float
       the largest difference in units of what is allowed: above 1, the program does not mean what the code does.
     """
     planned = side(spec, program, step_flops)
-    compared = [functools.partial(_disagreement, spec, planned, program, config, step_flops) for config in probes(spec, program)]
+    compared = [
+        functools.partial(_disagreement, spec, planned, program, config, step_flops)
+        for config in probes(spec, program)
+    ]
     return max(future.result() for future in background.start(compared, workers=2))
 
 
@@ -126,11 +155,16 @@ def _corners(configs: list[dict], place, axes: int) -> tuple[list[dict], list[di
         one_against = [1] * axes
         one_against[axis] = -1
         signs += [one_against, [-sign for sign in one_against]]
-    ranks = [{value: rank for rank, value in enumerate(sorted(set(column)))} for column in zip(*map(place, configs), strict=True)]
+    ranks = [
+        {value: rank for rank, value in enumerate(sorted(set(column)))}
+        for column in zip(*map(place, configs), strict=True)
+    ]
 
     def height(config: dict, directions: list[int]) -> float:
         steps = zip(place(config), ranks, directions, strict=True)
-        return sum(direction * rank[value] / max(1, len(rank) - 1) for value, rank, direction in steps)
+        return sum(
+            direction * rank[value] / max(1, len(rank) - 1) for value, rank, direction in steps
+        )
 
     corners = [max(configs, key=lambda config: height(config, directions)) for directions in signs]
     return corners[:2], corners[2:]
@@ -152,7 +186,10 @@ def side(spec: Spec, program: Program, step_flops: float) -> Side:
     arguments = (seed, first_hp(spec, program), shared, starts, np.float32(0), np.int32(0))
     traced = jax.jit(rehearsal(functions)).trace(*arguments)
 
-    compile_once, lock = functools.cache(lambda: _compiled_quickly(traced.lower())), threading.Lock()
+    compile_once, lock = (
+        functools.cache(lambda: _compiled_quickly(traced.lower())),
+        threading.Lock(),
+    )
 
     def compiled():
         with lock:  # the planned side is asked for by several threads at once
@@ -178,7 +215,9 @@ def _compiled_quickly(lowered):
     return lowered.compile()
 
 
-def _disagreement(spec: Spec, planned: Side, program: Program, config: dict, step_flops: float) -> float:
+def _disagreement(
+    spec: Spec, planned: Side, program: Program, config: dict, step_flops: float
+) -> float:
     all_static = dict.fromkeys(program.axes, Axis("static", ""))
     plain = side(spec, program._replace(configs=(config,), axes=all_static), step_flops)
     hp = first_hp(spec, program, config)
@@ -188,7 +227,9 @@ def _disagreement(spec: Spec, planned: Side, program: Program, config: dict, ste
         nudged = [plain.run({}, NUDGE, number) for number in range(nudges)]
         return largest_ratio(planned.run(hp), plain.run({}), nudged)
 
-    key = memo.digest(memo.machine(), planned.traced.jaxpr, plain.traced.jaxpr, (hp, plain.arguments))
+    key = memo.digest(
+        memo.machine(), planned.traced.jaxpr, plain.traced.jaxpr, (hp, plain.arguments)
+    )
     return float(memo.recall("checks", key, compared))
 
 
@@ -223,10 +264,15 @@ def rehearsal(functions: LaneFunctions):
 
         def phase(carry, begin):
             end, lane = carry
-            lane = lane._replace(opt_state=_moved(lane.opt_state, begin - end), running=train.fresh_running(recipe))
+            lane = lane._replace(
+                opt_state=_moved(lane.opt_state, begin - end), running=train.fresh_running(recipe)
+            )
             nothing = jax.tree.map(jnp.zeros_like, lane.params)
             _, lane, updates = jax.lax.fori_loop(0, PHASE_STEPS, one_step, (begin, lane, nothing))
-            values = {**_values(recipe, lane, x, targets), "diverged_at": lane.diverged_at.astype(jnp.float32)}
+            values = {
+                **_values(recipe, lane, x, targets),
+                "diverged_at": lane.diverged_at.astype(jnp.float32),
+            }
             return (begin + PHASE_STEPS, lane), (updates, values)
 
         (_, lane), (updates, values) = jax.lax.scan(phase, (jnp.int32(0), lane), starts)
@@ -295,7 +341,10 @@ def _ratios(mine, plain, others, rounding: float, phases: bool) -> list[float]:
     count = len(plain)
     tolerances = [TIGHT, TIGHT, *[LOOSE] * (count - 2)]
     rows = range(count)
-    return [_ratio(mine[row], plain[row], [other[row] for other in others], rounding, tolerances[row]) for row in rows]
+    return [
+        _ratio(mine[row], plain[row], [other[row] for other in others], rounding, tolerances[row])
+        for row in rows
+    ]
 
 
 def _ratio(mine, plain, others, rounding: float, tolerance: float) -> float:

@@ -27,7 +27,14 @@ class Table(NamedTuple):
         for row in self.rows:
             shown.add_row(*(cell(value) for value in row))
         buffer = io.StringIO()
-        Console(file=buffer, width=1000, no_color=True, force_terminal=False, highlight=False, markup=False).print(shown)
+        Console(
+            file=buffer,
+            width=1000,
+            no_color=True,
+            force_terminal=False,
+            highlight=False,
+            markup=False,
+        ).print(shown)
         lines = [line.rstrip() for line in buffer.getvalue().rstrip().splitlines()]
         return "\n".join([*lines, f"  {self.footer}"] if self.footer else lines)
 
@@ -50,7 +57,9 @@ def cell(value: Any) -> str:
         return "n too small"  # for an interval
     if isinstance(value, tuple):
         return "[" + ", ".join(cell(part) for part in value) + "]"
-    return f"{value + 0.0:.4g}" if isinstance(value, float) else str(value)  # + 0.0: no negative zero
+    return (
+        f"{value + 0.0:.4g}" if isinstance(value, float) else str(value)
+    )  # + 0.0: no negative zero
 
 
 def config_cell(value):
@@ -59,7 +68,11 @@ def config_cell(value):
     >>> [config_cell(value) for value in (0.1, 0.123456, float("inf"), None, True)]
     [0.1, '0.123456', 'inf', 'None', True]
     """
-    if value is None or (isinstance(value, float) and float(f"{value:.4g}") != value) or value in (math.inf, -math.inf):
+    if (
+        value is None
+        or (isinstance(value, float) and float(f"{value:.4g}") != value)
+        or value in (math.inf, -math.inf)
+    ):
         return str(value)
     return value
 
@@ -73,7 +86,10 @@ def summary_table(metric: str, axes, rows) -> Table:
       rows: list of (config, Summary).
     """
     columns = (*axes, "n", "survived", "mean", "sd", "median", "IQM", "95 % interval")
-    body = tuple((*(config_cell(config[name]) for name in axes), *summary_cells(summary)) for config, summary in rows)
+    body = tuple(
+        (*(config_cell(config[name]) for name in axes), *summary_cells(summary))
+        for config, summary in rows
+    )
     return Table(metric, columns, body)
 
 

@@ -12,7 +12,15 @@ import jax
 
 from jaxdl.planning.spec import Spec
 from jaxdl.running import engine, store
-from jaxdl.running.manifest import about, blocks_of, checked, config_key, program_of, reader, with_lane_size
+from jaxdl.running.manifest import (
+    about,
+    blocks_of,
+    checked,
+    config_key,
+    program_of,
+    reader,
+    with_lane_size,
+)
 from jaxdl.running.progress import progress
 from jaxdl.running.shards import Shard
 
@@ -33,18 +41,28 @@ class Run(NamedTuple):
 def wanted(spec: Spec, manifest: dict) -> dict[int, tuple[int, list]]:
     """The blocks that hold lanes of a study: number -> (program number, [(config number, seed)])."""
     keys = {config_key(config) for config in spec.configs}
-    configs = {number for number, config in enumerate(manifest["configs"]) if config_key(config) in keys}
+    configs = {
+        number for number, config in enumerate(manifest["configs"]) if config_key(config) in keys
+    }
     seeds = set(spec.seeds)
     blocks = enumerate(blocks_of(manifest))
-    return {n: block for n, block in blocks if any(config in configs and seed in seeds for config, seed in block[1])}
+    return {
+        n: block
+        for n, block in blocks
+        if any(config in configs and seed in seeds for config, seed in block[1])
+    }
 
 
-def stored(manifest: dict, path: pathlib.Path | None, names: tuple[str, ...] = ()) -> dict[int, dict]:
+def stored(
+    manifest: dict, path: pathlib.Path | None, names: tuple[str, ...] = ()
+) -> dict[int, dict]:
     """The blocks on disk that hold lanes of a run: number -> arrays; the number says nothing on the lanes."""
     if path is None:
         return {}
     lanes_of = reader(manifest)
-    return {number: block for number, block in store.stored_blocks(path, names) if any(lanes_of(block))}
+    return {
+        number: block for number, block in store.stored_blocks(path, names) if any(lanes_of(block))
+    }
 
 
 def missing(run: Run, manifest: dict, kept: dict[int, dict]) -> dict[int, tuple[int, list]]:
@@ -98,8 +116,13 @@ def _with_half(run: Run, manifest: dict, done: bool, error: Exception) -> dict:
     sizes = _sizes(manifest)
     if done or max(sizes) == 1:
         why = "blocks are stored that were trained with it" if done else "it is 1 already"
-        raise MemoryError(f"out of memory with lane_size {sizes}, which cannot be halved: {why}") from error
-    halved = [with_lane_size(program, max(1, program["lane_size"] // 2)) for program in manifest["programs"]]
+        raise MemoryError(
+            f"out of memory with lane_size {sizes}, which cannot be halved: {why}"
+        ) from error
+    halved = [
+        with_lane_size(program, max(1, program["lane_size"] // 2))
+        for program in manifest["programs"]
+    ]
     halved_manifest = {**manifest, "programs": halved}
     with progress(run.shown, 1) as shown:
         shown.say(f"out of memory: lane_size {sizes} becomes {_sizes(halved_manifest)}")
@@ -114,21 +137,32 @@ def _train(run: Run, manifest: dict, todo: dict) -> Iterator[tuple[int, dict]]:
     """Trains blocks: yields (number, arrays), stored already where there is a folder."""
     if not todo:
         return
-    programs = {number: program_of(manifest, number) for number in sorted({number for number, _ in todo.values()})}
+    programs = {
+        number: program_of(manifest, number)
+        for number in sorted({number for number, _ in todo.values()})
+    }
     seconds = {number: manifest["programs"][number]["lane_seconds"] for number in programs}
     total = sum(len(lanes) * seconds[number] for number, lanes in todo.values())
     lengths: dict[int, int] = {}  # program number -> steps of a segment by the clock
-    with progress(run.shown, total) as shown, engine.deferred_interrupt() as asked, contextlib.ExitStack() as ends:
+    with (
+        progress(run.shown, total) as shown,
+        engine.deferred_interrupt() as asked,
+        contextlib.ExitStack() as ends,
+    ):
         ready = run.compiled(programs)
         for future in ready.values():
-            ends.callback(future.cancel)  # what has not begun to compile is not needed after an error or Ctrl-C
+            ends.callback(
+                future.cancel
+            )  # what has not begun to compile is not needed after an error or Ctrl-C
         for number, (program_number, lanes) in todo.items():
             program = programs[program_number]
             if not ready[program_number].done():
                 shown.say(f"compiling program {program_number + 1} of {len(manifest['programs'])}")
             compiled = engine.awaited(ready[program_number], asked, run.path)
             shown.say(f"training block {number + 1} of {max(todo) + 1}")
-            advance = functools.partial(_advance, shown, seconds[program_number] / program.schedule.steps)
+            advance = functools.partial(
+                _advance, shown, seconds[program_number] / program.schedule.steps
+            )
             whose = about(manifest, program_number, lanes)
             saved = None if run.path is None else _saved(run.path, number, whose)
             named = [(manifest["configs"][config], seed) for config, seed in lanes]
@@ -140,7 +174,9 @@ def _train(run: Run, manifest: dict, todo: dict) -> Iterator[tuple[int, dict]]:
             results = engine.run_block(run.spec, program, compiled, named, hooks, saved)
             arrays = {**whose, **results}
             if run.path is not None:
-                store.write_block(run.path, number, arrays, _event(program_number, lanes, begin), run.shard.events)
+                store.write_block(
+                    run.path, number, arrays, _event(program_number, lanes, begin), run.shard.events
+                )
             yield number, arrays
 
 
@@ -156,10 +192,17 @@ def _saved(path: pathlib.Path, number: int, whose: dict) -> dict | None:
 
 def _event(program: int, lanes: list, begin: float) -> dict:
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return {"program": program, "lanes": len(lanes), "seconds": round(time.perf_counter() - begin, 3), "finished": now}
+    return {
+        "program": program,
+        "lanes": len(lanes),
+        "seconds": round(time.perf_counter() - begin, 3),
+        "finished": now,
+    }
 
 
-def _hooks(path, number: int, whose: dict, asked: Callable[[], bool], advance: Callable) -> engine.Hooks:
+def _hooks(
+    path, number: int, whose: dict, asked: Callable[[], bool], advance: Callable
+) -> engine.Hooks:
     """What happens between the segments of a block: progress, a checkpoint now and then, and one at Ctrl-C."""
     wait, last = CHECKPOINT_SECONDS, time.perf_counter()
 

@@ -22,7 +22,11 @@ ACROSS = PartitionSpec("lanes")
 EVERYWHERE = PartitionSpec()
 LOAD_SECONDS = 0.4  # what loading a program from the cache takes at most, usually
 CACHE = "jax_compilation_cache_dir"
-CHOICES = {CACHE: None, "jax_enable_compilation_cache": True, "jax_compilation_cache_max_size": -1}  # else the user's
+CHOICES = {
+    CACHE: None,
+    "jax_enable_compilation_cache": True,
+    "jax_compilation_cache_max_size": -1,
+}  # else the user's
 KEPT = {  # which programs: all of them; jax's setting -> (its default, ours)
     "jax_persistent_cache_min_compile_time_secs": (1.0, 0.0),
     "jax_persistent_cache_min_entry_size_bytes": (0, -1),
@@ -46,7 +50,9 @@ class Compiled(NamedTuple):
     segment: Callable  # (lane, dataset, seeds, hp, start, stop) -> Lane; donates lane
     shared: Any
     lanes: int  # of a chunk: lane_size times devices
-    bytes: int | None  # of memory at its peak, all devices together: see `needed_bytes`; None where not known
+    bytes: (
+        int | None
+    )  # of memory at its peak, all devices together: see `needed_bytes`; None where not known
 
 
 def prepare_devices() -> list:
@@ -54,9 +60,14 @@ def prepare_devices() -> list:
 
     Leaves the choice of an environment that has made one, and a backend that has started, as they are.
     """
-    chosen = "JAX_NUM_CPU_DEVICES" in os.environ or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    chosen = (
+        "JAX_NUM_CPU_DEVICES" in os.environ
+        or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    )
     if not chosen:
-        with contextlib.suppress(RuntimeError):  # the backend has started: the devices at hand are used
+        with contextlib.suppress(
+            RuntimeError
+        ):  # the backend has started: the devices at hand are used
             jax.config.update("jax_num_cpu_devices", max(2, os.cpu_count() or 1))
     return jax.local_devices()
 
@@ -77,7 +88,9 @@ def cache() -> Iterator[None]:
     try:
         yield
     finally:
-        _configure({name: before[name] for name in settings if getattr(jax.config, name) == settings[name]})
+        _configure(
+            {name: before[name] for name in settings if getattr(jax.config, name) == settings[name]}
+        )
         memo.prune()
 
 
@@ -113,7 +126,9 @@ def compile_programs(spec: Spec, programs, devices) -> dict[int, Future]:
     mesh = Mesh(np.array(devices), ("lanes",))
     once = _once()
     lowered: list[Future] = [Future() for _ in programs]
-    compiled = background.start([functools.partial(_compile, each, once) for each in lowered], workers=2)
+    compiled = background.start(
+        [functools.partial(_compile, each, once) for each in lowered], workers=2
+    )
 
     def trace():  # in one thread: tracing holds Python's lock
         for program, future, result in zip(programs.values(), lowered, compiled, strict=True):
@@ -121,7 +136,9 @@ def compile_programs(spec: Spec, programs, devices) -> dict[int, Future]:
                 future.cancel()
                 continue
             background.fulfil(future, functools.partial(_lower, spec, program, mesh))
-            if future is lowered[0]:  # it is waited for: where the cache has it, it loads undisturbed
+            if (
+                future is lowered[0]
+            ):  # it is waited for: where the cache has it, it loads undisturbed
                 wait([result], timeout=LOAD_SECONDS)
 
     background.start([trace])
@@ -134,7 +151,9 @@ def _once() -> Callable:
     lock = threading.Lock()
 
     def compile_once(lowered):
-        arguments = tuple((leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(lowered.args_info))
+        arguments = tuple(
+            (leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(lowered.args_info)
+        )
         # unused arguments and empty states leave no trace in the text
         text = (lowered.as_text(), arguments, lowered.in_tree, lowered.out_tree)
         with lock:
@@ -185,10 +204,17 @@ def needed_bytes(compiled) -> int | None:
         return None
     if found is None:
         return None
-    return found.argument_size_in_bytes + found.output_size_in_bytes + found.temp_size_in_bytes - found.alias_size_in_bytes
+    return (
+        found.argument_size_in_bytes
+        + found.output_size_in_bytes
+        + found.temp_size_in_bytes
+        - found.alias_size_in_bytes
+    )
 
 
-def _over_lanes(function: Callable, mesh: Mesh, in_axes: tuple, lane_size: int, donate: int | None = None):
+def _over_lanes(
+    function: Callable, mesh: Mesh, in_axes: tuple, lane_size: int, donate: int | None = None
+):
     """`function` over a chunk: vmapped, and split over the devices."""
     specs = tuple(EVERYWHERE if axis is None else ACROSS for axis in in_axes)
     mapped = jax.vmap(function, in_axes=in_axes) if lane_size > 1 else _of_one(function, in_axes)
@@ -202,7 +228,10 @@ def _of_one(function: Callable, in_axes: tuple) -> Callable:
     @functools.wraps(function)
     def mapped(*arguments):
         pairs = zip(arguments, in_axes, strict=True)
-        alone = (each if axis is None else jax.tree.map(lambda leaf: leaf[0], each) for each, axis in pairs)
+        alone = (
+            each if axis is None else jax.tree.map(lambda leaf: leaf[0], each)
+            for each, axis in pairs
+        )
         return jax.tree.map(lambda leaf: leaf[None], function(*alone))
 
     return mapped

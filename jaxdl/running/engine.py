@@ -33,11 +33,20 @@ class Hooks(NamedTuple):
     advance: Callable = lambda lane_steps: None  # progress
     due: Callable = lambda: False  # whether to save
     save: Callable = lambda arrays: None  # a checkpoint
-    length: Callable = lambda: FIRST_STEPS  # steps of the first segment, from the program's other blocks
+    length: Callable = lambda: (
+        FIRST_STEPS
+    )  # steps of the first segment, from the program's other blocks
     keep: Callable = lambda steps: None  # the steps that a segment should have had at the end
 
 
-def run_block(spec: Spec, program: Program, compiled: Compiled, lanes: list, hooks: Hooks, saved: dict | None = None) -> dict:
+def run_block(
+    spec: Spec,
+    program: Program,
+    compiled: Compiled,
+    lanes: list,
+    hooks: Hooks,
+    saved: dict | None = None,
+) -> dict:
     """Trains the lanes of a block.
 
     Args:
@@ -48,14 +57,22 @@ def run_block(spec: Spec, program: Program, compiled: Compiled, lanes: list, hoo
     Returns:
       ``diverged_at`` and ``history/NAME`` arrays with a leading axis of lanes.
     """
-    saved = saved if saved is not None and _whole(saved, len(lanes), program.schedule.steps) else None
-    parts = [] if saved is None else [{name[5:]: values for name, values in saved.items() if name.startswith("done/")}]
+    saved = (
+        saved if saved is not None and _whole(saved, len(lanes), program.schedule.steps) else None
+    )
+    parts = (
+        []
+        if saved is None
+        else [{name[5:]: values for name, values in saved.items() if name.startswith("done/")}]
+    )
     begin = len(parts[0]["diverged_at"]) if parts else 0
     length = hooks.length()
     while begin < len(lanes):
         real = lanes[begin : begin + compiled.lanes]
         for segment in _chunk(spec, program, compiled, real, hooks, saved, length):
-            step, lane, length = segment  # a chunk begins with the length that the last one has found
+            step, lane, length = (
+                segment  # a chunk begins with the length that the last one has found
+            )
             if hooks.due():
                 hooks.save(_checkpoint(spec, parts, compiled, step, lane))
         parts.append(_results(spec, lane, len(real)))
@@ -75,7 +92,13 @@ def run_lane(spec: Spec, program: Program, compiled: Compiled, config: dict, see
 
 
 def _chunk(
-    spec: Spec, program: Program, compiled: Compiled, real, hooks: Hooks, saved: dict | None, length: int = FIRST_STEPS
+    spec: Spec,
+    program: Program,
+    compiled: Compiled,
+    real,
+    hooks: Hooks,
+    saved: dict | None,
+    length: int = FIRST_STEPS,
 ) -> Iterator[tuple[int, Lane, int]]:
     """Trains up to a chunk of lanes, padded with copies of them, beginning with a segment of `length` steps.
 
@@ -127,7 +150,9 @@ def _length_after(length: int, steps: int, seconds: float) -> int:
 def calibrate(spec: Spec, program: Program, compiled: Compiled, seconds: float = 0.3) -> float:
     """The time of one lane from its first step to its last, from a short burst of a full chunk."""
     begin, last, steps = time.perf_counter(), (0, time.perf_counter()), program.schedule.steps
-    lanes = [(program.configs[index % len(program.configs)], index) for index in range(compiled.lanes)]
+    lanes = [
+        (program.configs[index % len(program.configs)], index) for index in range(compiled.lanes)
+    ]
     rate = 0.0
     for step, _, _ in _chunk(spec, program, compiled, lanes, Hooks(), None):
         now = time.perf_counter()
@@ -141,7 +166,10 @@ def calibrate(spec: Spec, program: Program, compiled: Compiled, seconds: float =
 
 def _results(spec: Spec, lane: Lane, count: int) -> dict[str, np.ndarray]:
     history = {name: np.asarray(values)[:count] for name, values in lane.history.items()}
-    named = {f"history/{name}": values for name, values in mark_unseen(history, spec.record, np.where).items()}
+    named = {
+        f"history/{name}": values
+        for name, values in mark_unseen(history, spec.record, np.where).items()
+    }
     return {"diverged_at": np.asarray(lane.diverged_at)[:count], **named}
 
 
@@ -149,10 +177,15 @@ def _joined(parts: list[dict]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _checkpoint(spec: Spec, parts: list[dict], compiled: Compiled, step: int, lane: Lane) -> dict[str, np.ndarray]:
+def _checkpoint(
+    spec: Spec, parts: list[dict], compiled: Compiled, step: int, lane: Lane
+) -> dict[str, np.ndarray]:
     """The finished lanes of a block and the state of the running chunk, as arrays (keys as key data)."""
     done = {f"done/{name}": values for name, values in _joined(parts).items()} if parts else {}
-    leaves = [np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for leaf in jax.tree.leaves(lane)]
+    leaves = [
+        np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+        for leaf in jax.tree.leaves(lane)
+    ]
     running = {f"lane/{index}": leaf for index, leaf in enumerate(leaves)}
     if not parts:
         done = {f"done/{name}": values[:0] for name, values in _results(spec, lane, 0).items()}
@@ -167,7 +200,9 @@ def _whole(saved: dict, lanes: int, steps: int) -> bool:
         return False
     if any(values.ndim == 0 or len(values) != len(marks[2]) for values in done):
         return False
-    return marks[0].ndim == marks[1].ndim == 0 and 0 <= marks[1] <= steps + 1 and len(marks[2]) < lanes
+    return (
+        marks[0].ndim == marks[1].ndim == 0 and 0 <= marks[1] <= steps + 1 and len(marks[2]) < lanes
+    )
 
 
 def _kinds(results: dict) -> dict:
@@ -183,7 +218,7 @@ def _fits(lane: Lane, saved: dict) -> bool:
     same = (
         values is not None and (values.shape, values.dtype) == (leaf.shape, leaf.dtype)
         for values, leaf in zip(found, data, strict=False)
-    )  # fmt: skip
+    )
     return found[-1] is None and all(same)
 
 
@@ -211,7 +246,11 @@ def awaited(future: Future, asked: Callable[[], bool], path) -> Compiled:
     """
     while not future.done():
         if asked():
-            kept = "nothing was kept, as there is no run folder" if path is None else f"the same call continues {path}"
+            kept = (
+                "nothing was kept, as there is no run folder"
+                if path is None
+                else f"the same call continues {path}"
+            )
             raise KeyboardInterrupt(f"interrupted while compiling: {kept}")
         wait([future], timeout=WAIT_SECONDS)
     return future.result()

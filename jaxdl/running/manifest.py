@@ -22,19 +22,32 @@ from jaxdl.planning.spec import SETTINGS, Spec
 from jaxdl.train import Schedule
 
 PARTS = {  # of a manifest, and of each of its programs
-    "axes": list, "study": dict, "versions": dict, "configs": list, "programs": list,
-    "generations": list, "metrics": dict,
-}  # fmt: skip
+    "axes": list,
+    "study": dict,
+    "versions": dict,
+    "configs": list,
+    "programs": list,
+    "generations": list,
+    "metrics": dict,
+}
 PROGRAM_PARTS = {
-    "configs": list, "axes": dict, "steps": int, "eval_every": int, "lane_size": int,
-    "trains": dict, "digest": str,
-}  # fmt: skip
+    "configs": list,
+    "axes": dict,
+    "steps": int,
+    "eval_every": int,
+    "lane_size": int,
+    "trains": dict,
+    "digest": str,
+}
 CHUNKS = 16  # of lane_size lanes in a block
 
 
 def config_key(config: dict, names=None) -> tuple:
     """A config as a dictionary key; 1 and 1.0 and True are different values."""
-    return tuple((name, type(config[name]).__name__, config[name]) for name in (config if names is None else names))
+    return tuple(
+        (name, type(config[name]).__name__, config[name])
+        for name in (config if names is None else names)
+    )
 
 
 def empty(spec: Spec) -> dict:
@@ -82,7 +95,9 @@ def _check_parts(thing, parts: Mapping[str, type], where: str):
     for name, kind in parts.items():
         value = thing.get(name) if isinstance(thing, dict) else None
         if type(value) is not kind:
-            raise ValueError(f"{where} must have {name}, of type {kind.__name__}, got {value!r:.60}")
+            raise ValueError(
+                f"{where} must have {name}, of type {kind.__name__}, got {value!r:.60}"
+            )
 
 
 def _check_numbers(values: list, end: int, where: str):
@@ -117,7 +132,13 @@ def grow(manifest: dict, spec: Spec, make_plan, identify: Callable[[Program], di
         return manifest
     generation = {"configs": wanted, "seeds": list(spec.seeds)}
     generations = [*manifest["generations"], generation]
-    return {**manifest, "configs": configs, "programs": programs, "generations": generations, "metrics": metrics}
+    return {
+        **manifest,
+        "configs": configs,
+        "programs": programs,
+        "generations": generations,
+        "metrics": metrics,
+    }
 
 
 def _one_direction(stored: dict[str, bool], fresh: dict[str, bool]) -> dict[str, bool]:
@@ -149,7 +170,11 @@ def blocks_of(manifest: dict) -> list[tuple[int, list[tuple[int, int]]]]:
 
 def owners(manifest: dict) -> dict[int, int]:
     """Config number -> number of the program that trains it."""
-    return {config: number for number, program in enumerate(manifest["programs"]) for config in program["configs"]}
+    return {
+        config: number
+        for number, program in enumerate(manifest["programs"])
+        for config in program["configs"]
+    }
 
 
 def planned_lanes(manifest: dict) -> set[tuple[int, int]]:
@@ -202,7 +227,9 @@ def about(manifest: dict, program: int, lanes: list[tuple[int, int]]) -> dict[st
       ``about``: JSON, as bytes, of the program's digest and of configs as values; ``config``, the
       place of each lane's config among these, (lanes,); ``seed``, (lanes,).
     """
-    places = {config: place for place, config in enumerate(dict.fromkeys(config for config, _ in lanes))}
+    places = {
+        config: place for place, config in enumerate(dict.fromkeys(config for config, _ in lanes))
+    }
     digest = manifest["programs"][program]["digest"]
     said = {"program": digest, "configs": [manifest["configs"][config] for config in places]}
     return {
@@ -220,7 +247,9 @@ def reader(manifest: dict) -> Callable[[dict], list[tuple[int, int] | None]]:
     """
     numbers = {config_key(config): number for number, config in enumerate(manifest["configs"])}
     programs = owners(manifest)
-    digests = {config: manifest["programs"][number]["digest"] for config, number in programs.items()}
+    digests = {
+        config: manifest["programs"][number]["digest"] for config, number in programs.items()
+    }
 
     def lanes_of(block: dict) -> list[tuple[int, int] | None]:
         try:
@@ -235,7 +264,9 @@ def reader(manifest: dict) -> Callable[[dict], list[tuple[int, int] | None]]:
     return lanes_of
 
 
-def check_same(manifest: dict, spec: Spec, lane_size: int | None, run, identify: Callable[[Program], dict]):
+def check_same(
+    manifest: dict, spec: Spec, lane_size: int | None, run, identify: Callable[[Program], dict]
+):
     """Raises a ValueError of one line that names in what a stored run differs from this study.
 
     Args:
@@ -264,20 +295,29 @@ def _check_programs(manifest: dict, spec: Spec, run, identify: Callable[[Program
         try:
             here = identify(program)
         except Exception as error:
-            failures.append(f"program {number}{_named(program)} does not trace here ({_one_line(error)})")
+            failures.append(
+                f"program {number}{_named(program)} does not trace here ({_one_line(error)})"
+            )
             if mine & {config_key(config) for config in program.configs}:
                 raise ValueError(f"{run} holds another study: {failures[-1]}") from error
             continue
-        _refuse_program(run, f"program {number}", program, manifest["programs"][number]["trains"], here)
+        _refuse_program(
+            run, f"program {number}", program, manifest["programs"][number]["trains"], here
+        )
     if failures and len(failures) == len(manifest["programs"]):
         raise ValueError(f"{run} holds another study: {failures[0]}")
 
 
 def _refuse_program(run, title: str, program: Program, theirs: dict, mine: dict):
     for index, config in enumerate(program.configs):
-        there, here = ({name: setting_of(each, name, index) for name in SETTINGS} for each in (theirs, mine))
+        there, here = (
+            {name: setting_of(each, name, index) for name in SETTINGS} for each in (theirs, mine)
+        )
         _refuse(run, there, here, f" at {_pairs(config)}" if config else "")
-    for name, what in (("history", "metrics and records"), ("metrics", "higher_is_better of metrics")):
+    for name, what in (
+        ("history", "metrics and records"),
+        ("metrics", "higher_is_better of metrics"),
+    ):
         _refuse(run, {what: theirs.get(name)}, {what: mine[name]})
     different = [name for name in mine if theirs.get(name) != mine[name]]
     if different:
@@ -304,5 +344,8 @@ def _one_line(error: Exception) -> str:
 def _refuse(run, theirs: dict, mine: dict, where: str = ""):
     names = [name for name in {**theirs, **mine} if theirs.get(name) != mine.get(name)]
     if names:
-        differing = "; ".join(f"{name} is {theirs.get(name)!r} there and {mine.get(name)!r} here{where}" for name in names)
+        differing = "; ".join(
+            f"{name} is {theirs.get(name)!r} there and {mine.get(name)!r} here{where}"
+            for name in names
+        )
         raise ValueError(f"{run} holds another study: {differing}")

@@ -23,7 +23,12 @@ class _Silent:
 
 class _Plain(_Silent):
     def __init__(self, total: float):
-        self.total, self.done, self.begin, self.last = total, 0.0, time.monotonic(), time.monotonic()
+        self.total, self.done, self.begin, self.last = (
+            total,
+            0.0,
+            time.monotonic(),
+            time.monotonic(),
+        )
 
     def say(self, message: str):
         say(message)
@@ -57,7 +62,14 @@ def progress(shown: bool, total: float) -> Iterator[_Silent]:
         yield _Plain(total)
     else:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            TaskProgressColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         columns = (
             TextColumn("{task.description}"),

@@ -35,7 +35,11 @@ class Shard(NamedTuple):
     @property
     def events(self) -> str:
         """The events file that this process alone writes."""
-        return "events.jsonl" if self.processes == 1 else f"events-{self.process}-of-{self.processes}.jsonl"
+        return (
+            "events.jsonl"
+            if self.processes == 1
+            else f"events-{self.process}-of-{self.processes}.jsonl"
+        )
 
 
 def parse(given) -> Shard:
@@ -49,7 +53,9 @@ def parse(given) -> Shard:
     """
     try:
         parts = given.split("/") if isinstance(given, str) else tuple(given)
-        index, count = (int(part) if isinstance(part, str) or integer(part) else int("") for part in parts)
+        index, count = (
+            int(part) if isinstance(part, str) or integer(part) else int("") for part in parts
+        )
     except (TypeError, ValueError):
         hint = "('auto' asks the scheduler's environment)"
         raise ValueError(f"shard must look like i/n, got {given!r} {hint}") from None

@@ -75,7 +75,9 @@ def drop_leftovers(run: pathlib.Path):
     """Removes what killed writers have begun; what a living process writes now stays."""
     for folder in (run, run / BLOCKS, run / CHECKPOINTS):
         for path in folder.glob(".*"):
-            with contextlib.suppress(OSError):  # another process was faster, or it is not ours to remove
+            with contextlib.suppress(
+                OSError
+            ):  # another process was faster, or it is not ours to remove
                 if _abandoned(path):
                     path.unlink()
 
@@ -170,9 +172,11 @@ def read_manifest(run: pathlib.Path) -> dict | None:
     if written != FORMAT:
         raise ValueError(
             f"{path} must be of format {FORMAT}, got {written!r:.80}: another version of jaxdl wrote it"
-        )  # fmt: skip
+        )
     if stored != digest:
-        raise ValueError(f"{path} was changed after it was written: its digest is {digest}, it says {stored!r:.80}")
+        raise ValueError(
+            f"{path} was changed after it was written: its digest is {digest}, it says {stored!r:.80}"
+        )
     return manifest
 
 
@@ -225,7 +229,9 @@ def is_new(run: pathlib.Path) -> bool:
     if not run.exists():
         return True
     begun = (BLOCKS, LOCK)
-    return run.is_dir() and all(path.name in begun or path.name.startswith(f".{MANIFEST}") for path in run.iterdir())
+    return run.is_dir() and all(
+        path.name in begun or path.name.startswith(f".{MANIFEST}") for path in run.iterdir()
+    )
 
 
 def read_events(run: pathlib.Path) -> list[dict]:
@@ -252,7 +258,9 @@ def append_event(run: pathlib.Path, event: dict, name: str = EVENTS):
         os.fsync(file.fileno())
 
 
-def write_block(run: pathlib.Path, number: int, arrays: dict[str, np.ndarray], event: dict, events: str = EVENTS):
+def write_block(
+    run: pathlib.Path, number: int, arrays: dict[str, np.ndarray], event: dict, events: str = EVENTS
+):
     """Stores a block's results, then says so in the events; a checkpoint of the block is dropped.
 
     Where the file of that number holds other lanes, it stays, and the block gets a number that is free.
@@ -269,7 +277,11 @@ def write_block(run: pathlib.Path, number: int, arrays: dict[str, np.ndarray], e
     checkpoint_path(run, number).unlink(missing_ok=True)
 
 
-ABOUT = ("about", "config", "seed")  # the arrays of a block and of a checkpoint that say whose they are
+ABOUT = (
+    "about",
+    "config",
+    "seed",
+)  # the arrays of a block and of a checkpoint that say whose they are
 
 
 def same_lanes(arrays: dict, others: dict) -> bool:
@@ -277,7 +289,7 @@ def same_lanes(arrays: dict, others: dict) -> bool:
     return all(
         name in arrays and name in others and np.array_equal(arrays[name], others[name])
         for name in ABOUT
-    )  # fmt: skip
+    )
 
 
 def _holds_others(path: pathlib.Path, arrays: dict) -> bool:
@@ -314,7 +326,9 @@ def finished_blocks(run: pathlib.Path) -> dict[int, dict]:
     return {event["block"]: event for event, _ in _finished(run)}
 
 
-def stored_blocks(run: pathlib.Path, names: tuple[str, ...] = ()) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+def stored_blocks(
+    run: pathlib.Path, names: tuple[str, ...] = ()
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
     """Yields (number, arrays) of the blocks that are whole, by number; the arrays of some names, or all."""
     for event, content in _finished(run):
         arrays = _arrays(content, names)

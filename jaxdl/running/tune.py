@@ -25,17 +25,27 @@ MEMORY = 0.8  # share of a device's memory that a chunk may take
 
 def with_best_lane_sizes(spec: Spec, plan: Plan) -> Plan:
     """The plan with every program's lane_size the fastest one measured here; the estimate is where the search begins."""
-    return plan._replace(programs=tuple(p._replace(lane_size=best_lane_size(spec, p)) for p in plan.programs))
+    return plan._replace(
+        programs=tuple(p._replace(lane_size=best_lane_size(spec, p)) for p in plan.programs)
+    )
 
 
 def best_lane_size(spec: Spec, program: Program) -> int:
     """The fastest power-of-two multiple of a program's lane_size, measured once for each program and device."""
     functions = lane_functions(spec, program)
-    jaxpr = jax.make_jaxpr(whole(functions, 2))(np.uint32(0), first_hp(spec, program), functions.shared)
+    jaxpr = jax.make_jaxpr(whole(functions, 2))(
+        np.uint32(0), first_hp(spec, program), functions.shared
+    )
     most = most_lanes(len(program.configs) * len(spec.seeds), len(jax.local_devices()))
     key = memo.digest(memo.machine(), f"{len(jax.local_devices())} {most}", jaxpr)
     start = min(program.lane_size, most)
-    return int(memo.recall("lane_size", key, lambda: climb(lambda size: lane_seconds(spec, program, size), start, most)))
+    return int(
+        memo.recall(
+            "lane_size",
+            key,
+            lambda: climb(lambda size: lane_seconds(spec, program, size), start, most),
+        )
+    )
 
 
 def most_lanes(lanes: int, devices: int) -> int:
@@ -62,7 +72,9 @@ def climb(seconds: Callable[[int], float], start: int, most: int = LARGEST) -> i
         size = best * factor
         while 1 <= size <= most:
             found = seconds(int(size))
-            if found * GAIN >= least and (np.isfinite(least) or factor > 1):  # what does not fit is halved until it does
+            if found * GAIN >= least and (
+                np.isfinite(least) or factor > 1
+            ):  # what does not fit is halved until it does
                 break
             best, least, size = int(size), found, size * factor
         if best != start:
@@ -75,7 +87,9 @@ def lane_seconds(spec: Spec, program: Program, size: int) -> float:
     devices = jax.local_devices()
     sized = program._replace(lane_size=size)
     try:
-        compiled = compile_programs(spec, {0: sized}, devices)[0].result()  # memory that is not known shows as it runs out
+        compiled = compile_programs(spec, {0: sized}, devices)[
+            0
+        ].result()  # memory that is not known shows as it runs out
         limit = (devices[0].memory_stats() or {}).get("bytes_limit", np.inf)
         if compiled.bytes is not None and compiled.bytes > MEMORY * limit * len(devices):
             return np.inf

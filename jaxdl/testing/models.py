@@ -50,7 +50,13 @@ def _lane(model: Model, x, key) -> dict:
     params, state = model.init(init_key)
     trained, after = model.apply(params, state, x, key=train_key, train=True)
     outputs, _ = model.apply(params, state, x, key=None, train=False)
-    return {"params": params, "state": state, "outputs in training": trained, "state after training": after, "outputs": outputs}
+    return {
+        "params": params,
+        "state": state,
+        "outputs in training": trained,
+        "state after training": after,
+        "outputs": outputs,
+    }
 
 
 def _same_lane(found: dict, expected: dict, where: str, tolerance: float):
@@ -113,7 +119,9 @@ def _jit(model: Model, x):
 
 def _vmap(model: Model, x):
     seeds = (0, 1, 2)
-    lanes = jax.jit(jax.vmap(lambda seed: _lane(model, x, seed_key(seed))))(jnp.array(seeds, jnp.uint32))
+    lanes = jax.jit(jax.vmap(lambda seed: _lane(model, x, seed_key(seed))))(
+        jnp.array(seeds, jnp.uint32)
+    )
     for place, seed in enumerate(seeds):
         lane = jax.tree.map(lambda leaf, place=place: leaf[place], lanes)
         _same_lane(lane, _lane(model, x, seed_key(seed)), "under vmap", tolerance=1e-4)
@@ -142,9 +150,13 @@ def _state(model: Model, x):
     params, state = model.init(seed_key(0))
     _, after = model.apply(params, state, x, key=seed_key(1), train=True)
     same_structure(after, state, "states after a step in training")
-    before, behind = ([(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)] for tree in (state, after))
+    before, behind = (
+        [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)] for tree in (state, after)
+    )
     if before != behind:
-        raise AssertionError(f"states after a step in training have shapes {behind} instead of {before}")
+        raise AssertionError(
+            f"states after a step in training have shapes {behind} instead of {before}"
+        )
     same(model.apply(params, state, x)[1], state, "where train=False, states", tolerance=0.0)
 
 
@@ -155,7 +167,10 @@ def _padding(model_of, x, size: int, most: int):
 
     def padded_lane(live):
         model = model_of(Padded(live, most))
-        return {**_lane(model, x, seed_key(0)), "gradients": _gradient(model, x, seed_key(0), shape)[0]}
+        return {
+            **_lane(model, x, seed_key(0)),
+            "gradients": _gradient(model, x, seed_key(0), shape)[0],
+        }
 
     wide = jax.jit(padded_lane)(jnp.int32(size))
     for name, expected in plain.items():
@@ -163,8 +178,15 @@ def _padding(model_of, x, size: int, most: int):
         live = jax.tree.map(lambda leaf, to: leaf[corner(to.shape)], wide[name], expected)
         same(live, expected, f"live {name}", PADDING_TOLERANCE)
         if name in ("params", "gradients"):
-            beyond = jax.tree.map(lambda leaf, to: leaf.at[corner(to.shape)].set(0), wide[name], expected)
-            same(beyond, jax.tree.map(jnp.zeros_like, beyond), f"{name} beyond the size must be zero:", tolerance=0.0)
+            beyond = jax.tree.map(
+                lambda leaf, to: leaf.at[corner(to.shape)].set(0), wide[name], expected
+            )
+            same(
+                beyond,
+                jax.tree.map(jnp.zeros_like, beyond),
+                f"{name} beyond the size must be zero:",
+                tolerance=0.0,
+            )
 
 
 CHECKS = {

@@ -13,7 +13,9 @@ from jaxdl.types import Dataset, Padded, Task, check_metrics
 EXAMPLES = 32  # of the training data that losses and metrics are checked on
 
 
-def check_task(task: Task, *, outputs: int | tuple[int, ...] | None = None, padded: bool = True) -> None:
+def check_task(
+    task: Task, *, outputs: int | tuple[int, ...] | None = None, padded: bool = True
+) -> None:
     """Checks that a task is what a study needs.
 
     Data are finite, of one shape for all keys, batch-last and decided by the key alone; batches have the size asked for;
@@ -44,7 +46,10 @@ def check_task(task: Task, *, outputs: int | tuple[int, ...] | None = None, padd
             with named("check_task", f"{label} {name}"):
                 value_check(function, *answers)
     with named("check_task", "the gradient of the loss is finite"):
-        finite(jax.grad(lambda outputs: jnp.sum(task.loss(outputs, answers[1])))(answers[0]), "gradients")
+        finite(
+            jax.grad(lambda outputs: jnp.sum(task.loss(outputs, answers[1])))(answers[0]),
+            "gradients",
+        )
 
 
 def _data(task: Task, seed: int = 0) -> Dataset:
@@ -58,7 +63,9 @@ def _answers(task: Task, dataset: Dataset, outputs) -> tuple:
     if outputs is None:
         shapes = [targets.shape[:-1] or (1,)]
         if jnp.issubdtype(targets.dtype, jnp.integer):
-            shapes.insert(0, (max(2, *(int(np.max(split)) + 1 for _, split in splits(dataset).values())),))
+            shapes.insert(
+                0, (max(2, *(int(np.max(split)) + 1 for _, split in splits(dataset).values())),)
+            )
     taken = next((shape for shape in shapes if _takes(task.loss, shape, targets)), shapes[0])
     return jax.random.normal(seed_key(0), (*taken, targets.shape[-1])), targets
 
@@ -66,7 +73,9 @@ def _answers(task: Task, dataset: Dataset, outputs) -> tuple:
 def _takes(loss, shape: tuple, targets) -> bool:
     """Whether a loss has a value for outputs of a leading shape."""
     try:
-        jax.eval_shape(loss, jax.ShapeDtypeStruct((*shape, targets.shape[-1]), jnp.float32), targets)
+        jax.eval_shape(
+            loss, jax.ShapeDtypeStruct((*shape, targets.shape[-1]), jnp.float32), targets
+        )
     except Exception:  # the checks of the loss show it, where no other shape will do
         return False
     return True
@@ -79,7 +88,9 @@ def _data_splits(task: Task):
         if x.shape[-1] != targets.shape[-1]:
             raise AssertionError(f"{name} x have shape {x.shape} and targets {targets.shape}")
         if x.shape[:-1] != first_x.shape[:-1] or targets.shape[:-1] != first_targets.shape[:-1]:
-            raise AssertionError(f"{name} x and targets have shapes {x.shape}, {targets.shape}, unlike the training data")
+            raise AssertionError(
+                f"{name} x and targets have shapes {x.shape}, {targets.shape}, unlike the training data"
+            )
         finite((x, targets), f"{name} data")
         float32((x, targets), f"{name} data")
 
@@ -89,14 +100,20 @@ def _data_keys(task: Task):
     same(again, first, "data of the same key", tolerance=0.0)
     shapes = [jax.tree.map(jnp.shape, dataset) for dataset in (first, other)]
     if shapes[0] != shapes[1]:
-        raise AssertionError(f"training data of two keys have shapes {shapes[0].train_x} and {shapes[1].train_x}")
-    if callable(task.data) and all(map(np.array_equal, jax.tree.leaves(first), jax.tree.leaves(other))):
+        raise AssertionError(
+            f"training data of two keys have shapes {shapes[0].train_x} and {shapes[1].train_x}"
+        )
+    if callable(task.data) and all(
+        map(np.array_equal, jax.tree.leaves(first), jax.tree.leaves(other))
+    ):
         raise AssertionError("two keys give the same data")
 
 
 def _data_jit(task: Task):
     if callable(task.data):
-        same(jax.jit(lambda seed: task.data(stream(seed_key(seed), "data")))(0), _data(task), "data")
+        same(
+            jax.jit(lambda seed: task.data(stream(seed_key(seed), "data")))(0), _data(task), "data"
+        )
 
 
 def _sizes(task: Task) -> list[int]:
@@ -113,19 +130,29 @@ def _batches(task: Task):
     dataset = _data(task)
     for size in _sizes(task):
         batch = _batch(task, size)
-        expected = ((*dataset.train_x.shape[:-1], size), (*dataset.train_targets.shape[:-1], size), (size,))
+        expected = (
+            (*dataset.train_x.shape[:-1], size),
+            (*dataset.train_targets.shape[:-1], size),
+            (size,),
+        )
         if (shapes := tuple(array.shape for array in batch)) != expected:
             raise AssertionError(f"a batch of {size} has shapes {shapes} instead of {expected}")
         finite(batch, f"x, targets or weight of a batch of {size}")
         float32(batch, f"x, targets or weight of a batch of {size}")
         weight = batch[2]
         if weight.min() < 0 or weight.sum() == 0:
-            raise AssertionError(f"a batch of {size} has weights from {weight.min()} to {weight.max()}")
+            raise AssertionError(
+                f"a batch of {size} has weights from {weight.min()} to {weight.max()}"
+            )
 
 
 def _batch_jit(task: Task):
     size = _sizes(task)[len(_sizes(task)) // 2]
-    same(jax.jit(lambda step: _batch(task, size, step))(1), _batch(task, size, 1), f"batches of {size}")
+    same(
+        jax.jit(lambda step: _batch(task, size, step))(1),
+        _batch(task, size, 1),
+        f"batches of {size}",
+    )
 
 
 def _padded_batches(task: Task):
@@ -134,7 +161,11 @@ def _padded_batches(task: Task):
     for size in _sizes(task):
         batch = padded(jnp.int32(size))
         live = tuple(array[..., :size] for array in batch)
-        same(live, tuple(map(jnp.asarray, _batch(task, size))), f"x, targets or weight of a batch of {size} padded to {most}")
+        same(
+            live,
+            tuple(map(jnp.asarray, _batch(task, size))),
+            f"x, targets or weight of a batch of {size} padded to {most}",
+        )
         if (batch[2][size:] != 0).any():
             raise AssertionError(f"a batch of {size} padded to {most} has weight beyond its size")
 
@@ -148,11 +179,19 @@ def _per_example(function, outputs, targets):
 
 def _order(function, outputs, targets):
     order = np.random.default_rng(0).permutation(targets.shape[-1])
-    same(function(outputs[..., order], targets[..., order]), function(outputs, targets)[order], "values of a permuted batch")
+    same(
+        function(outputs[..., order], targets[..., order]),
+        function(outputs, targets)[order],
+        "values of a permuted batch",
+    )
 
 
 def _alone(function, outputs, targets):
-    same(function(outputs[..., :1], targets[..., :1]), function(outputs, targets)[:1], "values of an example alone")
+    same(
+        function(outputs[..., :1], targets[..., :1]),
+        function(outputs, targets)[:1],
+        "values of an example alone",
+    )
 
 
 def _jit(function, outputs, targets):

@@ -1,4 +1,5 @@
-"""jaxdl runs a deep-learning study - every seed, rate, batch size and width - as one compiled program."""
+"""jaxdl runs a deep-learning study - every seed, rate, batch size and width - as one compiled
+program."""
 
 import importlib
 from typing import TYPE_CHECKING, Any

@@ -20,7 +20,8 @@ def draw_batch(dataset: Dataset, key, step, batch_size, *, sampling: str = "step
       sampling, order: see `sampling.batch_rows`.
 
     Returns:
-      (x, targets, weight): (..., batch), (..., batch) and float32 (batch,), 0 where a place holds no example.
+      (x, targets, weight): (..., batch), (..., batch) and float32 (batch,), 0 where a place holds
+      no example.
     """
     n = dataset.train_targets.shape[-1]
     if sampling == "step" and integer(batch_size) and batch_size == n:

@@ -1,6 +1,8 @@
-"""Recurrent cells as equations: ``(gate, state, x) -> state``, with the weights and the order of gates of PyTorch.
+"""Recurrent cells as equations: ``(gate, state, x) -> state``, with the weights and the order of
+gates of PyTorch.
 
-The rows of all gates stand below each other in one `Gate`, so that a step is one product with the hidden state.
+The rows of all gates stand below each other in one `Gate`, so that a step is one product with the
+hidden state.
 """
 
 from collections.abc import Callable
@@ -14,14 +16,16 @@ from jaxdl.types import Size
 
 
 class Gate(NamedTuple):
-    """The two affine maps of a gate (or of all gates, stacked), each with its bias, as in PyTorch."""
+    """The two affine maps of a gate (or of all gates, stacked), each with its bias, as in
+    PyTorch."""
 
     inputs: Dense  # weight (out, inputs), bias (out,)
     hidden: Dense  # weight (out, hidden), bias (out,)
 
 
 def init_gates(key, gates: int, hidden: Size, inputs: Size, scheme) -> tuple[Gate, ...]:
-    """Draws the gates of a cell, each from keys of its own; what lies beyond a padded size is exactly zero.
+    """Draws the gates of a cell, each from keys of its own; what lies beyond a padded size is
+    exactly zero.
 
     Args:
       key: consumed.
@@ -55,17 +59,19 @@ def vanilla(gate: Gate, h, x):
       (hidden, batch).
 
     >>> one = Dense(jnp.ones((1, 1)), jnp.zeros(1))
-    >>> vanilla(Gate(one, one), jnp.array([[0.25]]), jnp.array([[0.25]])).round(4).tolist()  # tanh(0.5)
+    >>> quarter = jnp.array([[0.25]])
+    >>> vanilla(Gate(one, one), quarter, quarter).round(4).tolist()  # tanh(0.5)
     [[0.46209999918937683]]
     """
     return jnp.tanh(dense(gate.hidden, h) + dense(gate.inputs, x))
 
 
 def gru(gate: Gate, h, x):
-    """The gated recurrent unit (Cho et al., 2014; `torch.nn.GRUCell`, where r stands outside W_h h + b_h).
+    """The gated recurrent unit (Cho et al., 2014; `torch.nn.GRUCell`, where r stands outside W_h h
+    + b_h).
 
-    r = sigmoid(W_ir x + b_ir + W_hr h + b_hr), z likewise, n = tanh(W_in x + b_in + r (W_hn h + b_hn)),
-    h' = (1 - z) n + z h.
+    r = sigmoid(W_ir x + b_ir + W_hr h + b_hr), z likewise, n = tanh(W_in x + b_in + r (W_hn h +
+    b_hn)), h' = (1 - z) n + z h.
 
     Args:
       gate: rows of r, z and n: weights (3 hidden, inputs) and (3 hidden, hidden).
@@ -90,7 +96,8 @@ def gru(gate: Gate, h, x):
 def lstm(gate: Gate, state, x):
     """Long short-term memory (Hochreiter and Schmidhuber, 1997; `torch.nn.LSTMCell`).
 
-    i, f, o = sigmoid(W_i x + b_i + W_h h + b_h), g = tanh(likewise), c' = f c + i g, h' = o tanh(c').
+    i, f, o = sigmoid(W_i x + b_i + W_h h + b_h), g = tanh(likewise), c' = f c + i g, h' = o
+    tanh(c').
 
     Args:
       gate: rows of i, f, g and o: weights (4 hidden, inputs) and (4 hidden, hidden).

@@ -1,4 +1,5 @@
-"""Checks of what users hand in: one line that names the parameter, the allowed range and the value given."""
+"""Checks of what users hand in: one line that names the parameter, the allowed range and the value
+given."""
 
 import contextlib
 import difflib

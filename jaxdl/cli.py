@@ -37,7 +37,8 @@ def parser() -> Parser:
     shown.add_argument(
         "--metric",
         metavar="NAME",
-        help="the metric of the table (default: the last one of the test split, the loss only if there is no other)",
+        help="the metric of the table (default: the last one of the test split, "
+        "the loss only if there is no other)",
     )
     exported = commands.add_parser(
         "export",
@@ -70,7 +71,8 @@ def show(run: pathlib.Path, metric: str | None = None) -> str:
 
     Args:
       run: its folder.
-      metric: whose last values are summed up; the last one of the test split by default, test_loss if there is no other.
+      metric: whose last values are summed up; the last one of the test split by default, test_loss
+        if there is no other.
 
     Raises:
       ValueError: no run, or no such metric.
@@ -107,7 +109,8 @@ def about(run: pathlib.Path, manifest, result) -> list[str]:
             for name in manifest["axes"]
         ),
         f"seeds     {len(seeds)}",
-        f"lanes     {len(result.lanes)} of {planned} trained: {len(result.lanes) - diverged} finished, {diverged} diverged",
+        f"lanes     {len(result.lanes)} of {planned} trained: {len(result.lanes) - diverged} "
+        f"finished, {diverged} diverged",
         f"blocks    {len(stored(manifest, run, ABOUT))} of {len(blocks)}",
         "versions  " + _pairs(manifest["versions"]),
     ]
@@ -129,15 +132,18 @@ def _program(program: dict) -> str:
     axes = ", ".join(f"{name} {axis[0]}" for name, axis in program["axes"].items()) or "no axes"
     configs = len(program["configs"])
     many = "s" * (configs != 1)
-    return f"{configs} config{many}, lane_size {program['lane_size']}, {program['steps']} steps; {axes}"
+    return (
+        f"{configs} config{many}, lane_size {program['lane_size']}, {program['steps']} steps; "
+        f"{axes}"
+    )
 
 
 def export(run: pathlib.Path, out: pathlib.Path) -> str:
     """Writes lanes.csv and history.csv; each appears whole or not at all.
 
-    lanes.csv has a row a lane: its row number, what was swept, seed, status, diverged_at, and the last value of every
-    metric. history.csv has a row for every evaluation of a lane: its row number, step, and every metric. What was not
-    measured is empty.
+    lanes.csv has a row a lane: its row number, what was swept, seed, status, diverged_at, and the
+    last value of every metric. history.csv has a row for every evaluation of a lane: its row
+    number, step, and every metric. What was not measured is empty.
 
     Args:
       run: the run folder.

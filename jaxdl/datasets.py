@@ -1,4 +1,5 @@
-"""What data sets will not do: their shapes and types, and the values of targets that are at hand."""
+"""What data sets will not do: their shapes and types, and the values of targets that are at
+hand."""
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +16,8 @@ def check_dataset(dataset) -> Dataset:
     """Returns the data set, if its arrays fit each other; they may be traced.
 
     Raises:
-      ValueError: no `Dataset`, no arrays of numbers, a split that is empty or whose x and targets differ in length,
-        splits that differ in shape or type.
+      ValueError: no `Dataset`, no arrays of numbers, a split that is empty or whose x and targets
+        differ in length, splits that differ in shape or type.
     """
     if not isinstance(dataset, Dataset):
         raise ValueError(
@@ -48,7 +49,8 @@ def check_array(name: str, array):
     """Refuses what is no array of numbers, and integers that would wrap around on the device."""
     if np.ma.isMaskedArray(array):
         raise ValueError(
-            f"{name} must not be masked, got a masked array: fill its masked values or drop their rows"
+            f"{name} must not be masked, got a masked array: fill its masked values or drop their "
+            "rows"
         )
     if not isinstance(array, (np.ndarray, jax.Array)):
         raise ValueError(f"{name} must be a NumPy or JAX array, got {type(array).__name__}")
@@ -89,7 +91,8 @@ def _check_alike(name: str, array, first_name: str, first):
     """Refuses a split whose examples have another shape or type than those of training."""
     if array.shape[:-1] != first.shape[:-1]:
         raise ValueError(
-            f"{name} must have examples of {first_name}'s shape {first.shape[:-1]}, got {array.shape[:-1]}"
+            f"{name} must have examples of {first_name}'s shape {first.shape[:-1]}, got "
+            f"{array.shape[:-1]}"
         )
     dtype, wanted = map(jax.dtypes.canonicalize_dtype, (array.dtype, first.dtype))
     if dtype != wanted:
@@ -97,7 +100,8 @@ def _check_alike(name: str, array, first_name: str, first):
 
 
 def check_targets(task: Task, outputs: tuple[int, ...], dataset: Dataset):
-    """Refuses targets that the task's loss or metrics, where they are of this library, give NaN for.
+    """Refuses targets that the task's loss or metrics, where they are of this library, give NaN
+    for.
 
     Args:
       task: its functions.
@@ -105,8 +109,8 @@ def check_targets(task: Task, outputs: tuple[int, ...], dataset: Dataset):
       dataset: arrays with values, not traced.
 
     Raises:
-      ValueError: a line that names the split, the range and a target beyond it. Shapes and types that do not fit are for
-        the functions themselves to refuse.
+      ValueError: a line that names the split, the range and a target beyond it. Shapes and types
+        that do not fit are for the functions themselves to refuse.
     """
     for split, (_, targets) in _parts(dataset).items():
         name, values = f"{split}_targets", np.asarray(targets)
@@ -141,7 +145,8 @@ def check_classes(name: str, values: np.ndarray, classes: int):
     low, high = int(values.min()), int(values.max())
     if low < 0 or high >= classes:
         raise ValueError(
-            f"{name} must be class numbers below the model's {classes} outputs, got {low if low < 0 else high}: "
+            f"{name} must be class numbers below the model's {classes} outputs, got "
+            f"{low if low < 0 else high}: "
             f"they are 0 to {classes - 1}"
         )
 
@@ -151,7 +156,8 @@ def check_probabilities(name: str, values: np.ndarray):
     inside = (values >= 0) & (values <= 1)
     if not inside.all():
         raise ValueError(
-            f"{name} must be 0, 1 or between them for losses of two classes, got {values[~inside].ravel()[0]}"
+            f"{name} must be 0, 1 or between them for losses of two classes, got "
+            f"{values[~inside].ravel()[0]}"
         )
 
 

@@ -44,7 +44,8 @@ def he_normal(key, outputs: Size, inputs: Size) -> Dense:
 
 
 def xavier_uniform(key, outputs: Size, inputs: Size) -> Dense:
-    """Initial scheme: weights U(-a, a), a = sqrt(6 / (in + out)), biases zero (Glorot and Bengio, 2010)."""
+    """Initial scheme: weights U(-a, a), a = sqrt(6 / (in + out)), biases zero (Glorot and Bengio,
+    2010)."""
     bound = jnp.sqrt(6.0 / (fan(inputs) + fan(outputs)))
     return Dense(bound * _symmetric(key, outputs, inputs), jnp.zeros(capacity(outputs)))
 
@@ -55,7 +56,8 @@ def torch_default(key, outputs: Size, inputs: Size) -> Dense:
 
 
 def torch_rnn(key, outputs: Size, inputs: Size) -> Dense:
-    """Initial scheme of `torch.nn.RNN`, GRU and LSTM, gate by gate: weights and biases U(-a, a), a = 1 / sqrt(out)."""
+    """Initial scheme of `torch.nn.RNN`, GRU and LSTM, gate by gate: weights and biases U(-a, a), a
+    = 1 / sqrt(out)."""
     return _uniform(key, outputs, inputs, 1.0 / jnp.sqrt(fan(outputs)))
 
 
@@ -144,7 +146,8 @@ class Conv1d(NamedTuple):
 def init_conv1d(key, outputs: int, inputs: int, kernel: int, scheme, bias: bool = True) -> Conv1d:
     """Draws a 1-D convolution; its fan-in is ``inputs * kernel``, its fan-out ``outputs * kernel``.
 
-    The scheme is asked for a matrix of these two sizes, whose first rows are kept: draws are prefix-stable.
+    The scheme is asked for a matrix of these two sizes, whose first rows are kept: draws are
+    prefix-stable.
 
     Args:
       key: consumed.
@@ -203,7 +206,8 @@ def keep(x, size: Size, axis: int = 0):
 def dropout(x, key, rate):
     """Sets units to zero with probability `rate` and scales the others by 1 / (1 - rate).
 
-    One key per unit, so a wider layer drops the same places. Args: x (units, batch); rate in [0, 1), may be traced.
+    One key per unit, so a wider layer drops the same places. Args: x (units, batch); rate in [0,
+    1), may be traced.
     """
     kept = rows(key, jax.random.uniform, x.shape) >= rate
     return jnp.where(kept, x / (1.0 - rate), 0.0)

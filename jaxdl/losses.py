@@ -1,8 +1,8 @@
 """Per-example losses and metrics: ``(outputs, targets) -> (batch,)``.
 
-Shapes and types that do not fit are refused: broadcasting would make a wrong number of them. A target that a
-function is not defined for (class 2 of 2, a probability of 1.5) gives NaN, so that its lane counts as diverged.
-Losses of outputs of half precision are computed in float32.
+Shapes and types that do not fit are refused: broadcasting would make a wrong number of them. A
+target that a function is not defined for (class 2 of 2, a probability of 1.5) gives NaN, so that
+its lane counts as diverged. Losses of outputs of half precision are computed in float32.
 """
 
 import jax
@@ -17,7 +17,8 @@ def one_hot(targets, classes: int):
 def cross_entropy(outputs, targets):
     """Softmax cross-entropy, -log softmax(outputs)[target].
 
-    Written as a one-hot product: the gradient of an indexed look-up is a scatter, which is slow on CPUs.
+    Written as a one-hot product: the gradient of an indexed look-up is a scatter, which is slow on
+    CPUs.
 
     Args:
       outputs: logits (classes, batch), of two classes or more.
@@ -38,13 +39,15 @@ def cross_entropy(outputs, targets):
 def binary_cross_entropy(outputs, targets):
     """Cross-entropy of one logit z: log(1 + exp(-z)) for class 1, log(1 + exp(z)) for class 0.
 
-    Written as softplus(z) - z y, which overflows nowhere: softplus(z) = max(z, 0) + log1p(exp(-|z|)).
+    Written as softplus(z) - z y, which overflows nowhere: softplus(z) = max(z, 0) +
+    log1p(exp(-|z|)).
 
     Several labels an example are as many losses, of which this is the mean.
 
     Args:
       outputs: z, (1, batch) or (labels, batch).
-      targets: 0, 1 or a probability between them, (batch,) or (labels, batch); another number gives NaN.
+      targets: 0, 1 or a probability between them, (batch,) or (labels, batch); another number gives
+        NaN.
 
     Raises:
       ValueError: shapes that do not fit.
@@ -67,7 +70,7 @@ def squared_error(outputs, targets):
     Raises:
       ValueError: shapes that do not fit.
 
-    >>> squared_error(jnp.array([[1.0, 2.0], [3.0, 5.0]]), jnp.array([[1.0, 1.0], [1.0, 1.0]])).tolist()
+    >>> squared_error(jnp.array([[1.0, 2.0], [3.0, 5.0]]), jnp.ones((2, 2))).tolist()
     [4.0, 17.0]
     """
     outputs, targets = _paired("squared_error", outputs, targets)
@@ -90,12 +93,13 @@ def accuracy(outputs, targets):
 
 
 def binary_accuracy(outputs, targets):
-    """1 where a logit is above 0 for class 1 and not above it for class 0, else 0; the mean over several labels.
+    """1 where a logit is above 0 for class 1 and not above it for class 0, else 0; the mean over
+    several labels.
 
     Args:
       outputs: logit, (1, batch) or (labels, batch).
-      targets: 0 or 1, (batch,) or (labels, batch). A probability above 1/2 counts as class 1, any other as class 0;
-        what lies outside of [0, 1] gives NaN.
+      targets: 0 or 1, (batch,) or (labels, batch). A probability above 1/2 counts as class 1, any
+        other as class 0; what lies outside of [0, 1] gives NaN.
 
     Raises:
       ValueError: shapes that do not fit.
@@ -109,7 +113,8 @@ def binary_accuracy(outputs, targets):
 
 
 def rounded_accuracy(outputs, targets):
-    """1 where an output that regresses on 0 and 1 is on its target's side of 1/2, else 0; 1/2 counts as class 0.
+    """1 where an output that regresses on 0 and 1 is on its target's side of 1/2, else 0; 1/2
+    counts as class 0.
 
     Args as for `binary_accuracy`, the output in the targets' units.
 
@@ -144,8 +149,8 @@ def sign_accuracy(outputs, targets):
 def perceptron(outputs, targets):
     """Perceptron criterion: -y f where y f <= 0, else 0 (Rosenblatt, 1958).
 
-    Its gradient is the rule ``if y f <= 0: w += lr y x``. It is active at y f = 0, hence at a zero start, where
-    the gradient of max(0, -y f) would be half of that.
+    Its gradient is the rule ``if y f <= 0: w += lr y x``. It is active at y f = 0, hence at a zero
+    start, where the gradient of max(0, -y f) would be half of that.
 
     Args:
       outputs: f, (1, batch).
@@ -164,10 +169,11 @@ def perceptron(outputs, targets):
 def perceptron_mistakes(outputs, targets):
     """-y f where sign(f) is not y, else 0: the points that report R1's listing sums over.
 
-    It differs from `perceptron` at f = 0 alone, where sign(0) = +1 leaves out the points of class +1.
-    Args as for `perceptron`.
+    It differs from `perceptron` at f = 0 alone, where sign(0) = +1 leaves out the points of class
+    +1. Args as for `perceptron`.
 
-    >>> jax.grad(lambda f: perceptron_mistakes(f, jnp.array([1, -1])).sum())(jnp.zeros((1, 2))).tolist()
+    >>> loss = lambda f: perceptron_mistakes(f, jnp.array([1, -1])).sum()
+    >>> jax.grad(loss)(jnp.zeros((1, 2))).tolist()
     [[-0.0, 1.0]]
     """
     f, y = _signed("perceptron_mistakes", outputs, targets)
@@ -175,7 +181,8 @@ def perceptron_mistakes(outputs, targets):
 
 
 def _unless(content, margin):
-    """0 where a condition holds, else -y f. A NaN fails every comparison: this way round it stays NaN."""
+    """0 where a condition holds, else -y f. A NaN fails every comparison: this way round it stays
+    NaN."""
     return jnp.where(content, 0.0, -margin)
 
 
@@ -212,7 +219,8 @@ def _among(targets, classes: int):
 
 
 def _paired(name: str, outputs, targets):
-    """Outputs and targets in one shape with the batch last; those of a single output as (batch,)."""
+    """Outputs and targets in one shape with the batch last; those of a single output as
+    (batch,)."""
     shape, wanted = jnp.shape(outputs), jnp.shape(targets)
     if len(shape) == 2 and shape[0] == 1 and wanted == shape[1:]:
         return _single(outputs)[0], targets

@@ -295,7 +295,8 @@ def _outline(tree) -> str:
 
 
 def fresh(found) -> tuple:
-    """What ``model.init`` returns: (params, state), params of floats, since others have no gradient.
+    """What ``model.init`` returns: (params, state), params of floats, since others have no
+    gradient.
 
     Raises:
       ValueError: no pair, or a leaf that is none of this.
@@ -312,7 +313,8 @@ def fresh(found) -> tuple:
 
 
 def aligned(name: str, *values):
-    """The values, if the last axis of every array among them is one batch; a tree is its own affair.
+    """The values, if the last axis of every array among them is one batch; a tree is its own
+    affair.
 
     Raises:
       ValueError: nothing or no array in a value's place, or batches of different sizes.

@@ -18,10 +18,11 @@ class Result:
     """What a study found.
 
     Attributes:
-      lanes: list of dicts with every swept name, seed, status (``"finished"`` or ``"diverged"``) and diverged_at.
+      lanes: list of dicts with every swept name, seed, status (``"finished"`` or ``"diverged"``)
+        and diverged_at.
       history: name -> float32 (lanes, evaluations), rows aligned with `lanes`.
-      steps: the step of each column, (evaluations,); (lanes, evaluations) with -1 beyond a lane's end where
-        configs have their own schedules.
+      steps: the step of each column, (evaluations,); (lanes, evaluations) with -1 beyond a lane's
+        end where configs have their own schedules.
       axes: the swept names.
       path: the run folder, or None.
       metrics: name without its split -> whether higher is better, as the tasks declare.
@@ -69,7 +70,8 @@ class Result:
 
     @property
     def footer(self) -> str:
-        """What tables and figures of a partial result say below: ``"48 of 80 lanes"``; empty for a whole one."""
+        """What tables and figures of a partial result say below: ``"48 of 80 lanes"``; empty for a
+        whole one."""
         return "" if self.complete else self._count
 
     @property
@@ -124,12 +126,14 @@ class Result:
             return False
         if (metric := self.metric_of(name)) not in self.metrics:
             raise ValueError(
-                f"higher_is_better must be given for {name!r}, whose direction no metric declares, got None"
+                f"higher_is_better must be given for {name!r}, whose direction no metric declares, "
+                "got None"
             )
         return self.metrics[metric]
 
     def metric_of(self, name: str) -> str:
-        """A history name without its split: ``"accuracy"`` of ``"test_accuracy"``; else the name itself."""
+        """A history name without its split: ``"accuracy"`` of ``"test_accuracy"``; else the name
+        itself."""
         return name.partition("_")[2] if name.startswith(SPLITS) else name
 
     def summary(
@@ -140,8 +144,8 @@ class Result:
         Args:
           name: of the history.
           config: values of swept names.
-          higher_is_better: of a recorded value, which declares no direction. Where it is not given, the figures that
-            rank a diverged lane worst (median and quantiles) are of the survivors.
+          higher_is_better: of a recorded value, which declares no direction. Where it is not given,
+            the figures that rank a diverged lane worst (median and quantiles) are of the survivors.
         """
         rows = self.rows(config)
         better = self._direction_if_any(name, higher_is_better)
@@ -153,7 +157,8 @@ class Result:
         return self.direction(name, higher_is_better) if known else higher_is_better
 
     def _summaries(self, name: str, higher_is_better: bool | None = None) -> list[stats.Summary]:
-        """The distribution over seeds of a metric's last value, by config; every lane is read once."""
+        """The distribution over seeds of a metric's last value, by config; every lane is read
+        once."""
         final, diverged = self.final(name), self.diverged
         better = self._direction_if_any(name, higher_is_better)
         without = self._without.get(
@@ -165,7 +170,8 @@ class Result:
         return [stats.summarise(final[rows], diverged[rows], better) for rows in of_configs]
 
     def table(self, name: str) -> tables.Table:
-        """A metric's last value by config: n, survived, mean, sd, median, IQM with its 95 % interval."""
+        """A metric's last value by config: n, survived, mean, sd, median, IQM with its 95 %
+        interval."""
         rows = list(zip(self.configs, self._summaries(name), strict=True))
         made = tables.summary_table(f"{name} at the last evaluation", self.axes, rows)
         return made._replace(footer=self.footer)
@@ -187,7 +193,8 @@ class Result:
             seeds = [self.lanes[row]["seed"] for row in rows]
             if len(set(seeds)) != len(seeds):
                 raise ValueError(
-                    f"config must name one config, got {config}, which fits {len(match(self.configs, config))}"
+                    f"config must name one config, got {config}, which fits "
+                    f"{len(match(self.configs, config))}"
                 )
             sides.append(dict(zip(seeds, rows, strict=True)))
         common = sorted(set(sides[0]) & set(sides[1]))
@@ -196,7 +203,8 @@ class Result:
         for config, chosen in ((a, left), (b, right)):
             if self._without.get(name, set()).intersection(chosen):
                 raise ValueError(
-                    f"{name} must be a metric of both configs, got {brief(config)}, whose task has none of that name"
+                    f"{name} must be a metric of both configs, got {brief(config)}, whose task has "
+                    "none of that name"
                 )
         if not common:
             raise ValueError(f"a and b must have seeds in common, got none for {a} and {b}")
@@ -205,16 +213,19 @@ class Result:
     def best(self, name: str, over: str, higher_is_better: bool | None = None) -> list[dict]:
         """The config with the best median, for every combination of the axes other than `over`.
 
-        Where medians tie, the one that lost fewer lanes, then the better IQM, then the first in declared order.
+        Where medians tie, the one that lost fewer lanes, then the better IQM, then the first in
+        declared order.
 
         Raises:
-          ValueError: a test metric (choosing by it would leak the test set), an axis that is not swept, a recorded
-            value without `higher_is_better`, or a combination in which every lane has diverged.
+          ValueError: a test metric (choosing by it would leak the test set), an axis that is not
+            swept, a recorded value without `higher_is_better`, or a combination in which every lane
+            has diverged.
         """
         self.metric(name)
         if name.startswith("test_"):
             raise ValueError(
-                f"metric must not be of the test split, got {name!r}: choose by a valid_ metric (valid_fraction above 0)"
+                f"metric must not be of the test split, got {name!r}: choose by a valid_ metric "
+                "(valid_fraction above 0)"
             )
         higher = self.direction(name, higher_is_better)
         if over not in self.axes:
@@ -226,7 +237,8 @@ class Result:
         return [_best_of(name, group, higher) for group in groups.values()]
 
     def plot(self, name: str):
-        """The median curve of every config with bands that hold 50 and 90 % of its lanes: a matplotlib Figure."""
+        """The median curve of every config with bands that hold 50 and 90 % of its lanes: a
+        matplotlib Figure."""
         made, axes = plots.figure(width=8, height=5)
         configs = self.configs
         for config, colour in zip(configs, plots.colours(len(configs)), strict=True):
@@ -275,7 +287,8 @@ def _best_of(name: str, group: list[tuple], higher_is_better: bool) -> dict:
 
 
 def load(path) -> Result:
-    """Reads a run back, finished or not, under any version of jax; says on stderr where lanes are missing.
+    """Reads a run back, finished or not, under any version of jax; says on stderr where lanes are
+    missing.
 
     Raises:
       ValueError: there is no run in that folder, or its manifest is not as it was written.
@@ -292,13 +305,15 @@ def told(result: Result) -> Result:
     """The result; says in a line on stderr how many of its lanes are missing, if any."""
     if not result.complete:
         say(
-            f"{result.path} holds {result.footer}: the others are not trained yet or damaged; run the study again for them"
+            f"{result.path} holds {result.footer}: the others are not trained yet or damaged; run "
+            "the study again for them"
         )
     return result
 
 
 def collect(manifest: dict, blocks: dict[int, dict], path=None, configs=None, seeds=None) -> Result:
-    """The result that blocks hold, by config and then by seed; only those of `configs` and `seeds` where given."""
+    """The result that blocks hold, by config and then by seed; only those of `configs` and `seeds`
+    where given."""
     known = {config_key(config): number for number, config in enumerate(manifest["configs"])}
     order = (
         list(known.values())
@@ -335,7 +350,8 @@ def collect(manifest: dict, blocks: dict[int, dict], path=None, configs=None, se
 def _places(
     manifest: dict, blocks: dict[int, dict], planned: set
 ) -> dict[tuple[int, int], tuple[int, int]]:
-    """Where lanes stand: (config number, seed) -> (block, row); a lane in two blocks is the same in both."""
+    """Where lanes stand: (config number, seed) -> (block, row); a lane in two blocks is the same in
+    both."""
     places: dict[tuple[int, int], tuple[int, int]] = {}
     lanes_of = manifests.reader(manifest)
     for number in sorted(blocks):

@@ -1,8 +1,9 @@
 """Random streams, prefix-stable draws, and batches without replacement and without a sort.
 
-Every lane has one seed key. What it is used for is a named stream, ``fold_in(seed_key, stream)``, so a
-change in one use (one more dropout layer, say) moves no other draw. Streams do not depend on the config:
-seed k sees the same data and the same initial draws under every config, so comparisons are paired by seed.
+Every lane has one seed key. What it is used for is a named stream, ``fold_in(seed_key, stream)``,
+so a change in one use (one more dropout layer, say) moves no other draw. Streams do not depend on
+the config: seed k sees the same data and the same initial draws under every config, so comparisons
+are paired by seed.
 """
 
 import functools
@@ -18,7 +19,8 @@ ROUNDS = 14  # of the swap-or-not network, after one random multiplication and r
 
 
 def seed_key(seed) -> jax.Array:
-    """The key of a lane, from its seed (an int or a traced uint32); always threefry, on every backend."""
+    """The key of a lane, from its seed (an int or a traced uint32); always threefry, on every
+    backend."""
     return jax.random.key(seed, impl="threefry2x32")
 
 
@@ -33,7 +35,8 @@ def stream(key: jax.Array, name: str) -> jax.Array:
 
 
 def rows(key: jax.Array, draw, shape: tuple[int, int]) -> jax.Array:
-    """A 2-D draw with one key per row, so that it is a prefix of any larger draw in both directions.
+    """A 2-D draw with one key per row, so that it is a prefix of any larger draw in both
+    directions.
 
     Args:
       key: consumed.
@@ -128,9 +131,9 @@ def batch_rows(
 ) -> tuple[jax.Array, jax.Array]:
     """Which rows make up the batch of a step.
 
-    ``"step"`` draws without replacement within the batch, anew at every step; with ``batch_size == n`` it is
-    all rows in order, so that the step is one of true batch gradient descent. ``"epoch"`` goes through
-    shuffled passes over the data; the last batch of a pass may be short.
+    ``"step"`` draws without replacement within the batch, anew at every step; with ``batch_size ==
+    n`` it is all rows in order, so that the step is one of true batch gradient descent. ``"epoch"``
+    goes through shuffled passes over the data; the last batch of a pass may be short.
 
     Args:
       key: the lane's shuffle key.
@@ -138,11 +141,12 @@ def batch_rows(
       n: number of training rows.
       batch_size: 1 <= batch_size <= n; an int or `Padded`.
       sampling: ``"step"`` or ``"epoch"``.
-      order: the pass's `pass_order`, where it is at hand; else the rows wanted are drawn anew (the same ones).
+      order: the pass's `pass_order`, where it is at hand; else the rows wanted are drawn anew (the
+        same ones).
 
     Returns:
-      (rows, weight), each of shape (batch,): int32 row numbers, and float32 weights that are 0 where a
-      place holds no example.
+      (rows, weight), each of shape (batch,): int32 row numbers, and float32 weights that are 0
+      where a place holds no example.
     """
     places = jnp.arange(capacity(batch_size))
     size = live(batch_size)
@@ -168,7 +172,8 @@ def steps_of_pass(n: int, size):
 
 
 def pass_order(key: jax.Array, number, n: int) -> jax.Array:
-    """The order of the rows in a pass, int32 (n,): what `batch_rows` looks up where it is handed in.
+    """The order of the rows in a pass, int32 (n,): what `batch_rows` looks up where it is handed
+    in.
 
     Args:
       key: the lane's shuffle key.

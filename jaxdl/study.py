@@ -40,18 +40,24 @@ class Study:
     Args:
       task, model, optimizer: values, or functions of ``hp``.
       defaults: name -> value of the hyper-parameters that are not swept.
-      sweep: name -> list of values (their product), or a list of configs. Functions as ``{label: function}``.
+      sweep: name -> list of values (their product), or a list of configs. Functions as ``{label:
+        function}``.
       seeds: how many (0, 1, ...), or which.
-      steps, batch_size, eval_every, reduction, sampling: settings; also functions of ``hp``, or names in
-        `defaults` or `sweep`, but in one place only. By default batch_size is all training rows, eval_every a
-        fiftieth of steps, reduction ``"mean"`` and sampling ``"step"`` (none for a task that brings batches).
-      shapes: how sizes that could share a program are grouped: ``"auto"``, ``"pad"`` or ``"bucket"``.
-      lane_size: lanes vmapped together. By default, on CPU, so many that a step's arrays stay in a core's cache;
-        ``"measure"``, the default on other backends, times some sizes and remembers the fastest, by program and device.
+      steps, batch_size, eval_every, reduction, sampling: settings; also functions of ``hp``, or
+        names in `defaults` or `sweep`, but in one place only. By default batch_size is all training
+        rows, eval_every a fiftieth of steps, reduction ``"mean"`` and sampling ``"step"`` (none for
+        a task that brings batches).
+      shapes: how sizes that could share a program are grouped: ``"auto"``, ``"pad"`` or
+        ``"bucket"``.
+      lane_size: lanes vmapped together. By default, on CPU, so many that a step's arrays stay in a
+        core's cache; ``"measure"``, the default on other backends, times some sizes and remembers
+        the fastest, by program and device.
       record: name -> ``(train.StepInfo) -> scalar``.
-      eval_params: ``(params, opt_state) -> params``, the weights that are evaluated, and returned by `replay`, where
-        the optimizer trains others: ``lambda params, opt_state: optax.contrib.schedule_free_eval_params(opt_state, params)``.
-      norm_bound: a lane whose parameters would get a larger Euclidean norm counts as diverged; above 0, at most 1e18.
+      eval_params: ``(params, opt_state) -> params``, the weights that are evaluated, and returned
+        by `replay`, where the optimizer trains others: ``lambda params, opt_state:
+        optax.contrib.schedule_free_eval_params(opt_state, params)``.
+      norm_bound: a lane whose parameters would get a larger Euclidean norm counts as diverged;
+        above 0, at most 1e18.
 
     Raises:
       ValueError: a line that names the parameter, the allowed range and the value given.
@@ -113,8 +119,9 @@ class Study:
         """What is traced, padded and static and why, and the programs that follow.
 
         Args:
-          measure: also compiles the programs and times a burst of each, for the memory and the time that they take
-            here; else these are estimated from the abstract evaluation and not shown.
+          measure: also compiles the programs and times a burst of each, for the memory and the time
+            that they take here; else these are estimated from the abstract evaluation and not
+            shown.
         """
         check_float32()
         if self._plan is None:
@@ -130,7 +137,8 @@ class Study:
             compiled = [ready[number].result() for number in range(len(programs))]
         finally:
             for future in ready.values():
-                future.cancel()  # what has not begun to compile is not needed after an error or Ctrl-C
+                # what has not begun to compile is not needed after an error or Ctrl-C
+                future.cancel()
         pairs = zip(programs, compiled, strict=True)
         return tuple(
             planning.Measured(made.bytes, engine.calibrate(self.spec, program, made))
@@ -142,30 +150,35 @@ class Study:
         """Trains every lane that is not stored yet.
 
         Args:
-          path: run folder, made where it is not there; the same call continues it. None keeps all in memory.
+          path: run folder, made where it is not there; the same call continues it. None keeps all
+            in memory.
           progress: shows progress on stderr.
-          shard: ``"i/n"`` or (i, n) to train only every n-th block, from the i-th; ``"auto"`` takes i and n from SLURM's
-            or Open MPI's environment or from `jax.distributed`, and trains all where there is none of them, with a
-            line on stderr. None trains all, whatever the environment says.
+          shard: ``"i/n"`` or (i, n) to train only every n-th block, from the i-th; ``"auto"`` takes
+            i and n from SLURM's or Open MPI's environment or from `jax.distributed`, and trains all
+            where there is none of them, with a line on stderr. None trains all, whatever the
+            environment says.
 
         Returns:
-          The study's lanes that are stored when it ends; where some are missing (`Result.missing`: those of other
-          shards, or after Ctrl-C), a line on stderr says so.
+          The study's lanes that are stored when it ends; where some are missing (`Result.missing`:
+          those of other shards, or after Ctrl-C), a line on stderr says so.
 
         Raises:
           ValueError: the folder holds another study, or the shard is out of range.
-          KeyboardInterrupt: after Ctrl-C, once the running block is saved; in a notebook the partial result is returned.
+          KeyboardInterrupt: after Ctrl-C, once the running block is saved; in a notebook the
+            partial result is returned.
         """
         check_float32()
         run = None if path is None else folder("path", path)
         mine = shards.find(shard)
         if isinstance(shard, str) and shard == shards.AUTO and mine.processes == 1:
             say(
-                "shard 'auto' found no other process in the environment: all blocks are trained here"
+                "shard 'auto' found no other process in the environment: all blocks are trained "
+                "here"
             )
         if run is None and mine.processes > 1:
             raise ValueError(
-                f"path must be a run folder that the processes share where there are {mine.processes} shards, got None"
+                "path must be a run folder that the processes share where there are "
+                f"{mine.processes} shards, got None"
             )
         compiler.prepare_devices()
         manifest = self._open(run, self._lane_size)
@@ -184,8 +197,9 @@ class Study:
     def _open(self, run: pathlib.Path | None, lane_size: int | None = None) -> dict:
         """The manifest of the run with this study's lanes in it, on disk where there is a folder.
 
-        Growth is compare-and-swap: planning takes seconds, so the manifest is read, grown, and written only
-        if it is still the one that was read; else what another process has made of it is grown.
+        Growth is compare-and-swap: planning takes seconds, so the manifest is read, grown, and
+        written only if it is still the one that was read; else what another process has made of it
+        is grown.
 
         Args:
           lane_size: that the run must have; any where None.
@@ -202,7 +216,8 @@ class Study:
                 )
             elif not store.is_new(run):
                 raise ValueError(
-                    f"path must be a new folder or one that holds this study, got {run}, which holds something else"
+                    f"path must be a new folder or one that holds this study, got {run}, which "
+                    "holds something else"
                 )
             manifest = manifests.grow(
                 stored or manifests.empty(self.spec), self.spec, self._planned, self._identity
@@ -244,7 +259,8 @@ class Study:
         chosen = match(self.spec.configs, config)
         if len(chosen) != 1:
             raise ValueError(
-                f"config must name one of the study's configs, got {brief(config)}, which fits {len(chosen)}"
+                f"config must name one of the study's configs, got {brief(config)}, which fits "
+                f"{len(chosen)}"
             )
         return chosen[0]
 
@@ -255,12 +271,12 @@ class Study:
         Args:
           config: values of swept names; enough of them to name one config.
           seed: its seed.
-          progress: says on stderr how it compares with the lane that the last `run` of this study stored. A
-            difference is a warning in any case.
+          progress: says on stderr how it compares with the lane that the last `run` of this study
+            stored. A difference is a warning in any case.
 
         Returns:
-          (params, state, history): trained weights (of a padded lane: those of its own sizes), the model's state,
-          and name -> (evaluations,).
+          (params, state, history): trained weights (of a padded lane: those of its own sizes), the
+          model's state, and name -> (evaluations,).
         """
         check_float32()
         chosen, seed = self._one(config), seed_of("seed", seed)
@@ -304,7 +320,8 @@ class Study:
         worst = max(gaps, key=lambda name: gaps[name])
         if gaps[worst]:
             warnings.warn(
-                f"the replay of seed {seed} at {config} differs by up to {gaps[worst]:.1g} in {worst} from the stored lane",
+                f"the replay of seed {seed} at {config} differs by up to {gaps[worst]:.1g} in "
+                f"{worst} from the stored lane",
                 stacklevel=3,
             )
         elif progress:
@@ -319,7 +336,8 @@ def _trains(program: Program, config: dict) -> bool:
 
 
 def largest_gap(a, b) -> float:
-    """The largest absolute difference of two curves, 0 only if their bits agree; of the shorter length."""
+    """The largest absolute difference of two curves, 0 only if their bits agree; of the shorter
+    length."""
     a, b = np.asarray(a), np.asarray(b)[: len(a)]
     if a.tobytes() == b.tobytes():
         return 0.0

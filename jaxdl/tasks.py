@@ -28,11 +28,13 @@ def split(x, targets, test_fraction: float, valid_fraction: float) -> Dataset:
     test, valid = round(n * test_fraction), round(n * valid_fraction)
     if n - test - valid < 1:
         raise ValueError(
-            f"test_fraction + valid_fraction must leave a training row of {n}, got {test_fraction} + {valid_fraction}"
+            f"test_fraction + valid_fraction must leave a training row of {n}, got {test_fraction} "
+            f"+ {valid_fraction}"
         )
     if test < 1 or (valid_fraction > 0 and valid < 1):
         raise ValueError(
-            f"test_fraction and valid_fraction must give a row each of {n}, got {test_fraction}, {valid_fraction}"
+            f"test_fraction and valid_fraction must give a row each of {n}, got {test_fraction}, "
+            f"{valid_fraction}"
         )
     ends = (slice(0, test), slice(test, test + valid), slice(test + valid, n))
     (test_x, test_y), (valid_x, valid_y), (train_x, train_y) = [
@@ -79,8 +81,9 @@ def binary(data, loss=losses.binary_cross_entropy) -> Task:
 
     Args:
       data: a `Dataset` or a function ``(key) -> Dataset``.
-      loss: `losses.binary_cross_entropy`, of a logit, or `losses.squared_error`, of an output that regresses on 0 and 1
-        and is cut at 1/2; or any ``(outputs, targets) -> (batch,)`` of a logit.
+      loss: `losses.binary_cross_entropy`, of a logit, or `losses.squared_error`, of an output that
+        regresses on 0 and 1 and is cut at 1/2; or any ``(outputs, targets) -> (batch,)`` of a
+        logit.
     """
     regresses = loss is losses.squared_error
     accuracy = ROUNDED_ACCURACY if regresses else BINARY_ACCURACY
@@ -111,12 +114,13 @@ def gaussians(
     valid_fraction: float = 0.0,
     loss=losses.perceptron,
 ) -> Task:
-    """Two normal distributions in the plane, drawn anew for every seed; each split has its share of either class.
+    """Two normal distributions in the plane, drawn anew for every seed; each split has its share of
+    either class.
 
     Args:
       means: of class +1 and of class -1, (2, 2); may be traced, in parts too.
-      covariances: a matrix a class, (2, 2, 2), singular ones allowed; one matrix for both; or a number: that
-        variance times the identity. May be traced, in parts too.
+      covariances: a matrix a class, (2, 2, 2), singular ones allowed; one matrix for both; or a
+        number: that variance times the identity. May be traced, in parts too.
       samples: points of each class: a number, or one a class.
       test_fraction, valid_fraction: shares of each class, in [0, 1).
       loss: one of `losses.SIGNED`, or any ``(outputs, targets) -> (batch,)``.
@@ -151,11 +155,13 @@ def palindromes(
 ) -> Task:
     """The last digit of a palindrome from the digits before it; every batch is of fresh sequences.
 
-    What is drawn per lane is the evaluation set, and a small set of the same kind that stands for the training rows:
-    batches do not come from it, but a batch has at most so many examples, and so many where nothing is said.
+    What is drawn per lane is the evaluation set, and a small set of the same kind that stands for
+    the training rows: batches do not come from it, but a batch has at most so many examples, and so
+    many where nothing is said.
 
     Args:
-      length: T, from 2 up; an int or `Padded`. A model reads `data.palindrome_steps(length)` digits.
+      length: T, from 2 up; an int or `Padded`. A model reads `data.palindrome_steps(length)`
+        digits.
       encoding: ``"number"`` (one feature) or ``"one_hot"`` (ten).
       test_samples, train_samples: sequences that are evaluated.
 
@@ -196,23 +202,29 @@ def from_arrays(
 ) -> Task:
     """A task over a fixed data set, which all lanes share.
 
-    Inputs become float32, which holds integers up to 2**24 exactly; larger ones are refused, because they are mostly
-    identifiers or times, of which digits would be lost. Floats are rounded, whatever they stand for.
+    Inputs become float32, which holds integers up to 2**24 exactly; larger ones are refused,
+    because they are mostly identifiers or times, of which digits would be lost. Floats are rounded,
+    whatever they stand for.
 
     Args:
       X: inputs, (n_samples, ...), finite.
-      y: targets: class numbers 0..classes-1, (n_samples,), integer; or float (n_samples,) or (n_samples, outputs);
-        0 and 1, (n_samples,) or (n_samples, labels), for `losses.binary_cross_entropy`; +1 and -1, (n_samples,), for the
-        criteria of a perceptron (`losses.SIGNED`). Integers become float32 for `losses.squared_error`.
+      y: targets: class numbers 0..classes-1, (n_samples,), integer; or float (n_samples,) or
+        (n_samples, outputs); 0 and 1, (n_samples,) or (n_samples, labels), for
+        `losses.binary_cross_entropy`; +1 and -1, (n_samples,), for the criteria of a perceptron
+        (`losses.SIGNED`). Integers become float32 for `losses.squared_error`.
       test_fraction, valid_fraction: shares of the rows, in [0, 1), drawn at random by `split_seed`.
-      loss: ``(outputs, targets) -> (batch,)``; by default cross-entropy for integer targets, squared error for float.
+      loss: ``(outputs, targets) -> (batch,)``; by default cross-entropy for integer targets,
+        squared error for float.
       metrics: name -> `Metric`; by default the accuracy of integer targets under a loss of classes.
       split_seed: the seed of the split, the same for all lanes, from 0 to 2**32 - 1.
-      keep_integers: whether inputs, which then must be integers, stay int32 (uint8 stays uint8): for embeddings.
+      keep_integers: whether inputs, which then must be integers, stay int32 (uint8 stays uint8):
+        for embeddings.
 
     Raises:
-      ValueError: NaN or infinity, masked or missing values, lengths that differ, no samples, targets out of range.
-      TypeError: traced arguments; where they come from an axis of a study, the axis gets a program a value.
+      ValueError: NaN or infinity, masked or missing values, lengths that differ, no samples,
+        targets out of range.
+      TypeError: traced arguments; where they come from an axis of a study, the axis gets a program
+        a value.
     """
     decisive = {
         "X": X,
@@ -256,7 +268,8 @@ def _check_concrete(name: str, given):
     ):
         remedy = ": hand in NumPy arrays, also in a function of hp" if name in ("X", "y") else ""
         raise TypeError(
-            f"{name} must be known when from_arrays splits the rows on the host, got a traced value{remedy}"
+            f"{name} must be known when from_arrays splits the rows on the host, got a traced "
+            f"value{remedy}"
         )
 
 
@@ -270,10 +283,12 @@ def _split_order(split_seed: int, n: int) -> np.ndarray:
 
 
 def _user_array(name: str, values) -> np.ndarray:
-    """The values as an array of numbers that has a sample, or a ValueError that names what is wrong with them."""
+    """The values as an array of numbers that has a sample, or a ValueError that names what is wrong
+    with them."""
     if _is_masked(values):
         raise ValueError(
-            f"{name} must not be masked, got a masked array: fill its masked values or drop their rows"
+            f"{name} must not be masked, got a masked array: fill its masked values or drop their "
+            "rows"
         )
     try:
         array = np.asarray(values)
@@ -324,8 +339,10 @@ def _check_exact(array: np.ndarray):
         row, *column = map(int, large[0])
         place = f"column {', '.join(map(str, column))}" if column else f"row {row}"
         raise ValueError(
-            f"X must hold integers from {-EXACT} to {EXACT}, beyond which float32 loses digits, got {array[tuple(large[0])]} "
-            f"in {place}: hand in floats (scaled, or less an offset), drop the column, or keep_integers=True for an embedding"
+            f"X must hold integers from {-EXACT} to {EXACT}, beyond which float32 loses digits, "
+            f"got {array[tuple(large[0])]} "
+            f"in {place}: hand in floats (scaled, or less an offset), drop the column, or "
+            "keep_integers=True for an embedding"
         )
 
 
@@ -347,16 +364,19 @@ def _check_class_numbers(array: np.ndarray):
     """Refuses what is no column of integers from 0 up."""
     if array.ndim > 1 and array.shape[1:] != (1,):
         raise ValueError(
-            f"y must be one-dimensional class numbers for cross_entropy, got shape {array.shape}: turn one-hot rows into "
+            f"y must be one-dimensional class numbers for cross_entropy, got shape {array.shape}: "
+            "turn one-hot rows into "
             "them by y.argmax(1); for several labels a sample take loss=losses.binary_cross_entropy"
         )
     if array.dtype.kind == "f":
         raise ValueError(
-            f"y must be integers, class numbers from 0 up, for cross_entropy, got {array.dtype}: y.astype(int)"
+            f"y must be integers, class numbers from 0 up, for cross_entropy, got {array.dtype}: "
+            "y.astype(int)"
         )
     if array.ndim != 1 or array.min() < 0:
         raise ValueError(
-            f"y of integers must be one-dimensional class numbers from 0 up, got shape {array.shape}, minimum {array.min()}: "
+            "y of integers must be one-dimensional class numbers from 0 up, got shape "
+            f"{array.shape}, minimum {array.min()}: "
             "for a regression take loss=losses.squared_error"
         )
 

@@ -29,8 +29,10 @@ from jaxdl.losses import WITH_GRADIENT
 from jaxdl.sampling import pass_order, seed_key, steps_of_pass, stream
 from jaxdl.types import Dataset, Model, Size, Task, check_metrics
 
-# Weights of 1e15 need a rate, or data, that float32 training does not survive; a regression on house prices
-# meets 1e6, one on a country's accounts 1e13. The bound only catches lanes whose loss hides an explosion.
+# Weights of 1e15 need a rate, or data, that float32 training does not survive; a regression on
+# house prices
+# meets 1e6, one on a country's accounts 1e13. The bound only catches lanes whose loss hides an
+# explosion.
 NORM_BOUND = 1e15
 LARGEST_BOUND = 1e18  # its square is still a float32
 REDUCTIONS = ("mean", "sum")
@@ -141,14 +143,16 @@ def init(recipe: Recipe, key, dataset: Dataset, schedule: Schedule) -> Lane:
 
 
 def _check_one_set_of_weights(opt_state):
-    """Refuses lookahead: it wants params of a kind of its own, and misreads a tuple of two layers as one."""
+    """Refuses lookahead: it wants params of a kind of its own, and misreads a tuple of two layers
+    as one."""
 
     def lookahead(node) -> bool:
         return isinstance(node, optax.LookaheadState)
 
     if any(map(lookahead, jax.tree.leaves(opt_state, is_leaf=lookahead))):
         raise ValueError(
-            "optimizer must update one set of weights, got optax.lookahead, which keeps a fast and a slow one:"
+            "optimizer must update one set of weights, got optax.lookahead, which keeps a fast and "
+            "a slow one:"
             " use its fast optimizer, and eval_params for averaged weights"
         )
 
@@ -187,7 +191,8 @@ def recorded_names(record) -> list[str]:
 
 
 def directions(task: Task) -> dict[str, bool]:
-    """Whether higher is better, by the name that follows the split: of the loss, and of every metric as declared."""
+    """Whether higher is better, by the name that follows the split: of the loss, and of every
+    metric as declared."""
     return {
         "loss": False,
         **{name: metric.higher_is_better for name, metric in task.metrics.items()},
@@ -197,8 +202,8 @@ def directions(task: Task) -> dict[str, bool]:
 def step(recipe: Recipe, lane: Lane, dataset: Dataset, keys: Streams, index, order=None) -> Lane:
     """One update of a lane; refused for good once the lane has diverged.
 
-    A lane diverges at the first loss that is not finite or update that takes the norm of the parameters
-    beyond the recipe's `norm_bound` (or makes it NaN); that update is not applied.
+    A lane diverges at the first loss that is not finite or update that takes the norm of the
+    parameters beyond the recipe's `norm_bound` (or makes it NaN); that update is not applied.
     """
     proposed, info = propose(recipe, lane, dataset, keys, index, order)
     return accept(recipe, lane, proposed, info)
@@ -209,8 +214,9 @@ def propose(
 ) -> tuple[Weights, StepInfo]:
     """Computes the update of a step, applied or not.
 
-    The last batch of a pass may be short. Its dead places weigh nothing in the loss, but what looks at a batch as
-    a whole (batch norm, a loss that counts its points) would count them: it gets the live rows alone.
+    The last batch of a pass may be short. Its dead places weigh nothing in the loss, but what looks
+    at a batch as a whole (batch norm, a loss that counts its points) would count them: it gets the
+    live rows alone.
     """
     batch = _batch(recipe, dataset, keys, index, order)
     live = _rows_of_a_short_batch(recipe, lane, dataset)
@@ -236,7 +242,8 @@ def _rows_of_a_short_batch(recipe: Recipe, lane: Lane, dataset: Dataset) -> int:
 def _takes_rows_alone(recipe: Recipe) -> bool:
     """Whether every row of a batch is known to have its loss whatever the other rows are.
 
-    That is known of this library's functions alone; for others the step of a short batch is compiled apart.
+    That is known of this library's functions alone; for others the step of a short batch is
+    compiled apart.
     """
     model = str(getattr(recipe.model.apply, "__module__", ""))
     ours = model.startswith("jaxdl.models.") and not model.endswith(".from_flax")
@@ -301,7 +308,8 @@ def per_example(name: str, values, batch: int, differentiable: bool = True):
     """
     if not isinstance(values, (jax.Array, np.ndarray)):
         raise ValueError(
-            f"{name} must give one value per example, an array of shape ({batch},), got {type(values).__name__}"
+            f"{name} must give one value per example, an array of shape ({batch},), got "
+            f"{type(values).__name__}"
         )
     if values.shape != (batch,):
         raise ValueError(
@@ -324,14 +332,17 @@ def check_gradient(loss: Callable, outputs, targets):
 
 
 def has_gradient(loss, outputs, targets) -> bool:
-    """Whether a loss has a gradient in the outputs that is not zero whatever they are (as that of an accuracy is).
+    """Whether a loss has a gradient in the outputs that is not zero whatever they are (as that of
+    an accuracy is).
 
     Args:
       loss: ``(outputs, targets) -> (batch,)``, floats.
-      outputs, targets: arrays or trees of them, traced or not; only their shapes and types are looked at.
+      outputs, targets: arrays or trees of them, traced or not; only their shapes and types are
+        looked at.
 
     >>> from jaxdl.losses import binary_accuracy, squared_error
-    >>> [has_gradient(function, jnp.ones((1, 2)), jnp.ones(2)) for function in (squared_error, binary_accuracy)]
+    >>> functions = (squared_error, binary_accuracy)
+    >>> [has_gradient(function, jnp.ones((1, 2)), jnp.ones(2)) for function in functions]
     [True, False]
     """
     if loss in WITH_GRADIENT or not all(
@@ -369,11 +380,13 @@ def prepared(task: Task, x):
 
 
 def accept(recipe: Recipe, lane: Lane, proposed: Weights, info: StepInfo) -> Lane:
-    """The lane after a step: moved on if the step was healthy, else left where it was and marked."""
+    """The lane after a step: moved on if the step was healthy, else left where it was and
+    marked."""
     norm_is_fine = _square_norm(proposed.params) <= recipe.norm_bound**2
     healthy = (lane.diverged_at < 0) & jnp.isfinite(info.loss) & norm_is_fine
 
-    # Lanes of one program cannot stop alone: a frozen lane goes on computing, and its results are dropped here.
+    # Lanes of one program cannot stop alone: a frozen lane goes on computing, and its results are
+    # dropped here.
     def keep(new, old):
         return jnp.where(healthy, new, old)
 
@@ -454,8 +467,8 @@ def evaluate(recipe: Recipe, params, state, dataset: Dataset) -> dict:
 def evaluate_split(recipe: Recipe, params, state, x, targets) -> dict:
     """The mean loss and metrics over some examples: name -> float32 scalar.
 
-    A NaN among an example's outputs or targets makes its values NaN: an argmax of NaN is class 0, which may be right by
-    chance, and a comparison with NaN is false.
+    A NaN among an example's outputs or targets makes its values NaN: an argmax of NaN is class 0,
+    which may be right by chance, and a comparison with NaN is false.
     """
     functions = {
         "loss": recipe.task.loss,
@@ -482,7 +495,8 @@ def _is_nan(tree, batch: int):
 
 
 def evaluated_params(recipe: Recipe, params, opt_state):
-    """The weights that evaluation uses: those that are trained, or what `eval_params` makes of them."""
+    """The weights that evaluation uses: those that are trained, or what `eval_params` makes of
+    them."""
     if recipe.eval_params is None:
         return params
     return parts.built_like(
@@ -500,7 +514,8 @@ def _write(recipe: Recipe, lane: Lane, dataset: Dataset, column) -> Lane:
 
 
 def running_values(running: dict[str, Running]) -> dict:
-    """The smallest, the mean and the largest of every per-step value; of none inf, 0 and -inf, see `mark_unseen`."""
+    """The smallest, the mean and the largest of every per-step value; of none inf, 0 and -inf, see
+    `mark_unseen`."""
     values = {}
     for name, seen in running.items():
         mean = seen.total / jnp.maximum(seen.count, 1.0)
@@ -512,7 +527,8 @@ def running_values(running: dict[str, Running]) -> dict:
 def mark_unseen(history: dict, record, where: Callable = jnp.where, mark: float = np.nan) -> dict:
     """The history with NaN where no step was seen: there the smallest value is above the largest.
 
-    Lanes hold no NaN of ours while they are trained, so that `jax_debug_nans` finds the user's alone.
+    Lanes hold no NaN of ours while they are trained, so that `jax_debug_nans` finds the user's
+    alone.
 
     Args:
       history: name -> values.
@@ -533,8 +549,9 @@ def segment(
 ) -> Lane:
     """Advances a lane from step `start` to step `stop`, evaluating where that is due.
 
-    An evaluation belongs to the segment that starts at its step, so a whole run goes from 0 to ``steps + 1``.
-    The loop bounds are values, not shapes: segments of any length run the same compiled code and give the same bits.
+    An evaluation belongs to the segment that starts at its step, so a whole run goes from 0 to
+    ``steps + 1``. The loop bounds are values, not shapes: segments of any length run the same
+    compiled code and give the same bits.
 
     Args:
       start, stop: int32 scalars, ``0 <= start < stop <= steps + 1``.
@@ -603,16 +620,20 @@ def make_train(
       batch_size: rows a step, in 1..n; all of them by default.
       eval_every: steps between evaluations; `steps` by default (before and after).
       reduction: ``"mean"`` or ``"sum"`` of the per-example losses in a batch.
-      sampling: ``"step"`` (the default) or ``"epoch"``; not for a task that brings batches of its own.
-      record: name -> ``(StepInfo) -> scalar``, kept as running min, mean and max between evaluations.
-      eval_params: ``(params, opt_state) -> params``, the weights that are evaluated and returned, where the optimizer
-        trains others (schedule-free, averages).
-      norm_bound: a lane whose parameters would get a larger Euclidean norm counts as diverged; above 0, at most 1e18.
+      sampling: ``"step"`` (the default) or ``"epoch"``; not for a task that brings batches of its
+        own.
+      record: name -> ``(StepInfo) -> scalar``, kept as running min, mean and max between
+        evaluations.
+      eval_params: ``(params, opt_state) -> params``, the weights that are evaluated and returned,
+        where the optimizer trains others (schedule-free, averages).
+      norm_bound: a lane whose parameters would get a larger Euclidean norm counts as diverged;
+        above 0, at most 1e18.
 
     Returns:
       ``train(key, dataset=None) -> (params, state, history)``, where history maps names to float32
-      (evaluations,) arrays and ``"diverged_at"`` to an int32 scalar, -1 for a run that stayed finite. Values of steps
-      are NaN (infinite under `jax_debug_nans`) where there was no step since the last evaluation.
+      (evaluations,) arrays and ``"diverged_at"`` to an int32 scalar, -1 for a run that stayed
+      finite. Values of steps are NaN (infinite under `jax_debug_nans`) where there was no step
+      since the last evaluation.
 
     >>> from jaxdl import models, tasks
     >>> train = make_train(tasks.moons(100), models.mlp(2), optax.sgd(0.1), steps=10)
@@ -658,7 +679,8 @@ def make_train(
 
 
 def check_shared_targets(task: Task, model: Model, dataset: Dataset):
-    """Refuses targets that are at hand and lie beyond the model's outputs, or what the loss is defined for."""
+    """Refuses targets that are at hand and lie beyond the model's outputs, or what the loss is
+    defined for."""
     if not depends_on_targets(task) or any(
         isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(dataset)
     ):
@@ -685,8 +707,8 @@ def check_eval_params(function):
 
 
 def check_task(task: Task, sampling: str | None = None, record: dict | None = None):
-    """Refuses names that would overwrite each other, undeclared metrics, a sampling that nothing follows, shared data that
-    do not fit each other.
+    """Refuses names that would overwrite each other, undeclared metrics, a sampling that nothing
+    follows, shared data that do not fit each other.
 
     Raises:
       ValueError: a line that says what is wrong and how it is put right.
@@ -705,7 +727,8 @@ def check_task(task: Task, sampling: str | None = None, record: dict | None = No
 
 
 def check_record(record: dict):
-    """Refuses recorded values whose history keys would be those of something else, and what is no function."""
+    """Refuses recorded values whose history keys would be those of something else, and what is no
+    function."""
     for name, function in record.items():
         check_name("record", name, reserved=("batch_loss",), prefixes=("train_", "valid_", "test_"))
         function_of(f"record {name!r}", function, "(StepInfo) -> scalar", None)

@@ -1,7 +1,7 @@
 """The contracts that everything else is written against.
 
-Arrays are batch-last: points are ``(features, batch)``, sequences ``(time, features, batch)``, images
-``(channels, height, width, batch)``. Weights are ``(out, in)``.
+Arrays are batch-last: points are ``(features, batch)``, sequences ``(time, features, batch)``,
+images ``(channels, height, width, batch)``. Weights are ``(out, in)``.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,17 +32,19 @@ class Dataset(NamedTuple):
 
 
 class Metric(NamedTuple):
-    """A value per example, and which direction of it is better: declared, never guessed from a name."""
+    """A value per example, and which direction of it is better: declared, never guessed from a
+    name."""
 
     function: Callable  # (outputs, targets) -> per-example value, shape (batch,)
     higher_is_better: bool
 
 
 class Task(NamedTuple):
-    """What is learned: where data come from, what is minimised and measured, how batches come about.
+    """What is learned: where data come from, what is minimised and measured, how batches come
+    about.
 
-    Constructed by keyword. What the trainer draws (`batch` None) follows the study's `sampling`; a task that
-    brings its own batches may not be given one.
+    Constructed by keyword. What the trainer draws (`batch` None) follows the study's `sampling`; a
+    task that brings its own batches may not be given one.
     """
 
     data: Any  # (key) -> Dataset, drawn per lane; or a Dataset that all lanes share
@@ -71,7 +73,8 @@ def check_metrics(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
         if not isinstance(metric, Metric):
             remedy = f"{name!r}: Metric(function, higher_is_better=True), or False"
             raise ValueError(
-                f"metrics must declare which direction is better, got {brief(metric)}: write {remedy}"
+                f"metrics must declare which direction is better, got {brief(metric)}: write "
+                f"{remedy}"
             )
         if not callable(metric.function) or not isinstance(metric.higher_is_better, bool):
             raise ValueError(f"metric {name!r} must be a function and a bool, got {brief(metric)}")
@@ -79,11 +82,12 @@ def check_metrics(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
 
 
 class Padded:
-    """A size that differs between the lanes of one program: arrays have `max` rows, `size` of them live.
+    """A size that differs between the lanes of one program: arrays have `max` rows, `size` of them
+    live.
 
-    It is no number: whatever would need one (a Python branch, ``range``, arithmetic) raises, so that code
-    which does not understand padding is noticed and gets a program per value instead.
-    Use `live`, `capacity` and `mask` on a size that may be an int or a `Padded`.
+    It is no number: whatever would need one (a Python branch, ``range``, arithmetic) raises, so
+    that code which does not understand padding is noticed and gets a program per value instead. Use
+    `live`, `capacity` and `mask` on a size that may be an int or a `Padded`.
     """
 
     __slots__ = ("max", "size")
@@ -98,7 +102,8 @@ class Padded:
 
     def _refuse(self, *_):
         raise TypeError(
-            "a padded size has no single value here: use live(), capacity() or mask() of jaxdl.types"
+            "a padded size has no single value here: use live(), capacity() or mask() of "
+            "jaxdl.types"
         )
 
     __bool__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse  # type: ignore[assignment]
@@ -112,7 +117,8 @@ Size = int | Padded
 
 
 def live(size: Size):
-    """The number that counts in formulas (fan-in, a mean's denominator): an int, or a traced scalar."""
+    """The number that counts in formulas (fan-in, a mean's denominator): an int, or a traced
+    scalar."""
     return size.size if isinstance(size, Padded) else size
 
 
@@ -122,7 +128,8 @@ def capacity(size: Size) -> int:
 
 
 def check_padded(name: str, size: Padded, least: int = 1):
-    """Raises a ValueError for a padded size whose live part, where it is known, is not in least..max.
+    """Raises a ValueError for a padded size whose live part, where it is known, is not in
+    least..max.
 
     >>> check_padded("length", Padded(9, max=5))
     Traceback (most recent call last):

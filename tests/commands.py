@@ -1,4 +1,5 @@
-"""What the tests of experiments share: running one as a person does, its JSON, and how it refuses bad input."""
+"""What the tests of experiments share: running one as a person does, its JSON, and how it refuses
+bad input."""
 
 import json
 import pathlib
@@ -29,7 +30,8 @@ def report_of(*arguments):
 
 
 def check_refused(arguments, message, run):
-    """The arguments are refused with one line on stderr that holds the message, exit code 2, and no run folder."""
+    """The arguments are refused with one line on stderr that holds the message, exit code 2, and no
+    run folder."""
     done = command(*arguments, "--out", str(run))
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.strip().splitlines()

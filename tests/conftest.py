@@ -53,7 +53,8 @@ def quick_compiles(request):
     yield
     jax.config.update("jax_disable_most_optimizations", False)
     os.environ.pop("JAX_DISABLE_MOST_OPTIMIZATIONS", None)
-    jax.clear_caches()  # gigabytes by the end, which Python's garbage collector would go through again and again
+    # gigabytes by the end, which Python's garbage collector would go through again and again
+    jax.clear_caches()
 
 
 hypothesis.settings.register_profile(

@@ -1,4 +1,5 @@
-"""Kills a running study again and again at random moments and compares what is left, at the end, with an undisturbed run.
+"""Kills a running study again and again at random moments and compares what is left, at the end,
+with an undisturbed run.
 
 Usage: python tests/kill_study.py [KILLS] [SEED]
 Prints how often the study was killed, and where; exits 1 where a byte differs.
@@ -53,7 +54,8 @@ def progress(folder: pathlib.Path) -> tuple[int, int]:
 def kill_often(
     folder: pathlib.Path, kills: int, dice: random.Random, seeds: int, steps: int
 ) -> list[tuple[int, bool]]:
-    """Starts the study and kills it, `kills` times, each time some moments after it has begun to write.
+    """Starts the study and kills it, `kills` times, each time some moments after it has begun to
+    write.
 
     Returns:
       for every kill, the number of stored blocks and whether a checkpoint lay there.

@@ -1,4 +1,5 @@
-"""How the library is built: imports go one way, arguments have one order, nothing happens at import."""
+"""How the library is built: imports go one way, arguments have one order, nothing happens at
+import."""
 
 import ast
 import inspect
@@ -14,7 +15,8 @@ from jaxdl import batches, losses, make_train, models, tasks, types
 ROOT = pathlib.Path(types.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-# Rooms, each of which imports only those before it; what stands in the root folder under no name of its own is the vocabulary.
+# Rooms, each of which imports only those before it; what stands in the root folder under no name of
+# its own is the vocabulary.
 ROOMS = (
     "reporting",
     "vocabulary",
@@ -74,7 +76,8 @@ def test_no_module_imports_itself_by_a_detour():
 
 
 def arrows_from(targets: set[tuple[str, ...]]) -> set[tuple[str, ...]]:
-    """The files that imported names stand in: a name may be that of a module or of something in it."""
+    """The files that imported names stand in: a name may be that of a module or of something in
+    it."""
     files = {path.relative_to(ROOT).with_suffix("").parts for path in FILES}
     return {parts[:length] for parts in targets for length in range(1, len(parts) + 1)} & files
 

@@ -1,4 +1,5 @@
-"""Work that cannot be interrupted: Ctrl-C while XLA compiles ends a process at once, and as Python would end it."""
+"""Work that cannot be interrupted: Ctrl-C while XLA compiles ends a process at once, and as Python
+would end it."""
 
 import os
 import pathlib

@@ -1,4 +1,5 @@
-"""What users declare is what they get: directions, names, values, optimizers of every kind, evaluated weights, the bound."""
+"""What users declare is what they get: directions, names, values, optimizers of every kind,
+evaluated weights, the bound."""
 
 import math
 
@@ -212,7 +213,8 @@ def test_growing_a_study_asks_no_new_config_to_read_every_default(tmp_path):
 
 
 def test_names_carry_no_rules():
-    """A width that multiplies, a rate of zero and an infinite clip are what a user may mean by them."""
+    """A width that multiplies, a rate of zero and an infinite clip are what a user may mean by
+    them."""
 
     def model(hp):
         return models.mlp(2, (int(4 * hp.width),), 2)
@@ -245,7 +247,8 @@ def test_an_infinite_value_is_kept_on_disk(tmp_path):
 
 
 def by_hand(optimizer, steps: int) -> list[float]:
-    """The training loss before and after every step of a plain loop that hands optax all that it may ask for."""
+    """The training loss before and after every step of a plain loop that hands optax all that it
+    may ask for."""
     data = SHARED.data
     params, _ = MLP.init(jax.random.fold_in(seed_key(0), 0))
 

@@ -1,4 +1,5 @@
-"""A run folder serves the lanes of its own study only, whole or said to be partial, whatever happens to it."""
+"""A run folder serves the lanes of its own study only, whole or said to be partial, whatever
+happens to it."""
 
 import functools
 import json
@@ -42,7 +43,8 @@ FIRST = activation(1.0)
 
 
 def study(**changes):
-    """Two programs, one a label, over a data set that lanes share; nothing of it is a plain value but the rates."""
+    """Two programs, one a label, over a data set that lanes share; nothing of it is a plain value
+    but the rates."""
     declared = {
         "task": tasks.from_arrays(X, Y),
         "model": network,
@@ -60,7 +62,8 @@ def study(**changes):
 
 @functools.cache
 def tiny(*rates, seeds=2):
-    """One program, the same for all rates; compiled once in the life of a study, so studies are kept."""
+    """One program, the same for all rates; compiled once in the life of a study, so studies are
+    kept."""
     return Study(
         tasks.moons(40),
         models.mlp(2, (2,), 2),
@@ -292,7 +295,8 @@ def test_a_growth_between_plan_and_write_loses_nothing(order, tmp_path, monkeypa
 
 @pytest.mark.parametrize("fresh", [False, True])
 def test_a_growth_while_another_trains_loses_nothing(fresh, tmp_path, monkeypatch, truth):
-    """The other process grows the folder, and stores its blocks, while this one trains its first block."""
+    """The other process grows the folder, and stores its blocks, while this one trains its first
+    block."""
     run = tmp_path / "run"
     if not fresh:
         tiny().run(run)
@@ -499,7 +503,8 @@ def made(tmp_path):
 
 
 def judge(run, result, capsys):
-    """What a load of a damaged run is: the truth, partial and said to be, or refused in a line; nothing else."""
+    """What a load of a damaged run is: the truth, partial and said to be, or refused in a line;
+    nothing else."""
     try:
         found = load(run)
     except ValueError as error:
@@ -828,7 +833,8 @@ def test_events_that_are_no_events_are_passed_over(made):
 
 
 def test_replay_takes_the_program_of_the_value_as_it_was_given(tmp_path):
-    """1 and 1.0 may stand in different programs; found equal, one lane would be replayed as the other."""
+    """1 and 1.0 may stand in different programs; found equal, one lane would be replayed as the
+    other."""
     programs = [Program(({"n": value},), {}, Schedule(1, 1), 1) for value in (True, 1, 1.0)]
     assert [[_trains(program, {"n": value}) for program in programs] for value in (1, 1.0)] == [
         [False, True, False],

@@ -1,4 +1,5 @@
-"""The command line: help without jax, valid JSON, one-line errors, figures; and the README's example."""
+"""The command line: help without jax, valid JSON, one-line errors, figures; and the README's
+example."""
 
 import ast
 import json
@@ -81,7 +82,8 @@ def test_batch_size_prints_json_and_nothing_else(tmp_path):
 
 
 def imported(path):
-    """The modules of experiments/ that a file imports, and those that it takes names of the folder from."""
+    """The modules of experiments/ that a file imports, and those that it takes names of the folder
+    from."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "experiments":
             yield from node.module.split(".")[1:] or [alias.name for alias in node.names]

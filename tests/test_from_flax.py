@@ -1,4 +1,5 @@
-"""Flax modules as models: the same numbers as our own MLP, running statistics, dropout by key, and whole studies."""
+"""Flax modules as models: the same numbers as our own MLP, running statistics, dropout by key, and
+whole studies."""
 
 import functools
 import subprocess

@@ -1,4 +1,5 @@
-"""Whole training runs against PyTorch: the same weights, batches and settings give the same losses (see golden/make_golden.py)."""
+"""Whole training runs against PyTorch: the same weights, batches and settings give the same losses
+(see golden/make_golden.py)."""
 
 import pathlib
 
@@ -34,7 +35,8 @@ def stored_batches(dataset, key, step, batch_size):
 
 
 def losses_of_steps(golden, optimizer=None) -> np.ndarray:
-    """The loss of every step of `train.step` from the stored weights; SGD as stored where no optimizer is given."""
+    """The loss of every step of `train.step` from the stored weights; SGD as stored where no
+    optimizer is given."""
     layers = [
         Dense(golden[f"weight_{number}"], golden[f"bias_{number}"])
         for number in range(3)

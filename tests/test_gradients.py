@@ -1,4 +1,5 @@
-"""The gradients that a step hands to the optimizer, against finite differences in float64 and against backpropagation by hand."""
+"""The gradients that a step hands to the optimizer, against finite differences in float64 and
+against backpropagation by hand."""
 
 import functools
 
@@ -28,7 +29,8 @@ LAYERS = [
 
 @functools.cache
 def step_gradients(activation, reduction):
-    """The gradients of one step of `train.step`, caught by an optimizer that keeps them as its state: (weight) -> gradients."""
+    """The gradients of one step of `train.step`, caught by an optimizer that keeps them as its
+    state: (weight) -> gradients."""
     catch = optax.GradientTransformation(
         lambda params: params, lambda grads, state, params: (params, grads)
     )

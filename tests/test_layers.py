@@ -1,4 +1,5 @@
-"""Initial schemes against their closed forms, affine maps and dropout against hand computation, padding."""
+"""Initial schemes against their closed forms, affine maps and dropout against hand computation,
+padding."""
 
 import pathlib
 

@@ -1,4 +1,5 @@
-"""A planned lane equals the plain run in everything that is kept: numbers keep their Python meaning, or their axis is static."""
+"""A planned lane equals the plain run in everything that is kept: numbers keep their Python
+meaning, or their axis is static."""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,8 @@ RECORD = {"norm": lambda info: optax.tree.norm(info.params)}
 
 
 def lanes_and_runs(optimizer, values, task=TASK, model=MLP, **settings):
-    """The curves of every value's lane at seed 1, and of the bare run with the value as Python has it."""
+    """The curves of every value's lane at seed 1, and of the bare run with the value as Python has
+    it."""
     settings = {"steps": 12, "batch_size": 10, "eval_every": 4, "record": RECORD, **settings}
     named = lambda thing: (
         thing if callable(thing) and not isinstance(thing, tuple) else lambda hp: thing

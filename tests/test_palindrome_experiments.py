@@ -1,4 +1,5 @@
-"""The palindrome experiments at a tiny size: JSON, figures, the reach of the gradient, and what is said about bad input."""
+"""The palindrome experiments at a tiny size: JSON, figures, the reach of the gradient, and what is
+said about bad input."""
 
 import jax
 import jax.numpy as jnp

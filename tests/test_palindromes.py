@@ -1,4 +1,5 @@
-"""Palindromes: every sequence is one, its target is its last digit, draws are prefixes of larger ones; bad input."""
+"""Palindromes: every sequence is one, its target is its last digit, draws are prefixes of larger
+ones; bad input."""
 
 import jax
 import numpy as np

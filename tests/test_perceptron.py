@@ -1,4 +1,5 @@
-"""The perceptron: its rules by hand and against scikit-learn, Novikoff's bound, and the normals it is trained on."""
+"""The perceptron: its rules by hand and against scikit-learn, Novikoff's bound, and the normals it
+is trained on."""
 
 import jax
 import jax.numpy as jnp
@@ -129,7 +130,8 @@ def test_segments_within_a_pass_take_up_its_order():
 
 @pytest.fixture(scope="module")
 def mistakes_of():
-    """Points (2, 24) and targets -> number of updates in 60 passes, and the final training accuracy."""
+    """Points (2, 24) and targets -> number of updates in 60 passes, and the final training
+    accuracy."""
     record = {"moved": lambda info: jnp.abs(info.grads.bias[0])}
     empty = Dataset(jnp.zeros((2, 24)), jnp.ones(24), jnp.zeros((2, 24)), jnp.ones(24))
     run = make_train(

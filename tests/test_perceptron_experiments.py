@@ -1,4 +1,5 @@
-"""The perceptron experiments at a tiny size: JSON, figures, growth of a run, and what is said about bad input."""
+"""The perceptron experiments at a tiny size: JSON, figures, growth of a run, and what is said about
+bad input."""
 
 import json
 

@@ -1,4 +1,5 @@
-"""The planner: what is traced, padded and static is found out rightly, traps included; groups of sizes are cheapest."""
+"""The planner: what is traced, padded and static is found out rightly, traps included; groups of
+sizes are cheapest."""
 
 import itertools
 
@@ -186,7 +187,8 @@ def test_batch_size_is_not_padded_for_a_model_with_state():
 
 
 def test_an_axis_spoilt_by_another_is_classified_beside_it():
-    """The width is traced with SGD and would be with any optimizer, but the optimizer's branch needs its value."""
+    """The width is traced with SGD and would be with any optimizer, but the optimizer's branch
+    needs its value."""
 
     def optimizer(hp):
         return optax.sgd(0.1 if hp.width > 2 else 0.2) if hp.careful else optax.sgd(0.1)

@@ -1,4 +1,5 @@
-"""Report R3's experiments at a tiny size: its tables, JSON, figures, the claims and likelihoods by hand, bad input."""
+"""Report R3's experiments at a tiny size: its tables, JSON, figures, the claims and likelihoods by
+hand, bad input."""
 
 import json
 

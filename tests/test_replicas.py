@@ -1,4 +1,5 @@
-"""What the experiments rebuild of the reports: data sets, a model, a rule, against hand computation."""
+"""What the experiments rebuild of the reports: data sets, a model, a rule, against hand
+computation."""
 
 import doctest
 import importlib

@@ -88,7 +88,8 @@ def test_every_checkpoint_of_a_block_leads_to_its_end(monkeypatch):
     whole = engine.run_block(
         study.spec, program, compiled, lanes, engine.Hooks(due=lambda: True, save=kept.append)
     )
-    # two chunks of two, the second from the length that the first has found; 31 is past the last step
+    # two chunks of two, the second from the length that the first has found; 31 is past the last
+    # step
     assert [int(saved["step"]) for saved in kept] == [1, 15, 29, 31, 14, 28, 31]
     for saved in kept:
         found = engine.run_block(study.spec, program, compiled, lanes, engine.Hooks(), saved)

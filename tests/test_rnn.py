@@ -1,4 +1,5 @@
-"""Recurrent cells against PyTorch, scan against a loop, padded lengths against plain, clipping, and bad input."""
+"""Recurrent cells against PyTorch, scan against a loop, padded lengths against plain, clipping, and
+bad input."""
 
 import functools
 import pathlib

@@ -1,4 +1,5 @@
-"""What a user has set in jax stays as it is, works, or is refused in one line: debugging flags, precision, caches."""
+"""What a user has set in jax stays as it is, works, or is refused in one line: debugging flags,
+precision, caches."""
 
 import os
 

@@ -1,4 +1,5 @@
-"""What data, targets, losses and metrics may be: refused in a line where that can be seen, NaN where it shows per lane."""
+"""What data, targets, losses and metrics may be: refused in a line where that can be seen, NaN
+where it shows per lane."""
 
 import functools
 

@@ -1,4 +1,5 @@
-"""A lane: its history, its reductions, its divergence, and that neither vmap nor segments change it."""
+"""A lane: its history, its reductions, its divergence, and that neither vmap nor segments change
+it."""
 
 import jax
 import jax.numpy as jnp
@@ -116,7 +117,8 @@ def test_every_column_is_of_its_step():
         history["step_min"][1:], due[:-1]
     )  # the steps between two evaluations
     np.testing.assert_array_equal(history["step_max"][1:], np.array(due[1:]) - 1)
-    # the loss falls and a batch is all rows: the largest loss between two evaluations is that of the first one
+    # the loss falls and a batch is all rows: the largest loss between two evaluations is that of
+    # the first one
     np.testing.assert_allclose(history["batch_loss_max"][1:], history["train_loss"][:-1], rtol=1e-5)
     data = SHARED.data
     for split, x, targets in (
@@ -237,7 +239,8 @@ def test_a_lane_freezes_at_the_first_loss_that_is_not_finite():
 
 @pytest.fixture(scope="module")
 def advance():
-    """A chunk of lanes with dropout, Adam and recorded values, trained in segments: (steps to cut at) -> Lane."""
+    """A chunk of lanes with dropout, Adam and recorded values, trained in segments: (steps to cut
+    at) -> Lane."""
     schedule, model = train.Schedule(23, 5), models.mlp(2, (6,), dropout_rate=0.3)
     recipe = train.Recipe(SHARED, model, optax.adam(0.05), 8, record=RECORD)
     data = SHARED.data

@@ -8,17 +8,19 @@ from jax.scipy.stats import norm
 from jaxdl.checks import positive_int
 from jaxdl.sampling import rows
 
-ROUNDING = 1e-6  # an eigenvalue below this share of the trace is float32 rounding: the covariance counts as singular
+# an eigenvalue below this share of the trace is float32 rounding: the covariance counts as singular
+ROUNDING = 1e-6
 
 
 def gaussians(key, means, covariances, sizes: tuple[int, int]) -> tuple[tuple, tuple]:
-    """Points of two normal distributions; a singular covariance puts them on a line, a zero one on a point.
+    """Points of two normal distributions; a singular covariance puts them on a line, a zero one on
+    a point.
 
     Args:
       key: consumed.
       means: (2, 2), a row a class; may be traced.
-      covariances: a symmetric positive semi-definite matrix a class, (2, 2, 2), or what `spread` makes of less;
-        may be traced.
+      covariances: a symmetric positive semi-definite matrix a class, (2, 2, 2), or what `spread`
+        makes of less; may be traced.
       sizes: points of each class.
 
     Returns:
@@ -38,14 +40,16 @@ def gaussians(key, means, covariances, sizes: tuple[int, int]) -> tuple[tuple, t
 
 
 def _times(root, draw):
-    """A 2 x 2 matrix times (2, n), as sums: a matrix product may round its factors on some devices."""
+    """A 2 x 2 matrix times (2, n), as sums: a matrix product may round its factors on some
+    devices."""
     return root[:, :1] * draw[:1] + root[:, 1:] * draw[1:]
 
 
 def square_root(covariance):
     """The symmetric square root of positive semi-definite 2 x 2 matrices, singular ones included.
 
-    With eigenvalues p >= q >= 0 it is (C + sqrt(p q) I) / (sqrt(p) + sqrt(q)) (Cayley and Hamilton).
+    With eigenvalues p >= q >= 0 it is (C + sqrt(p q) I) / (sqrt(p) + sqrt(q)) (Cayley and
+    Hamilton).
 
     Args:
       covariance: (..., 2, 2).
@@ -73,7 +77,8 @@ def _eigenvalues(covariance):
 
 
 def bayes_accuracy(distance, variance):
-    """The best accuracy there is for two equally frequent normals with covariance ``variance * I``: Phi(d / (2 s)).
+    """The best accuracy there is for two equally frequent normals with covariance ``variance * I``:
+    Phi(d / (2 s)).
 
     Args:
       distance: between the means, >= 0.
@@ -86,7 +91,8 @@ def bayes_accuracy(distance, variance):
 
 
 def spread(covariances):
-    """Covariances as (2, 2, 2): a matrix a class, one matrix for both, or a number: that variance times the identity."""
+    """Covariances as (2, 2, 2): a matrix a class, one matrix for both, or a number: that variance
+    times the identity."""
     matrices = jnp.asarray(covariances, jnp.float32)
     matrices = matrices * jnp.eye(2) if matrices.ndim == 0 else matrices
     return jnp.broadcast_to(matrices, (2, 2, 2))
@@ -111,7 +117,8 @@ def check(means, covariances):
         )
     if given.ndim and (given.shape not in ((2, 2), (2, 2, 2)) or not np.isfinite(given).all()):
         raise ValueError(
-            f"covariances must be one or two 2 x 2 matrices of finite numbers, got {_brief(covariances)}"
+            "covariances must be one or two 2 x 2 matrices of finite numbers, got "
+            f"{_brief(covariances)}"
         )
     for matrix in given.reshape(-1, 2, 2) if given.ndim else ():
         _check_matrix(matrix)
@@ -129,7 +136,8 @@ def class_sizes(samples, test_fraction: float, valid_fraction: float) -> tuple[i
         )
         if test < 1 or (valid_fraction > 0 and valid < 1) or size - test - valid < 1:
             raise ValueError(
-                f"samples must leave a point of each class in every split, got {size} points of a class "
+                f"samples must leave a point of each class in every split, got {size} points of a "
+                "class "
                 f"at test_fraction {test_fraction}, valid_fraction {valid_fraction}"
             )
     return sizes[0], sizes[1]
@@ -142,7 +150,8 @@ def _check_matrix(matrix):
     smallest = np.linalg.eigvalsh(matrix).min()
     if smallest < -ROUNDING * scale:
         raise ValueError(
-            f"covariances must be positive semi-definite, got {matrix.tolist()} with the eigenvalue {float(smallest):.4g}"
+            f"covariances must be positive semi-definite, got {matrix.tolist()} with the "
+            f"eigenvalue {float(smallest):.4g}"
         )
 
 

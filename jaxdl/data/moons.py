@@ -9,8 +9,8 @@ from jaxdl.sampling import permute, rows
 def moons(key, samples: int, noise) -> tuple[jax.Array, jax.Array]:
     """Two interleaving half circles with normal noise, in random order.
 
-    Without noise the points are those of scikit-learn's `make_moons`: class 0 on the upper half of the unit
-    circle, class 1 on the lower half about (1, 0.5).
+    Without noise the points are those of scikit-learn's `make_moons`: class 0 on the upper half of
+    the unit circle, class 1 on the lower half about (1, 0.5).
 
     Args:
       key: consumed.

@@ -14,10 +14,11 @@ ENCODINGS = ("number", "one_hot")
 
 
 def palindromes(key, length: Size, batch: int) -> jax.Array:
-    """Random palindromes: d_t = d_(T-1-t), the first half (with the middle, where T is odd) uniform on 0..9.
+    """Random palindromes: d_t = d_(T-1-t), the first half (with the middle, where T is odd) uniform
+    on 0..9.
 
-    One key a position of the half, so that a shorter sequence has the first digits of a longer one, and a smaller
-    batch is a prefix of a larger one.
+    One key a position of the half, so that a shorter sequence has the first digits of a longer one,
+    and a smaller batch is a prefix of a larger one.
 
     Args:
       key: consumed.
@@ -53,8 +54,8 @@ def palindrome_examples(
       encoding: see `encode_digits`.
 
     Returns:
-      (x, targets): float32 (time, features, batch), where time is T - 1 and what lies past the live end is zero;
-      int32 (batch,).
+      (x, targets): float32 (time, features, batch), where time is T - 1 and what lies past the live
+      end is zero; int32 (batch,).
     """
     digits = palindromes(key, length, batch)
     alive = mask(palindrome_steps(length))
@@ -65,7 +66,8 @@ def palindrome_examples(
 
 
 def palindrome_steps(length: Size) -> Size:
-    """T - 1, the digits that are read of a palindrome of length T; an int or `Padded`, as the length is.
+    """T - 1, the digits that are read of a palindrome of length T; an int or `Padded`, as the
+    length is.
 
     >>> palindrome_steps(5), palindrome_steps(Padded(5, max=9))
     (4, Padded(size=4, max=8))
@@ -87,7 +89,8 @@ def encode_digits(digits, encoding: str = "number") -> jax.Array:
     Raises:
       ValueError: an unknown encoding, or digits out of range, where they are at hand.
 
-    >>> encode_digits(np.array([[3], [0]])).shape, encode_digits(np.array([[3], [0]]), "one_hot").shape
+    >>> digits = np.array([[3], [0]])
+    >>> encode_digits(digits).shape, encode_digits(digits, "one_hot").shape
     ((2, 1, 1), (2, 10, 1))
     """
     one_of("encoding", encoding, ENCODINGS)

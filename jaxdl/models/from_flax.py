@@ -19,17 +19,20 @@ SWITCHES = {
 def from_flax(module, sample_x) -> Model:
     """A Flax module as a `Model`.
 
-    Inside the module arrays are batch-first, as it was written; outside, x and outputs are batch-last, as everywhere here.
-    What is not trained (running means of batch norm) is the model's state, and changes only where ``train=True``.
-    Dropout draws from `key`; nothing is random where ``train=False``. Where ``__call__`` has an argument ``train``,
-    ``training`` or ``deterministic``, it is told; an NNX model is put into ``train()`` or ``eval()`` as well.
+    Inside the module arrays are batch-first, as it was written; outside, x and outputs are
+    batch-last, as everywhere here. What is not trained (running means of batch norm) is the model's
+    state, and changes only where ``train=True``. Dropout draws from `key`; nothing is random where
+    ``train=False``. Where ``__call__`` has an argument ``train``, ``training`` or
+    ``deterministic``, it is told; an NNX model is put into ``train()`` or ``eval()`` as well.
 
     Args:
-      module: a Linen instance; or an NNX class, a `functools.partial` of one or a function, called with ``rngs=`` alone.
+      module: a Linen instance; or an NNX class, a `functools.partial` of one or a function, called
+        with ``rngs=`` alone.
       sample_x: an example batch, (n_samples, features...); only its shape and type are looked at.
 
     Returns:
-      A `Model`; params are a nested dict of arrays, state is one as well, or () where there is none.
+      A `Model`; params are a nested dict of arrays, state is one as well, or () where there is
+      none.
 
     Raises:
       ValueError: `module` is none of these, or `sample_x` has no batch axis.
@@ -58,7 +61,8 @@ def _one_example(sample_x) -> jax.ShapeDtypeStruct:
     )
     if len(array.shape) < 2:
         raise ValueError(
-            f"sample_x must be an example batch, (n_samples, features...), got shape {tuple(array.shape)}"
+            "sample_x must be an example batch, (n_samples, features...), got shape "
+            f"{tuple(array.shape)}"
         )
     whole = np.issubdtype(array.dtype, np.integer)
     return jax.ShapeDtypeStruct((1, *array.shape[1:]), jnp.int32 if whole else jnp.float32)
@@ -106,13 +110,15 @@ def _linen(module, example) -> Model:
 
 
 def _nnx_maker(module):
-    """`module` if it is an NNX class or another callable that takes rngs, else an error in one line."""
+    """`module` if it is an NNX class or another callable that takes rngs, else an error in one
+    line."""
     from flax import linen, nnx
 
     if isinstance(module, nnx.Module):
         name = type(module).__name__
         raise ValueError(
-            f"module must be an NNX class, which is called with rngs= for every seed, got an instance of {name}"
+            "module must be an NNX class, which is called with rngs= for every seed, got an "
+            f"instance of {name}"
         )
     if isinstance(module, type) and issubclass(module, linen.Module):
         raise ValueError(f"module must be a Linen instance, got the class {module.__name__}")
@@ -143,13 +149,15 @@ def _made(maker, key):
     made = maker(rngs=nnx.Rngs(key))
     if not isinstance(made, nnx.Module):
         raise ValueError(
-            f"module must make an NNX module when called with rngs=, got one that makes {type(made).__name__}"
+            "module must make an NNX module when called with rngs=, got one that makes "
+            f"{type(made).__name__}"
         )
     return made
 
 
 def _nnx(maker) -> Model:
-    """The model of an NNX class; its state is every variable that is neither a Param nor of a random stream."""
+    """The model of an NNX class; its state is every variable that is neither a Param nor of a
+    random stream."""
     from flax import nnx
 
     made = nnx.eval_shape(lambda: _made(maker, jax.random.key(0)))
@@ -181,9 +189,11 @@ def _nnx(maker) -> Model:
 
 
 def _fresh(random, key):
-    """The state of a model's random streams, every one with its own key from `key` and none of it used.
+    """The state of a model's random streams, every one with its own key from `key` and none of it
+    used.
 
-    Flax's own `reseed` gives equal keys to all streams of a name: two dropout layers would drop the same places.
+    Flax's own `reseed` gives equal keys to all streams of a name: two dropout layers would drop the
+    same places.
     """
     leaves, structure = jax.tree.flatten(random)
     return jax.tree.unflatten(

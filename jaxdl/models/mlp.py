@@ -26,12 +26,15 @@ def mlp(
       hidden: width of every hidden layer; ints or `Padded`.
       outputs: number of outputs (logits).
       activation: a name of `layers.ACTIVATIONS` or a function with f(x) of x's shape.
-      init: a name of `layers.INITS` or a scheme ``(key, outputs, inputs) -> Dense``, such as ``layers.normal(0.1)``.
-      bias: False leaves out every bias, which equals biases that start at zero and are never updated.
+      init: a name of `layers.INITS` or a scheme ``(key, outputs, inputs) -> Dense``, such as
+        ``layers.normal(0.1)``.
+      bias: False leaves out every bias, which equals biases that start at zero and are never
+        updated.
       dropout_rate: after each hidden layer, in [0, 1); None for no dropout.
 
     Returns:
-      A `Model` with ``apply`` from (inputs, batch) to (outputs, batch); params are a tuple of `layers.Dense`.
+      A `Model` with ``apply`` from (inputs, batch) to (outputs, batch); params are a tuple of
+      `layers.Dense`.
 
     >>> params, state = mlp(2, (3,), 2).init(jax.random.key(0))
     >>> [layer.weight.shape for layer in params]

@@ -18,7 +18,8 @@ def perceptron(inputs: int = 2, *, bias: bool = True) -> Model:
       bias: False leaves out b: the separating line goes through the origin.
 
     Returns:
-      A `Model` with ``apply`` from (inputs, batch) to (1, batch); params are a `layers.Dense`, weight (1, inputs).
+      A `Model` with ``apply`` from (inputs, batch) to (1, batch); params are a `layers.Dense`,
+      weight (1, inputs).
 
     >>> params, state = perceptron(3, bias=False).init(None)
     >>> params.weight.tolist(), params.bias

@@ -1,9 +1,10 @@
 """From axes to programs: which hyper-parameters become lanes of one compiled shape, and why.
 
-An axis is *traced* where the study traces with that hyper-parameter abstract (learning rate, noise), *padded*
-where it traces with a `Padded` size (width, batch size, sequence length), else *static*: one program per
-value. This is found by abstract evaluation, never from a list of names, and then checked by numbers: a
-few steps planned and plain must give the same weights, metrics and recorded values.
+An axis is *traced* where the study traces with that hyper-parameter abstract (learning rate,
+noise), *padded* where it traces with a `Padded` size (width, batch size, sequence length), else
+*static*: one program per value. This is found by abstract evaluation, never from a list of names,
+and then checked by numbers: a few steps planned and plain must give the same weights, metrics and
+recorded values.
 """
 
 import numbers
@@ -40,7 +41,8 @@ class Plan(NamedTuple):
     useful: tuple[float, ...]  # share of each program's work that is not padding
     seeds: int
     measured: tuple[Measured, ...] = ()  # of each program, where asked for
-    metrics: dict[str, bool] = {}  # noqa: RUF012  name -> higher is better, as the study's tasks declare
+    # name -> higher is better, as the study's tasks declare
+    metrics: dict[str, bool] = {}  # noqa: RUF012
     notes: tuple[str, ...] = ()  # what a reader should know before the run
 
     @property
@@ -50,7 +52,8 @@ class Plan(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """The time of the whole study with a cold cache: as measured, else estimated for 2 CPU cores."""
+        """The time of the whole study with a cold cache: as measured, else estimated for 2 CPU
+        cores."""
         counts = [len(program.configs) * self.seeds for program in self.programs]
         if self.measured:
             parts = zip(counts, self.measured, self.works, strict=True)
@@ -61,7 +64,8 @@ class Plan(NamedTuple):
 
     @property
     def bytes(self) -> int | None:
-        """The memory of the largest program, where all have been measured and are known; else None."""
+        """The memory of the largest program, where all have been measured and are known; else
+        None."""
         return largest([measured.bytes for measured in self.measured])
 
     def __str__(self) -> str:
@@ -87,7 +91,8 @@ def make_plan(
       spec: a declared study.
       lane_size: lanes vmapped together; from the size of a step's arrays where None.
       shapes: ``"auto"``, ``"pad"`` or ``"bucket"``.
-      whole: whether these are all configs of the study, so that a name which nobody reads is a mistake.
+      whole: whether these are all configs of the study, so that a name which nobody reads is a
+        mistake.
 
     Raises:
       Exception: the user's own, from tracing the study, with a note that says at which config.
@@ -121,11 +126,12 @@ def make_plan(
 
 
 def check_values(spec: Spec) -> dict[str, bool]:
-    """Makes task, model and optimizer once with every swept value as given, for the checks that need concrete values.
+    """Makes task, model and optimizer once with every swept value as given, for the checks that
+    need concrete values.
 
     Returns:
       name -> whether higher is better, of all metrics of the study.
-    """
+    """  # name -> higher is better, as the study's tasks declare
     metrics: dict[str, bool] = {}
     for config, label in _with_every_value(spec):
         try:
@@ -136,7 +142,8 @@ def check_values(spec: Spec) -> dict[str, bool]:
         for name, higher in mine.items():
             if metrics.setdefault(name, higher) != higher:
                 raise ValueError(
-                    f"metric {name!r} must have one direction in all configs, got both, the other one with {label}"
+                    f"metric {name!r} must have one direction in all configs, got both, the other "
+                    f"one with {label}"
                 )
     return metrics
 
@@ -168,7 +175,8 @@ def _notes_on(spec: Spec, program: Program) -> list[str]:
     params, _ = jax.eval_shape(recipe.model.init, seed_key(0))
     if spec.eval_params is None and _keeps_averages(jax.eval_shape(recipe.optimizer.init, params)):
         lines.append(
-            "the optimizer averages weights (schedule-free); those evaluated are not the averages: give eval_params"
+            "the optimizer averages weights (schedule-free); those evaluated are not the averages: "
+            "give eval_params"
         )
     return lines
 
@@ -183,7 +191,8 @@ def _keeps_averages(opt_state) -> bool:
 
 
 def depends_on_key(init) -> bool:
-    """Whether some initial weight is computed from the key: one that is drawn by NumPy is the same in all lanes."""
+    """Whether some initial weight is computed from the key: one that is drawn by NumPy is the same
+    in all lanes."""
     jaxpr = jax.make_jaxpr(lambda key: init(key)[0])(seed_key(0)).jaxpr
     tainted = set(jaxpr.invars)
     for equation in jaxpr.eqns:
@@ -195,7 +204,8 @@ def depends_on_key(init) -> bool:
 
 
 def check_targets(spec: Spec, programs: list[Program]):
-    """Raises where shared targets lie beyond a model's outputs, or what a loss or metric is defined for."""
+    """Raises where shared targets lie beyond a model's outputs, or what a loss or metric is defined
+    for."""
     for program in programs:
         sizes = program.names("padded")  # the number of outputs may be one of them
         for config in {
@@ -224,7 +234,8 @@ def _is_number(value) -> bool:
 
 
 def _candidates(spec: Spec, configs: list[dict]) -> list[str]:
-    """The names to try, in declared order: swept numbers, and settings that differ between configs."""
+    """The names to try, in declared order: swept numbers, and settings that differ between
+    configs."""
     settings = [settings_of(spec, config) for config in configs]
     derived = [
         name
@@ -239,7 +250,8 @@ def _candidates(spec: Spec, configs: list[dict]) -> list[str]:
 def _classify(
     spec: Spec, configs, candidates, accepted: dict[str, Axis], read: set
 ) -> list[tuple[Program, Work]]:
-    """Goes through the axes in order, those accepted kept abstract; splits the configs at a static one.
+    """Goes through the axes in order, those accepted kept abstract; splits the configs at a static
+    one.
 
     All candidates are tried as traced together first: where that succeeds, one trace is enough.
 
@@ -277,7 +289,8 @@ def _classify(
 def _kind(
     spec: Spec, configs, accepted: dict[str, Axis], name: str, read: set
 ) -> tuple[Axis, Work | Exception]:
-    """Traced, else padded, else static, for one axis beside those accepted so far; and what its trial found."""
+    """Traced, else padded, else static, for one axis beside those accepted so far; and what its
+    trial found."""
     failure: Exception = ValueError("integers from 16777216 up are no float32s")
     for axis in _ways(spec, configs, name):
         found = trial(spec, _program(spec, configs, {**accepted, name: axis}), read)
@@ -294,7 +307,8 @@ def _is_exact(spec: Spec, configs, name: str) -> bool:
 
 
 def _ways(spec: Spec, configs, name: str) -> list[Axis]:
-    """The ways in which lanes may carry a number, the one that keeps its Python meaning best first."""
+    """The ways in which lanes may carry a number, the one that keeps its Python meaning best
+    first."""
     values = [value_of(spec, config, name) for config in configs]
     whole = all(map(integer, values))
     ways = []
@@ -334,7 +348,8 @@ def _reason(failure: Exception) -> str:
 
 
 def _agreed(spec: Spec, program: Program, found: Work) -> list[tuple[Program, Work]]:
-    """The program if a few of its steps are those of plain runs; else with the axes that spoil them static."""
+    """The program if a few of its steps are those of plain runs; else with the axes that spoil them
+    static."""
     abstract = program.names("traced", "padded")
     if not abstract or disagreement(spec, program, found.step_flops) <= 1:
         return [(program, found)]

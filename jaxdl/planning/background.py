@@ -109,7 +109,8 @@ def _working() -> list[threading.Thread]:
 
 
 def _finish():
-    """Waits for the threads at the end of a process; where Ctrl-C ends it, ends it as Python would."""
+    """Waits for the threads at the end of a process; where Ctrl-C ends it, ends it as Python
+    would."""
     try:
         if getattr(sys, "last_type", None) is not KeyboardInterrupt:
             for thread in _working():

@@ -1,11 +1,13 @@
-"""What a program costs: the work of its steps, read off the abstract evaluation, in seconds by measured constants."""
+"""What a program costs: the work of its steps, read off the abstract evaluation, in seconds by
+measured constants."""
 
 import math
 from typing import NamedTuple
 
 from jaxdl.planning.jaxprs import jaxprs
 
-# Measured with jax 0.10 on 2 CPU cores (2.1 GHz, AVX-512, 2 MB of L2 a core); see benchmarks/lane_rate.py and shapes.py.
+# Measured with jax 0.10 on 2 CPU cores (2.1 GHz, AVX-512, 2 MB of L2 a core); see
+# benchmarks/lane_rate.py and shapes.py.
 BYTES_PER_SECOND = (
     55e9  # of arrays computed in a step, fusion included: MLP 2-20-2 at batch 1, 32, 128 and 800
 )
@@ -13,8 +15,10 @@ FLOPS_PER_SECOND = 150e9
 COMPILE_SECONDS = 0.35  # a program more: tracing, lowering, its first calls
 COMPILE_SECONDS_PER_EQUATION = 0.6e-3  # two programs compile at a time
 CHUNK_SECONDS = 0.004  # a chunk more: its calls and transfers
-CACHE_BYTES = 300_000  # that one step's widest array may fill, over the lanes of a chunk: measured best with 2 MB of L2
-DEVICES = 2  # assumed for the cost of chunks that are not full; blocks may not depend on the devices at hand
+# that one step's widest array may fill, over the lanes of a chunk: measured best with 2 MB of L2
+CACHE_BYTES = 300_000
+# assumed for the cost of chunks that are not full; blocks may not depend on the devices at hand
+DEVICES = 2
 
 
 class Work(NamedTuple):
@@ -36,7 +40,8 @@ class Work(NamedTuple):
         return steps * step + evaluations * evaluation
 
     def lane_size(self) -> int:
-        """Lanes to vmap together, a power of two in 1..128, so that a step's widest array stays in a core's cache."""
+        """Lanes to vmap together, a power of two in 1..128, so that a step's widest array stays in
+        a core's cache."""
         return 2 ** min(7, max(0, int(math.log2(max(1.0, CACHE_BYTES / self.widest)))))
 
     def compile_seconds(self) -> float:
@@ -45,7 +50,8 @@ class Work(NamedTuple):
 
 
 class _Tally:
-    """Sums over the equations of a jaxpr; `depth` 2 is the loop over steps, 1 the loop over evaluations."""
+    """Sums over the equations of a jaxpr; `depth` 2 is the loop over steps, 1 the loop over
+    evaluations."""
 
     def __init__(self):
         self.bytes, self.flops, self.widest, self.equations = (
@@ -109,7 +115,8 @@ def work_of(jaxpr) -> Work:
 
 
 def program_seconds(work: Work, lanes: int, steps: int, evaluations: int) -> float:
-    """The time that a program with this many lanes takes, compilation included; chunks are always full."""
+    """The time that a program with this many lanes takes, compilation included; chunks are always
+    full."""
     chunk = work.lane_size() * DEVICES
     chunks = -(-lanes // chunk)
     return work.compile_seconds() + chunks * (

@@ -1,4 +1,5 @@
-"""How the sizes of padded axes are grouped into programs: the cheapest partition by compile time plus work."""
+"""How the sizes of padded axes are grouped into programs: the cheapest partition by compile time
+plus work."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -13,7 +14,8 @@ from jaxdl.planning.trial import work
 
 
 class Scaling(NamedTuple):
-    """How work grows along one axis: Work at three sizes, interpolated by the parabola through them."""
+    """How work grows along one axis: Work at three sizes, interpolated by the parabola through
+    them."""
 
     sizes: tuple[int, int, int]
     works: tuple[Work, Work, Work]
@@ -29,7 +31,8 @@ class Scaling(NamedTuple):
 def shape(
     spec: Spec, program: Program, full: Work, shapes: str
 ) -> list[tuple[Program, Work, float]]:
-    """The programs that a program with padded axes becomes, each with its work and the share that is not padding.
+    """The programs that a program with padded axes becomes, each with its work and the share that
+    is not padding.
 
     Args:
       full: the work of a lane of the program, at its largest sizes.
@@ -79,7 +82,8 @@ def _grouped(
 
 
 def _scaling(spec: Spec, program: Program, full: Work, name: str) -> Scaling:
-    """Work at the smallest, a middle and the largest size of one padded axis, the others at their largest."""
+    """Work at the smallest, a middle and the largest size of one padded axis, the others at their
+    largest."""
     sizes = sorted({value_of(spec, config, name) for config in program.configs})
     chosen = (sizes[0], sizes[len(sizes) // 2], sizes[-1])
     works = [full if size == sizes[-1] else _work_at(spec, program, name, size) for size in chosen]

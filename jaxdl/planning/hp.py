@@ -9,7 +9,8 @@ from jaxdl.checks import brief, unknown
 class Hyperparameters:
     """Names and values, read as attributes; which names were read is kept in the set it was given.
 
-    Raises `checks.UnknownName`, with the nearest known name, where there is no such hyper-parameter.
+    Raises `checks.UnknownName`, with the nearest known name, where there is no such
+    hyper-parameter.
     """
 
     __slots__ = ("_read", "_values")

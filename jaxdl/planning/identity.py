@@ -37,8 +37,8 @@ def identity_of(spec: Spec, program: Program, hashed: dict | None = None) -> dic
     Returns:
       ``text``, a digest of a single lane's lowered program and its constants; ``data``, of the
       data set that all lanes share (None where each draws its own); ``history``, the names of what
-      is kept; ``metrics``, their directions; ``hp``, the dtypes of what lanes carry; ``settings``, name -> value of all configs,
-      or a list with the value of each.
+      is kept; ``metrics``, their directions; ``hp``, the dtypes of what lanes carry; ``settings``,
+      name -> value of all configs, or a list with the value of each.
     """
     functions = lane_functions(spec, program)
     arguments = (np.uint32(0), first_hp(spec, program), functions.shared)

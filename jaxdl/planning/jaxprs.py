@@ -14,7 +14,8 @@ def jaxprs(equation) -> list:
 
 
 def constants(jaxpr) -> Iterator:
-    """Yields the arrays that a jaxpr and those inside it hold, as constants or as literals: its text shows shapes alone."""
+    """Yields the arrays that a jaxpr and those inside it hold, as constants or as literals: its
+    text shows shapes alone."""
     yield from getattr(jaxpr, "consts", ())
     for equation in jaxpr.eqns:
         yield from (each.val for each in equation.invars if np.ndim(getattr(each, "val", 0)))

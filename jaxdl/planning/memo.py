@@ -25,7 +25,8 @@ MOST_BYTES = 10**9  # that entries and compiled programs may take together
 
 
 def folder() -> pathlib.Path | None:
-    """The user's folder, which may not be there yet: ``jaxdl`` in XDG_CACHE_HOME or in ``~/.cache``; None for none.
+    """The user's folder, which may not be there yet: ``jaxdl`` in XDG_CACHE_HOME or in
+    ``~/.cache``; None for none.
 
     Raises:
       ValueError: ``JAXDL_CACHE`` is neither ``on`` nor ``off``.
@@ -72,7 +73,8 @@ def recall(kind: str, key: str, find: Callable[[], Any]) -> Any:
 
 
 def _seal(key: str, value) -> str:
-    """What an entry that is whole carries: whatever else lies under its name was not written here."""
+    """What an entry that is whole carries: whatever else lies under its name was not written
+    here."""
     return digest(key, json.dumps(value))
 
 
@@ -104,7 +106,8 @@ def prune(most: int | None = None):
 
 
 def machine() -> str:
-    """What a finding depends on besides its program: this library, versions, backend, kind of device, cores."""
+    """What a finding depends on besides its program: this library, versions, backend, kind of
+    device, cores."""
     device = jax.local_devices()[0]
     versions = f"{_library()} {jax.__version__} {jax.lib.__version__}"
     return f"{versions} {device.platform} {device.device_kind} {os.cpu_count()}"
@@ -136,7 +139,8 @@ def digest(*parts) -> str:
 
 
 def add_array(found, leaf):
-    """Adds an array, or the data of a key, to a hash: its shape, type and bytes, without a copy of a large one."""
+    """Adds an array, or the data of a key, to a hash: its shape, type and bytes, without a copy of
+    a large one."""
     keys = hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     array = np.asarray(jax.random.key_data(leaf) if keys else leaf)
     found.update(f"{array.shape}{array.dtype}".encode())

@@ -1,4 +1,5 @@
-"""One compiled shape: which hyper-parameters its lanes carry, and the functions of a single lane."""
+"""One compiled shape: which hyper-parameters its lanes carry, and the functions of a single
+lane."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -66,10 +67,11 @@ def maxima(spec: Spec, program: Program) -> dict[str, int]:
 
 
 def hp_columns(spec: Spec, program: Program, configs) -> dict[str, np.ndarray]:
-    """What lanes of these configs carry, one array a name: int32 sizes of padded axes, the values of traced ones.
+    """What lanes of these configs carry, one array a name: int32 sizes of padded axes, the values
+    of traced ones.
 
-    A traced integer is a float32, if the study traces with that: as an int32 it would mean something else than in
-    Python, where ``10 ** -1`` is 0.1 and nothing overflows.
+    A traced integer is a float32, if the study traces with that: as an int32 it would mean
+    something else than in Python, where ``10 ** -1`` is 0.1 and nothing overflows.
     """
     columns = {}
     for name in program.names("traced", "padded"):
@@ -92,7 +94,8 @@ def concrete_recipe(spec: Spec, config: dict) -> train.Recipe:
 
 
 def _recipe(spec: Spec, values: dict, settings: dict, hp: dict, read: set | None) -> train.Recipe:
-    """The recipe of a config's values, with those in `hp` (arrays or `Padded`, maybe abstract) in their place."""
+    """The recipe of a config's values, with those in `hp` (arrays or `Padded`, maybe abstract) in
+    their place."""
     bound = Hyperparameters({**values, **hp}, read)
     chosen = {**settings, **{name: value for name, value in hp.items() if name in SETTINGS}}
     task = resolve("task", spec.task, bound)
@@ -111,7 +114,8 @@ def _recipe(spec: Spec, values: dict, settings: dict, hp: dict, read: set | None
 
 
 def lane_functions(spec: Spec, program: Program, read: set | None = None) -> LaneFunctions:
-    """The functions of one lane of a program; what it does not carry stands in them as constants."""
+    """The functions of one lane of a program; what it does not carry stands in them as
+    constants."""
     first = program.configs[0]
     values, settings = values_of(spec, first), settings_of(spec, first, read)
     with at(first):

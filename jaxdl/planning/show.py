@@ -4,7 +4,8 @@ from jaxdl.reporting.tables import Table
 
 
 def plan_text(plan) -> str:
-    """A plan as a person reads it: programs, what each axis is and why, the padding, memory and time."""
+    """A plan as a person reads it: programs, what each axis is and why, the padding, memory and
+    time."""
     columns = (
         "program",
         "lanes",
@@ -46,7 +47,10 @@ def plan_text(plan) -> str:
         if plan.measured
         else "estimated for 2 CPU cores; plan(measure=True) compiles and measures"
     )
-    title = f"{plan.lanes} lanes in {count} program{'s' * (count != 1)}, compiled once each; about {plan.seconds:.0f} s ({how})"
+    title = (
+        f"{plan.lanes} lanes in {count} program{'s' * (count != 1)}, compiled once each; about "
+        f"{plan.seconds:.0f} s ({how})"
+    )
     why = dict(pair for program in plan.programs for pair in program.axes.items())
     return "\n".join(
         [

@@ -1,4 +1,5 @@
-"""What a study declares, checked and resolved: its configs, and the settings that each of them has."""
+"""What a study declares, checked and resolved: its configs, and the settings that each of them
+has."""
 
 import itertools
 import keyword
@@ -87,7 +88,8 @@ def declare(
 
 
 def check_axis_name(name):
-    """Refuses a hyper-parameter that ``hp.name`` cannot read, or whose column lanes have for something else."""
+    """Refuses a hyper-parameter that ``hp.name`` cannot read, or whose column lanes have for
+    something else."""
     if (
         not isinstance(name, str)
         or not name.isidentifier()
@@ -100,7 +102,8 @@ def check_axis_name(name):
     if name in LANE_COLUMNS:
         listed = ", ".join(LANE_COLUMNS)
         raise ValueError(
-            f"a hyper-parameter must not be called as a column of lanes ({listed}), got {brief(name)}"
+            f"a hyper-parameter must not be called as a column of lanes ({listed}), got "
+            f"{brief(name)}"
         )
 
 
@@ -115,12 +118,14 @@ def _check_given_once(settings: dict, defaults: dict, axes: tuple[str, ...]):
             )
         if name in defaults and (type(value), value) != (type(defaults[name]), defaults[name]):
             raise ValueError(
-                f"{name} must be given once, got {value!r} as an argument and {defaults[name]!r} in defaults"
+                f"{name} must be given once, got {value!r} as an argument and {defaults[name]!r} "
+                "in defaults"
             )
 
 
 def _spread(sweep) -> tuple[dict, tuple[dict, ...]]:
-    """The labelled choices and the configs of a sweep: a product of values, or a list of configs."""
+    """The labelled choices and the configs of a sweep: a product of values, or a list of
+    configs."""
     if sweep is None:
         return {}, ({},)
     if isinstance(sweep, Mapping):
@@ -180,7 +185,8 @@ def _plain(name: str, value):
         value = value.item()
     if callable(value):
         raise ValueError(
-            f"sweep of {name} holds a function: give functions a label, as in {{{name!r}: {{'label': function}}}}"
+            f"sweep of {name} holds a function: give functions a label, as in {{{name!r}: "
+            f"{{'label': function}}}}"
         )
     if not isinstance(value, (str, bool, int, float, type(None))):
         raise ValueError(
@@ -190,7 +196,8 @@ def _plain(name: str, value):
 
 
 def _check_distinct(name: str, column: list):
-    """Refuses values that are told apart here and are one and the same to Python or to a float32."""
+    """Refuses values that are told apart here and are one and the same to Python or to a
+    float32."""
     kinds: dict[Any, Any] = {}
     singles: dict[float, Any] = {}
     for value in column:
@@ -201,7 +208,8 @@ def _check_distinct(name: str, column: list):
             )
         if type(other) is not type(value):
             raise ValueError(
-                f"sweep of {name} must hold values that differ, got {other!r} and {value!r}, which are equal"
+                f"sweep of {name} must hold values that differ, got {other!r} and {value!r}, which "
+                "are equal"
             )
         if not isinstance(value, float):
             continue
@@ -209,7 +217,8 @@ def _check_distinct(name: str, column: list):
         other = singles.setdefault(float(np.float32(value)), value)
         if other != value:
             raise ValueError(
-                f"sweep of {name} must hold values that differ, got {other!r} and {value!r}, which are one float32"
+                f"sweep of {name} must hold values that differ, got {other!r} and {value!r}, which "
+                "are one float32"
             )
 
 
@@ -219,7 +228,8 @@ def _check_float32(name: str, value: float):
         raise ValueError(f"sweep of {name} must hold numbers (None says none), got nan")
     if value != 0 and abs(value) < SMALLEST:
         raise ValueError(
-            f"sweep of {name} must hold 0 or numbers from {SMALLEST:.3g} up, got {value!r}, which float32 takes for 0"
+            f"sweep of {name} must hold 0 or numbers from {SMALLEST:.3g} up, got {value!r}, which "
+            "float32 takes for 0"
         )
     if math.isfinite(value) and abs(value) > float(np.finfo(np.float32).max):
         raise ValueError(
@@ -228,7 +238,8 @@ def _check_float32(name: str, value: float):
 
 
 def check_value(name: str, value):
-    """Checks the value of a setting; a ValueError if it is out of range. Other names mean what the user says."""
+    """Checks the value of a setting; a ValueError if it is out of range. Other names mean what the
+    user says."""
     if callable(value):
         if name in SETTINGS:
             function_of(name, value, "of hp alone", None)
@@ -249,7 +260,8 @@ def check_value(name: str, value):
 
 
 def seed_list(seeds) -> tuple[int, ...]:
-    """Seeds as ints: a positive number of them (0, 1, ...), or the seeds themselves, each in [0, 2**32)."""
+    """Seeds as ints: a positive number of them (0, 1, ...), or the seeds themselves, each in [0,
+    2**32)."""
     if integer(seeds):
         most = MOST_SEEDS if seeds > MOST_SEEDS else None  # for a plain message where it is below 1
         return tuple(range(positive_int("seeds", seeds, most)))
@@ -267,7 +279,8 @@ def seed_list(seeds) -> tuple[int, ...]:
 
 
 def values_of(spec: Spec, config: dict) -> dict:
-    """All names a config's functions can read, with concrete values (labels replaced by their functions)."""
+    """All names a config's functions can read, with concrete values (labels replaced by their
+    functions)."""
     named = {
         name: spec.choices[name][value] if name in spec.choices else value
         for name, value in config.items()
@@ -312,7 +325,8 @@ def _called(name: str, function: Callable, hp: Hyperparameters):
 
 
 def check_read(spec: Spec, read: set):
-    """Raises for a name, swept or a default, that no function of hp has read: it would be ignored."""
+    """Raises for a name, swept or a default, that no function of hp has read: it would be
+    ignored."""
     known = {*spec.axes, *spec.defaults}
     for name in (*spec.axes, *spec.defaults):
         if name not in read and name not in SETTINGS:

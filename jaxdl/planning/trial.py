@@ -1,4 +1,5 @@
-"""Tracing a program with its axes abstract, and checking by numbers that the trace means what the plain code does."""
+"""Tracing a program with its axes abstract, and checking by numbers that the trace means what the
+plain code does."""
 
 import functools
 import threading
@@ -69,7 +70,8 @@ def trial(spec: Spec, program: Program, read: set) -> Work | Exception:
 
 
 def _check_integers(program: Program, jaxpr):
-    """Refuses a power of integers where lanes carry some: ``10 ** -2`` would be 0, in a threshold that no check may see."""
+    """Refuses a power of integers where lanes carry some: ``10 ** -2`` would be 0, in a threshold
+    that no check may see."""
     if any(axis.dtype == "int32" for axis in program.axes.values()) and _has_integer_power(jaxpr):
         raise TypeError(
             "a power of integers that are traced is 0 for a negative exponent, and may overflow"
@@ -77,7 +79,8 @@ def _check_integers(program: Program, jaxpr):
 
 
 def _has_integer_power(jaxpr) -> bool:
-    """Whether a jaxpr squares and multiplies by the bits of an exponent; hashes shift unsigned integers."""
+    """Whether a jaxpr squares and multiplies by the bits of an exponent; hashes shift unsigned
+    integers."""
     for equation in jaxpr.eqns:
         if equation.primitive.name == "shift_right_logical" and jnp.issubdtype(
             equation.outvars[0].aval.dtype, jnp.signedinteger
@@ -97,7 +100,8 @@ def work(spec: Spec, program: Program) -> Work:
 
 
 class Rehearsal(NamedTuple):
-    """What a few steps of a run compute; a leading axis of phases where they differ from phase to phase."""
+    """What a few steps of a run compute; a leading axis of phases where they differ from phase to
+    phase."""
 
     params: dict | tuple  # at the end
     state: dict | tuple  # at the end
@@ -110,19 +114,21 @@ class Rehearsal(NamedTuple):
 def disagreement(spec: Spec, program: Program, step_flops: float = 0.0) -> float:
     """Compares a program's lanes with plain runs at the corners of its sweep.
 
-    A trace proves nothing about code that asks ``isinstance(v, float)``, nor about optimizers that move dead
-    units. So a few steps are run planned and plain: at the start, and with all counters moved on, up to the end of
-    the run. Weights, updates, metrics and recorded values must agree.
+    A trace proves nothing about code that asks ``isinstance(v, float)``, nor about optimizers that
+    move dead units. So a few steps are run planned and plain: at the start, and with all counters
+    moved on, up to the end of the run. Weights, updates, metrics and recorded values must agree.
 
-    How near is near: rounding differs between the two, and some trainings amplify it (Adam makes a gradient that
-    is all rounding as large as any other). How much, a plain run shows whose weights were changed by a few units
-    in the last place. A difference `NUDGE_FACTOR` times as large passes, and one of `TIGHT` relative to the size.
+    How near is near: rounding differs between the two, and some trainings amplify it (Adam makes a
+    gradient that is all rounding as large as any other). How much, a plain run shows whose weights
+    were changed by a few units in the last place. A difference `NUDGE_FACTOR` times as large
+    passes, and one of `TIGHT` relative to the size.
 
     Args:
       step_flops: of a lane's step: costly ones are run less often.
 
     Returns:
-      the largest difference in units of what is allowed: above 1, the program does not mean what the code does.
+      the largest difference in units of what is allowed: above 1, the program does not mean what
+        the code does.
     """
     planned = side(spec, program, step_flops)
     compared = [
@@ -133,7 +139,8 @@ def disagreement(spec: Spec, program: Program, step_flops: float = 0.0) -> float
 
 
 def probes(spec: Spec, program: Program) -> list[dict]:
-    """Chooses the configs that tell most: corners of the sweep, one in the middle, and one of every number type."""
+    """Chooses the configs that tell most: corners of the sweep, one in the middle, and one of every
+    number type."""
     names = program.names("traced", "padded")
 
     def place(config: dict) -> tuple:
@@ -149,7 +156,8 @@ def probes(spec: Spec, program: Program) -> list[dict]:
 
 
 def _corners(configs: list[dict], place, axes: int) -> tuple[list[dict], list[dict]]:
-    """The configs with the largest and the least values of all axes; and those of each axis against the others."""
+    """The configs with the largest and the least values of all axes; and those of each axis against
+    the others."""
     signs = [[1] * axes, [-1] * axes]
     for axis in range(axes):
         one_against = [1] * axes
@@ -171,7 +179,8 @@ def _corners(configs: list[dict], place, axes: int) -> tuple[list[dict], list[di
 
 
 class Side(NamedTuple):
-    """One of the two ways to run a config: traced already, compiled when it is run for the first time."""
+    """One of the two ways to run a config: traced already, compiled when it is run for the first
+    time."""
 
     traced: jax.stages.Traced
     arguments: tuple
@@ -234,7 +243,8 @@ def _disagreement(
 
 
 def phase_starts(steps: int, step_flops: float = 0.0) -> np.ndarray:
-    """The steps at which the phases of a rehearsal begin: two at the start, then spread up to the end.
+    """The steps at which the phases of a rehearsal begin: two at the start, then spread up to the
+    end.
 
     Schedules change in between as well, so a program of cheap steps is looked at in more places.
     """
@@ -282,7 +292,8 @@ def rehearsal(functions: LaneFunctions):
 
 
 def _nudged(params, nudge, number):
-    """Every weight times 1 + nudge or 1 - nudge; which of them, a hash of its place and of `number` says."""
+    """Every weight times 1 + nudge or 1 - nudge; which of them, a hash of its place and of `number`
+    says."""
 
     def one(leaf):
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
@@ -306,7 +317,8 @@ def _moved(opt_state, by):
 
 
 def _values(recipe: train.Recipe, lane: train.Lane, x, targets) -> dict:
-    """The metrics of a lane on some examples (they are the same functions of every split), and its per-step values."""
+    """The metrics of a lane on some examples (they are the same functions of every split), and its
+    per-step values."""
     params = train.evaluated_params(recipe, lane.params, lane.opt_state)
     metrics = train.evaluate_split(recipe, params, lane.state, x, targets)
     return {**metrics, **train.running_values(lane.running)}
@@ -348,7 +360,8 @@ def _ratios(mine, plain, others, rounding: float, phases: bool) -> list[float]:
 
 
 def _ratio(mine, plain, others, rounding: float, tolerance: float) -> float:
-    """The distance of two arrays, relative to what is allowed; infinite where only one is finite."""
+    """The distance of two arrays, relative to what is allowed; infinite where only one is
+    finite."""
     mine, plain = np.asarray(mine, np.float64), np.asarray(plain, np.float64)
     if mine.ndim != plain.ndim or any(np.less(mine.shape, plain.shape)):
         return np.inf

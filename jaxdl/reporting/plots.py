@@ -28,7 +28,8 @@ FONT = 12
 
 
 def colours(count: int) -> list:
-    """`count` colours that remain apart for the colour-blind: a fixed palette, or viridis beyond its length."""
+    """`count` colours that remain apart for the colour-blind: a fixed palette, or viridis beyond
+    its length."""
     if count <= len(PALETTE):
         return list(PALETTE[:count])
     from matplotlib import colormaps
@@ -83,7 +84,8 @@ def band(
 
 
 def distributions(axes: Axes, groups: Sequence, labels: Sequence[str], palette: Sequence):
-    """One box a group: the middle half with the median, whiskers from 5 to 95 %, and every value beyond as a dot."""
+    """One box a group: the middle half with the median, whiskers from 5 to 95 %, and every value
+    beyond as a dot."""
     boxes = axes.boxplot(
         [np.asarray(group)[np.isfinite(group)] for group in groups],
         whis=(5, 95),

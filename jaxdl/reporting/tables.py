@@ -63,7 +63,8 @@ def cell(value: Any) -> str:
 
 
 def config_cell(value):
-    """A hyper-parameter's value, in words where its cell would read like something else: all its digits, infinity, None.
+    """A hyper-parameter's value, in words where its cell would read like something else: all its
+    digits, infinity, None.
 
     >>> [config_cell(value) for value in (0.1, 0.123456, float("inf"), None, True)]
     [0.1, '0.123456', 'inf', 'None', True]
@@ -94,7 +95,8 @@ def summary_table(metric: str, axes, rows) -> Table:
 
 
 def summary_cells(summary: Summary) -> tuple:
-    """n, survived, mean, sd, median, IQM and its interval; ``diverged`` for the median of most lanes."""
+    """n, survived, mean, sd, median, IQM and its interval; ``diverged`` for the median of most
+    lanes."""
     return (
         summary.n,
         summary.survived,

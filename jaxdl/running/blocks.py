@@ -39,7 +39,8 @@ class Run(NamedTuple):
 
 
 def wanted(spec: Spec, manifest: dict) -> dict[int, tuple[int, list]]:
-    """The blocks that hold lanes of a study: number -> (program number, [(config number, seed)])."""
+    """The blocks that hold lanes of a study: number -> (program number, [(config number,
+    seed)])."""
     keys = {config_key(config) for config in spec.configs}
     configs = {
         number for number, config in enumerate(manifest["configs"]) if config_key(config) in keys
@@ -56,7 +57,8 @@ def wanted(spec: Spec, manifest: dict) -> dict[int, tuple[int, list]]:
 def stored(
     manifest: dict, path: pathlib.Path | None, names: tuple[str, ...] = ()
 ) -> dict[int, dict]:
-    """The blocks on disk that hold lanes of a run: number -> arrays; the number says nothing on the lanes."""
+    """The blocks on disk that hold lanes of a run: number -> arrays; the number says nothing on the
+    lanes."""
     if path is None:
         return {}
     lanes_of = reader(manifest)
@@ -66,7 +68,8 @@ def stored(
 
 
 def missing(run: Run, manifest: dict, kept: dict[int, dict]) -> dict[int, tuple[int, list]]:
-    """The blocks of this shard's study with a lane that no block on disk, or kept in memory, holds."""
+    """The blocks of this shard's study with a lane that no block on disk, or kept in memory,
+    holds."""
     lanes_of = reader(manifest)
     found = [*stored(manifest, run.path, store.ABOUT).values(), *kept.values()]
     there = {lane for block in found for lane in lanes_of(block)}
@@ -78,8 +81,9 @@ def train_blocks(run: Run, manifest: dict) -> tuple[dict, dict[int, dict]]:
     """Trains the missing blocks of this shard.
 
     Returns:
-      (manifest, blocks): the manifest, grown by other processes meanwhile, and with a smaller lane_size where
-      memory ran out before the first block was stored; and all blocks that are there at the end.
+      (manifest, blocks): the manifest, grown by other processes meanwhile, and with a smaller
+      lane_size where memory ran out before the first block was stored; and all blocks that are
+      there at the end.
     """
     kept: dict[int, dict] = {}  # in memory, where there is no folder
     while True:
@@ -100,7 +104,8 @@ def train_blocks(run: Run, manifest: dict) -> tuple[dict, dict[int, dict]]:
 
 
 def _halved(run: Run, manifest: dict, done: bool, error: Exception) -> dict:
-    """The manifest with half the lane_size, on disk too; as it is there, if another process has halved it."""
+    """The manifest with half the lane_size, on disk too; as it is there, if another process has
+    halved it."""
     if run.path is None:
         return _with_half(run, manifest, done, error)
     with store.locked(run.path):  # no other process stores a block between the look and the change
@@ -185,7 +190,8 @@ def _advance(shown, weight: float, lane_steps: float):
 
 
 def _saved(path: pathlib.Path, number: int, whose: dict) -> dict | None:
-    """A checkpoint of these lanes of this program; one that cannot be read, or is of others, is none."""
+    """A checkpoint of these lanes of this program; one that cannot be read, or is of others, is
+    none."""
     saved = store.read_checkpoint(path, number)
     return saved if saved is not None and store.same_lanes(saved, whose) else None
 
@@ -203,7 +209,8 @@ def _event(program: int, lanes: list, begin: float) -> dict:
 def _hooks(
     path, number: int, whose: dict, asked: Callable[[], bool], advance: Callable
 ) -> engine.Hooks:
-    """What happens between the segments of a block: progress, a checkpoint now and then, and one at Ctrl-C."""
+    """What happens between the segments of a block: progress, a checkpoint now and then, and one at
+    Ctrl-C."""
     wait, last = CHECKPOINT_SECONDS, time.perf_counter()
 
     def due() -> bool:

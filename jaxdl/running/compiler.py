@@ -1,4 +1,5 @@
-"""Programs made ready for the local devices: one CPU device a core, a compilation cache, compiling in the background."""
+"""Programs made ready for the local devices: one CPU device a core, a compilation cache, compiling
+in the background."""
 
 import contextlib
 import functools
@@ -56,9 +57,11 @@ class Compiled(NamedTuple):
 
 
 def prepare_devices() -> list:
-    """The local devices, with one CPU device a core (at least two: a lane's bits differ between one and several).
+    """The local devices, with one CPU device a core (at least two: a lane's bits differ between one
+    and several).
 
-    Leaves the choice of an environment that has made one, and a backend that has started, as they are.
+    Leaves the choice of an environment that has made one, and a backend that has started, as they
+    are.
     """
     chosen = (
         "JAX_NUM_CPU_DEVICES" in os.environ
@@ -74,9 +77,11 @@ def prepare_devices() -> list:
 
 @contextlib.contextmanager
 def cache() -> Iterator[None]:
-    """Keeps compiled programs in the user's folder meanwhile, and leaves jax's settings as they were.
+    """Keeps compiled programs in the user's folder meanwhile, and leaves jax's settings as they
+    were.
 
-    Nothing is done where jax has a cache already, is told to have none, or ``JAXDL_CACHE`` is ``off``.
+    Nothing is done where jax has a cache already, is told to have none, or ``JAXDL_CACHE`` is
+    ``off``.
     """
     settings = _cache_settings()
     if not settings:
@@ -95,7 +100,8 @@ def cache() -> Iterator[None]:
 
 
 def _cache_settings() -> dict[str, Any]:
-    """What is to be set so that jax keeps compiled programs for us; what the user has set stays as it is."""
+    """What is to be set so that jax keeps compiled programs for us; what the user has set stays as
+    it is."""
     chosen = any(getattr(jax.config, name) != default for name, default in CHOICES.items())
     folder = memo.folder()
     if chosen or folder is None:
@@ -118,7 +124,8 @@ def _configure(settings: dict[str, Any]):
 
 
 def compile_programs(spec: Spec, programs, devices) -> dict[int, Future]:
-    """Starts compiling all programs in the background, in order; texts that are equal are compiled once.
+    """Starts compiling all programs in the background, in order; texts that are equal are compiled
+    once.
 
     Returns:
       program number -> future of its `Compiled`; to cancel it takes back what has not begun.
@@ -146,7 +153,8 @@ def compile_programs(spec: Spec, programs, devices) -> dict[int, Future]:
 
 
 def _once() -> Callable:
-    """A function that compiles a lowered program, or waits for the thread that compiles the same text already."""
+    """A function that compiles a lowered program, or waits for the thread that compiles the same
+    text already."""
     done: dict[tuple, Future] = {}
     lock = threading.Lock()
 
@@ -194,7 +202,8 @@ def _compile(future: Future, once: Callable) -> Compiled:
 
 
 def needed_bytes(compiled) -> int | None:
-    """The memory that a compiled function needs on each device: arguments + outputs + temporaries - aliased.
+    """The memory that a compiled function needs on each device: arguments + outputs + temporaries -
+    aliased.
 
     None where the backend has no such analysis; any other failure of it is raised.
     """
@@ -223,7 +232,8 @@ def _over_lanes(
 
 
 def _of_one(function: Callable, in_axes: tuple) -> Callable:
-    """What `vmap` over a single lane is, without an axis of length 1 in every product: up to a tenth faster."""
+    """What `vmap` over a single lane is, without an axis of length 1 in every product: up to a
+    tenth faster."""
 
     @functools.wraps(function)
     def mapped(*arguments):

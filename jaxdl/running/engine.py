@@ -1,8 +1,8 @@
 """Runs blocks of lanes: full chunks, advanced in segments, with a way back after a kill.
 
-A chunk is ``lane_size`` lanes on every device, padded with copies so that its shape never changes. The host
-loops over the chunks of a block and over the segments of a chunk; how long a segment is depends on the clock
-alone and changes no bit, because the compiled loop takes its bounds as values.
+A chunk is ``lane_size`` lanes on every device, padded with copies so that its shape never changes.
+The host loops over the chunks of a block and over the segments of a chunk; how long a segment is
+depends on the clock alone and changes no bit, because the compiled loop takes its bounds as values.
 """
 
 import contextlib
@@ -52,7 +52,8 @@ def run_block(
     Args:
       lanes: list of (config, seed).
       hooks: called between segments.
-      saved: the arrays of a checkpoint of this block, to go on from; where they do not fit, it begins anew.
+      saved: the arrays of a checkpoint of this block, to go on from; where they do not fit, it
+        begins anew.
 
     Returns:
       ``diverged_at`` and ``history/NAME`` arrays with a leading axis of lanes.
@@ -100,7 +101,8 @@ def _chunk(
     saved: dict | None,
     length: int = FIRST_STEPS,
 ) -> Iterator[tuple[int, Lane, int]]:
-    """Trains up to a chunk of lanes, padded with copies of them, beginning with a segment of `length` steps.
+    """Trains up to a chunk of lanes, padded with copies of them, beginning with a segment of
+    `length` steps.
 
     Yields:
       (step, lanes, length of the next segment by the clock) after every segment.
@@ -129,7 +131,8 @@ def _chunk(
 
 
 def next_length(steps: int, seconds: float) -> int:
-    """Steps of the next segment, so that it takes about `SEGMENT_SECONDS`; at most four times the last one's.
+    """Steps of the next segment, so that it takes about `SEGMENT_SECONDS`; at most four times the
+    last one's.
 
     >>> next_length(10, 1.0), next_length(10, 0.2), next_length(10, 0.01), next_length(1, 60.0)
     (5, 25, 40, 1)
@@ -142,7 +145,8 @@ def _fitting(steps: int, seconds: float) -> int:
 
 
 def _length_after(length: int, steps: int, seconds: float) -> int:
-    """The next length after a segment of `steps`: where its chunk ended before `length`, no less for it."""
+    """The next length after a segment of `steps`: where its chunk ended before `length`, no less
+    for it."""
     grown = next_length(steps, seconds)
     return grown if steps == length else max(grown, min(length, _fitting(steps, seconds)))
 
@@ -180,7 +184,8 @@ def _joined(parts: list[dict]) -> dict[str, np.ndarray]:
 def _checkpoint(
     spec: Spec, parts: list[dict], compiled: Compiled, step: int, lane: Lane
 ) -> dict[str, np.ndarray]:
-    """The finished lanes of a block and the state of the running chunk, as arrays (keys as key data)."""
+    """The finished lanes of a block and the state of the running chunk, as arrays (keys as key
+    data)."""
     done = {f"done/{name}": values for name, values in _joined(parts).items()} if parts else {}
     leaves = [
         np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
@@ -211,7 +216,8 @@ def _kinds(results: dict) -> dict:
 
 
 def _fits(lane: Lane, saved: dict) -> bool:
-    """Whether a checkpoint has the leaves of a chunk, in kind and shape: else the chunk begins anew."""
+    """Whether a checkpoint has the leaves of a chunk, in kind and shape: else the chunk begins
+    anew."""
     leaves = jax.tree.leaves(lane)
     data = [jax.eval_shape(jax.random.key_data, leaf) if _is_key(leaf) else leaf for leaf in leaves]
     found = [saved.get(f"lane/{index}") for index in range(len(leaves) + 1)]
@@ -258,7 +264,8 @@ def awaited(future: Future, asked: Callable[[], bool], path) -> Compiled:
 
 @contextlib.contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Holds back the first Ctrl-C, so that a segment ends and a checkpoint is whole; a second one goes through.
+    """Holds back the first Ctrl-C, so that a segment ends and a checkpoint is whole; a second one
+    goes through.
 
     Yields:
       a function that says whether there has been one.

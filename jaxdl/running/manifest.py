@@ -1,9 +1,10 @@
-"""What a run folder's manifest says: whose run it is, its programs, and which lanes each of its blocks holds.
+"""What a run folder's manifest says: whose run it is, its programs, and which lanes each of its
+blocks holds.
 
-A manifest is a plain dict. Configs, programs and generations are only ever appended: a generation is what one call
-asked for beyond what was there, and the blocks follow from the generations alone, so that a continued run, a
-grown one and every process of a sharded one agree on them. A process that holds an older manifest
-plans the same first blocks as one that has seen it grow.
+A manifest is a plain dict. Configs, programs and generations are only ever appended: a generation
+is what one call asked for beyond what was there, and the blocks follow from the generations alone,
+so that a continued run, a grown one and every process of a sharded one agree on them. A process
+that holds an older manifest plans the same first blocks as one that has seen it grow.
 
 A block is planned by its number, and read by what it says of itself: values, seeds, program.
 """
@@ -76,7 +77,8 @@ def _shown(value):
 
 
 def checked(manifest: dict, run) -> dict:
-    """The manifest, or a ValueError of one line where a part of it is missing or of another kind."""
+    """The manifest, or a ValueError of one line where a part of it is missing or of another
+    kind."""
     _check_parts(manifest, PARTS, f"{run} is not a run of jaxdl: its manifest")
     count = len(manifest["configs"])
     for number, program in enumerate(manifest["programs"]):
@@ -142,18 +144,21 @@ def grow(manifest: dict, spec: Spec, make_plan, identify: Callable[[Program], di
 
 
 def _one_direction(stored: dict[str, bool], fresh: dict[str, bool]) -> dict[str, bool]:
-    """Joins directions of metrics; refuses a metric that has both: stored lanes would be ranked the other way round."""
+    """Joins directions of metrics; refuses a metric that has both: stored lanes would be ranked the
+    other way round."""
     for name, higher in fresh.items():
         if stored.get(name, higher) != higher:
             raise ValueError(
-                f"metric {name!r} must have one direction in all configs of a run, got higher_is_better={higher} here "
+                f"metric {name!r} must have one direction in all configs of a run, got "
+                f"higher_is_better={higher} here "
                 f"and {stored[name]} for lanes that are stored"
             )
     return {**stored, **fresh}
 
 
 def blocks_of(manifest: dict) -> list[tuple[int, list[tuple[int, int]]]]:
-    """The blocks of a run: (program number, [(config number, seed)]); they follow from the manifest alone."""
+    """The blocks of a run: (program number, [(config number, seed)]); they follow from the manifest
+    alone."""
     owner = owners(manifest)
     have: set[tuple[int, int]] = set()
     blocks = []
@@ -323,7 +328,8 @@ def _refuse_program(run, title: str, program: Program, theirs: dict, mine: dict)
     if different:
         what = "has other data" if different == ["data"] else "trains otherwise"
         raise ValueError(
-            f"{run} holds another study: {title}{_named(program)} {what} there: a function, constant "
+            f"{run} holds another study: {title}{_named(program)} {what} there: a function, "
+            "constant "
             f"or array of the study differs (digests of {', '.join(different)})"
         )
 

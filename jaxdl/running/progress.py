@@ -1,4 +1,5 @@
-"""The one place that tells a person how far a run is: a live line on stderr, or plain lines where stderr is no terminal."""
+"""The one place that tells a person how far a run is: a live line on stderr, or plain lines where
+stderr is no terminal."""
 
 import contextlib
 import sys

@@ -1,9 +1,9 @@
 """Which share of a run's blocks a process takes, where many processes write one run folder.
 
 Nobody waits for anybody: process i of n takes the blocks whose number is i modulo n, and the same
-command takes up what a lost process left. A share is asked for: the environment of a scheduler alone
-means nothing, as it is also that of an interactive allocation, or of a batch script that starts
-Python once.
+command takes up what a lost process left. A share is asked for: the environment of a scheduler
+alone means nothing, as it is also that of an interactive allocation, or of a batch script that
+starts Python once.
 """
 
 import os

@@ -1,8 +1,9 @@
 """What is on disk: a manifest, an event line a finished block, and the blocks' results.
 
-Every file is written aside, fsynced and renamed, so that a kill at any moment leaves whole files only. A
-block counts once its event line, with the digest of its file, has been written. Manifest and checkpoints
-hold a digest of themselves. What several processes may change at once is changed under a lock.
+Every file is written aside, fsynced and renamed, so that a kill at any moment leaves whole files
+only. A block counts once its event line, with the digest of its file, has been written. Manifest
+and checkpoints hold a digest of themselves. What several processes may change at once is changed
+under a lock.
 """
 
 import contextlib
@@ -35,7 +36,8 @@ ABANDONED_SECONDS = 600.0  # after which a file that was begun by a process else
 
 @contextlib.contextmanager
 def _named(path: pathlib.Path) -> Iterator[None]:
-    """Gives an error of the system the name of the file that it is about; that of a full disk has none."""
+    """Gives an error of the system the name of the file that it is about; that of a full disk has
+    none."""
     try:
         yield
     except OSError as error:
@@ -116,7 +118,7 @@ def locked(run: pathlib.Path) -> Iterator[None]:
     """
     with _named(run / LOCK):
         run.mkdir(parents=True, exist_ok=True)
-        file = open(run / LOCK, "ab")  # noqa: SIM115  (closed below: errors inside are not the lock's)
+        file = open(run / LOCK, "ab")  # noqa: SIM115
     with file:
         if fcntl is not None:
             with contextlib.suppress(OSError):
@@ -171,11 +173,13 @@ def read_manifest(run: pathlib.Path) -> dict | None:
         raise ValueError(f"{path} is not a run's manifest: {error}") from error
     if written != FORMAT:
         raise ValueError(
-            f"{path} must be of format {FORMAT}, got {written!r:.80}: another version of jaxdl wrote it"
+            f"{path} must be of format {FORMAT}, got {written!r:.80}: another version of jaxdl "
+            "wrote it"
         )
     if stored != digest:
         raise ValueError(
-            f"{path} was changed after it was written: its digest is {digest}, it says {stored!r:.80}"
+            f"{path} was changed after it was written: its digest is {digest}, it says "
+            f"{stored!r:.80}"
         )
     return manifest
 
@@ -186,7 +190,8 @@ def _digest_of(manifest: dict) -> str:
 
 
 def write_manifest(run: pathlib.Path, manifest: dict, put: Callable = os.replace):
-    """Makes the run folder where needed and writes its manifest, with its format and a digest of it."""
+    """Makes the run folder where needed and writes its manifest, with its format and a digest of
+    it."""
     (run / BLOCKS).mkdir(parents=True, exist_ok=True)
     whole = {"format": FORMAT, **manifest, "digest": _digest_of(manifest)}
     content = to_json(whole, indent=1) + "\n"
@@ -194,7 +199,8 @@ def write_manifest(run: pathlib.Path, manifest: dict, put: Callable = os.replace
 
 
 def create_manifest(run: pathlib.Path, manifest: dict) -> bool:
-    """Makes a run folder with its first manifest; False, and nothing changed, where another process did so before."""
+    """Makes a run folder with its first manifest; False, and nothing changed, where another process
+    did so before."""
 
     def put(aside, path):
         try:
@@ -214,7 +220,8 @@ def create_manifest(run: pathlib.Path, manifest: dict) -> bool:
 
 
 def swap_manifest(run: pathlib.Path, before: dict | None, after: dict) -> bool:
-    """Writes a manifest in the place of another; False, and nothing changed, where another one is there."""
+    """Writes a manifest in the place of another; False, and nothing changed, where another one is
+    there."""
     with locked(run):
         if read_manifest(run) != before:
             return False
@@ -225,7 +232,8 @@ def swap_manifest(run: pathlib.Path, before: dict | None, after: dict) -> bool:
 
 
 def is_new(run: pathlib.Path) -> bool:
-    """Whether a run may begin in a folder: it is not there, or empty but for what `create_manifest` may have begun."""
+    """Whether a run may begin in a folder: it is not there, or empty but for what `create_manifest`
+    may have begun."""
     if not run.exists():
         return True
     begun = (BLOCKS, LOCK)
@@ -263,7 +271,8 @@ def write_block(
 ):
     """Stores a block's results, then says so in the events; a checkpoint of the block is dropped.
 
-    Where the file of that number holds other lanes, it stays, and the block gets a number that is free.
+    Where the file of that number holds other lanes, it stays, and the block gets a number that is
+    free.
     """
     content = _npz(arrays)
     with locked(run):
@@ -285,7 +294,8 @@ ABOUT = (
 
 
 def same_lanes(arrays: dict, others: dict) -> bool:
-    """Whether two blocks, or a block and a checkpoint, are of the same lanes of the same program."""
+    """Whether two blocks, or a block and a checkpoint, are of the same lanes of the same
+    program."""
     return all(
         name in arrays and name in others and np.array_equal(arrays[name], others[name])
         for name in ABOUT
@@ -322,14 +332,16 @@ def block_path(run: pathlib.Path, number: int) -> pathlib.Path:
 
 
 def finished_blocks(run: pathlib.Path) -> dict[int, dict]:
-    """The blocks that are whole: number -> event. One whose file does not have the digest of its event is left out."""
+    """The blocks that are whole: number -> event. One whose file does not have the digest of its
+    event is left out."""
     return {event["block"]: event for event, _ in _finished(run)}
 
 
 def stored_blocks(
     run: pathlib.Path, names: tuple[str, ...] = ()
 ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    """Yields (number, arrays) of the blocks that are whole, by number; the arrays of some names, or all."""
+    """Yields (number, arrays) of the blocks that are whole, by number; the arrays of some names, or
+    all."""
     for event, content in _finished(run):
         arrays = _arrays(content, names)
         if arrays is not None:
@@ -337,7 +349,8 @@ def stored_blocks(
 
 
 def _finished(run: pathlib.Path) -> Iterator[tuple[dict, bytes]]:
-    """Yields each block's event with its file's content, which has the digest that the event says."""
+    """Yields each block's event with its file's content, which has the digest that the event
+    says."""
     events: dict[int, dict[str, dict]] = {}  # a broken line may name the number of another block
     for event in read_events(run):
         number, digest = event.get("block"), event.get("sha256")
@@ -363,7 +376,8 @@ def checkpoint_path(run: pathlib.Path, number: int) -> pathlib.Path:
 
 
 def write_checkpoint(run: pathlib.Path, number: int, arrays: dict[str, np.ndarray]):
-    """Keeps the state of a running block, behind a line with the digest of it: it has no event line."""
+    """Keeps the state of a running block, behind a line with the digest of it: it has no event
+    line."""
     (run / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     content = _npz(arrays)
     digest = hashlib.sha256(content).hexdigest().encode()

@@ -1,7 +1,8 @@
 """How many lanes to vmap together, found by trying: as many as cache or memory and throughput want.
 
-The winner is remembered by program and device, so that the same study gets the same lane_size (which its bits depend
-on) on the same machine. The number of seeds has a say in studies of many lanes alone: see `most_lanes`.
+The winner is remembered by program and device, so that the same study gets the same lane_size
+(which its bits depend on) on the same machine. The number of seeds has a say in studies of many
+lanes alone: see `most_lanes`.
 """
 
 import math
@@ -24,14 +25,16 @@ MEMORY = 0.8  # share of a device's memory that a chunk may take
 
 
 def with_best_lane_sizes(spec: Spec, plan: Plan) -> Plan:
-    """The plan with every program's lane_size the fastest one measured here; the estimate is where the search begins."""
+    """The plan with every program's lane_size the fastest one measured here; the estimate is where
+    the search begins."""
     return plan._replace(
         programs=tuple(p._replace(lane_size=best_lane_size(spec, p)) for p in plan.programs)
     )
 
 
 def best_lane_size(spec: Spec, program: Program) -> int:
-    """The fastest power-of-two multiple of a program's lane_size, measured once for each program and device."""
+    """The fastest power-of-two multiple of a program's lane_size, measured once for each program
+    and device."""
     functions = lane_functions(spec, program)
     jaxpr = jax.make_jaxpr(whole(functions, 2))(
         np.uint32(0), first_hp(spec, program), functions.shared
@@ -49,7 +52,8 @@ def best_lane_size(spec: Spec, program: Program) -> int:
 
 
 def most_lanes(lanes: int, devices: int) -> int:
-    """The largest lane_size worth trying: a power of two, `ENOUGH` or so many that the devices hold all lanes at once.
+    """The largest lane_size worth trying: a power of two, `ENOUGH` or so many that the devices hold
+    all lanes at once.
 
     A chunk is always full, so what it holds beyond the study's own lanes are copies that cost time.
 
@@ -60,7 +64,8 @@ def most_lanes(lanes: int, devices: int) -> int:
 
 
 def climb(seconds: Callable[[int], float], start: int, most: int = LARGEST) -> int:
-    """The size with the least time per lane, by doubling from `start` as long as that gains, else by halving.
+    """The size with the least time per lane, by doubling from `start` as long as that gains, else
+    by halving.
 
     Args:
       seconds: of a lane at a size; infinite where it does not fit.
@@ -83,7 +88,8 @@ def climb(seconds: Callable[[int], float], start: int, most: int = LARGEST) -> i
 
 
 def lane_seconds(spec: Spec, program: Program, size: int) -> float:
-    """The time of one lane where `size` are vmapped together, the better of two bursts; infinite beyond the memory."""
+    """The time of one lane where `size` are vmapped together, the better of two bursts; infinite
+    beyond the memory."""
     devices = jax.local_devices()
     sized = program._replace(lane_size=size)
     try:

@@ -1,4 +1,5 @@
-"""Common checks of models and tasks: what a study relies on, for those of this library and for those of users."""
+"""Common checks of models and tasks: what a study relies on, for those of this library and for
+those of users."""
 
 from jaxdl.testing.models import check_model
 from jaxdl.testing.tasks import check_task

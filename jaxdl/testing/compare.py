@@ -1,4 +1,5 @@
-"""What the checks say where something is not as it should be: always an AssertionError of one line."""
+"""What the checks say where something is not as it should be: always an AssertionError of one
+line."""
 
 import contextlib
 from typing import Any
@@ -7,7 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-TOLERANCE = 1e-4  # between programs that compute the same: relative where values are large, absolute where they are small
+# between programs that compute the same: relative where values are large, absolute where they are
+# small
+TOLERANCE = 1e-4
 
 
 @contextlib.contextmanager

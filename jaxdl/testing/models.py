@@ -16,13 +16,16 @@ PADDING_TOLERANCE = 1e-5
 def check_model(model_of, sample_x, *, padded: tuple[int, int] | None = None) -> None:
     """Checks that a model is what a study needs.
 
-    jit and vmap change no value; keys are used once and decide alone; examples do not mix where ``train=False``;
-    gradients are finite; float32 stays float32; the state keeps its structure; a padded size computes what the size does.
+    jit and vmap change no value; keys are used once and decide alone; examples do not mix where
+    ``train=False``; gradients are finite; float32 stays float32; the state keeps its structure; a
+    padded size computes what the size does.
 
     Args:
-      model_of: a `Model`; with `padded` a function ``(size) -> Model``, whose size may be a `Padded`.
+      model_of: a `Model`; with `padded` a function ``(size) -> Model``, whose size may be a
+        `Padded`.
       sample_x: inputs as ``apply`` takes them, batch axis last, at least two examples.
-      padded: (size, max). What is live stands first along every axis, and the rest of the params is exactly zero.
+      padded: (size, max). What is live stands first along every axis, and the rest of the params is
+        exactly zero.
 
     Raises:
       AssertionError: a line that names the check and what it found.
@@ -71,7 +74,8 @@ def _evaluated(model: Model):
 
 
 def _gradient(model: Model, x, key, live=None):
-    """The gradient of half the sum of squares of the outputs, or of their corner of shape `live`."""
+    """The gradient of half the sum of squares of the outputs, or of their corner of shape
+    `live`."""
     init_key, train_key = jax.random.split(key)
     params, state = model.init(init_key)
 

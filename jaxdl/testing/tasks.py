@@ -18,14 +18,17 @@ def check_task(
 ) -> None:
     """Checks that a task is what a study needs.
 
-    Data are finite, of one shape for all keys, batch-last and decided by the key alone; batches have the size asked for;
-    loss and metrics give one finite value per example, whatever the other examples are; jit changes no value.
+    Data are finite, of one shape for all keys, batch-last and decided by the key alone; batches
+    have the size asked for; loss and metrics give one finite value per example, whatever the other
+    examples are; jit changes no value.
 
     Args:
       task: the task.
-      outputs: rows (or leading shape) of a model's outputs; by default the number of classes of integer targets, or the
-        leading shape of the targets (one row where they have none): the first of these that the loss takes.
-      padded: False for a task whose batches cannot have a `Padded` size; studies then compile one program per size.
+      outputs: rows (or leading shape) of a model's outputs; by default the number of classes of
+        integer targets, or the leading shape of the targets (one row where they have none): the
+        first of these that the loss takes.
+      padded: False for a task whose batches cannot have a `Padded` size; studies then compile one
+        program per size.
 
     Raises:
       AssertionError: a line that names the check and what it found.
@@ -89,7 +92,8 @@ def _data_splits(task: Task):
             raise AssertionError(f"{name} x have shape {x.shape} and targets {targets.shape}")
         if x.shape[:-1] != first_x.shape[:-1] or targets.shape[:-1] != first_targets.shape[:-1]:
             raise AssertionError(
-                f"{name} x and targets have shapes {x.shape}, {targets.shape}, unlike the training data"
+                f"{name} x and targets have shapes {x.shape}, {targets.shape}, unlike the training "
+                "data"
             )
         finite((x, targets), f"{name} data")
         float32((x, targets), f"{name} data")

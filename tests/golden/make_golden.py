@@ -1,11 +1,14 @@
-"""Loss trajectories, a convolution and recurrent cells of PyTorch, kept as the reference of test_golden, test_layers and test_rnn.
+"""Loss trajectories, a convolution and recurrent cells of PyTorch, kept as the reference of
+test_golden, test_layers and test_rnn.
 
-Needs ``pip install torch==2.13.0``, which the tests do not. Run once, by hand, from the repository root:
+Needs ``pip install torch==2.13.0``, which the tests do not. Run once, by hand, from the repository
+root:
 
     python tests/golden/make_golden.py
 
-It writes one small .npz a case next to itself: settings, data, initial weights, the rows of every batch, the losses;
-and cells.npz: weights, inputs, states after every step and gradients of each cell, and a run of RMSprop.
+It writes one small .npz a case next to itself: settings, data, initial weights, the rows of every
+batch, the losses; and cells.npz: weights, inputs, states after every step and gradients of each
+cell, and a run of RMSprop.
 """
 
 import pathlib
@@ -168,7 +171,8 @@ def cell_arrays(
 
 
 def rmsprop_arrays(steps: int = 20) -> dict:
-    """Parameters after every step of RMSprop with PyTorch's defaults, for given gradients (one of them always zero)."""
+    """Parameters after every step of RMSprop with PyTorch's defaults, for given gradients (one of
+    them always zero)."""
     rng = np.random.default_rng(0)
     grads = np.float32(rng.normal(size=(steps, 6)) * [1, 1e-3, 1e-8, 100, 1, 0])
     params = torch.nn.Parameter(torch.ones(6))

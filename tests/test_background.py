@@ -45,11 +45,10 @@ def script(run):
 def command(run):
     """`python -m experiments`, with an experiment that is slow to compile."""
     import runpy
-    import types
 
-    experiment = types.ModuleType("experiments.batch_size")
-    experiment.run = lambda options: script(options.out)
-    sys.modules["experiments.batch_size"] = experiment
+    from experiments import frame
+
+    frame.run = lambda experiment, options: script(options.out)
     sys.argv = ["experiments", "batch_size", "--out", run]
     runpy.run_module("experiments", run_name="__main__")
 
@@ -142,7 +141,7 @@ def test_a_program_whose_compiling_was_taken_back_is_compiled_by_the_next_run():
 
 
 def test_a_process_waits_for_what_is_at_work_where_it_was_not_interrupted(tmp_path):
-    code = "import sys, time; from jaxdl import background; background.start([lambda: (time.sleep(0.5), print('done'))]); sys.exit(3)"
+    code = "import sys, time; from jaxdl.planning import background; background.start([lambda: (time.sleep(0.5), print('done'))]); sys.exit(3)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stdout, done.stderr) == (3, "done\n", "")
     code = code.replace("sys.exit(3)", "background.leave(4)")

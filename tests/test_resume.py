@@ -213,6 +213,8 @@ def test_a_command_that_runs_out_of_memory_ends_with_one_line(tmp_path, monkeypa
         "2",
         "--sweep",
         "learning_rate=0.1",
+        "--sweep",
+        "reduction=mean",
         "--out",
         str(tmp_path / "run"),
     ]

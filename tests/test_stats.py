@@ -1,6 +1,7 @@
 """Statistics over seeds against NumPy, SciPy and hand computation, diverged lanes included."""
 
 import math
+import types
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from experiments import report
+from experiments import columns, frame
 from jaxdl import stats, tables
 
 RNG = np.random.default_rng(0)
@@ -344,10 +345,16 @@ def test_a_table_says_where_there_are_too_few_seeds_for_an_interval():
     assert "diverged" in ends["lost"]  # the median of a loss: not "never"
 
 
+def entry_of(values, diverged) -> dict:
+    """What an experiment's column holds of these lanes."""
+    lanes = types.SimpleNamespace(final=lambda name: values, diverged=diverged)
+    return columns.distribution(lanes, "test_accuracy", True)
+
+
 def test_json_has_null_for_ends_that_there_are_none_of():
-    entry = report.metric_entry([0.5, 0.6, 0.7], [False] * 3, True)
-    assert report.plain(entry)["iqm_interval"] == [None, None]
-    assert report.plain(entry)["median_interval"] == [None, None]
-    assert report.iqm_cell(entry, 3) == "0.600 n<5"
-    lost = report.metric_entry(np.arange(10) / 10, [False] * 7 + [True] * 3, True)
-    assert report.plain(lost)["median_interval"] == [None, 0.5]
+    entry = entry_of(np.array([0.5, 0.6, 0.7]), np.zeros(3, bool))
+    assert frame.plain(entry)["iqm_interval"] == [None, None]
+    assert frame.plain(entry)["median_interval"] == [None, None]
+    assert columns.iqm_cell(entry, 3) == "0.600 n<5"
+    lost = entry_of(np.arange(10) / 10, np.arange(10) >= 7)
+    assert frame.plain(lost)["median_interval"] == [None, 0.5]

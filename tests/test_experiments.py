@@ -201,11 +201,16 @@ def test_the_readme_example_runs(tmp_path, monkeypatch):
 
 def test_the_readme_names_files_that_exist():
     text = (ROOT / "README.md").read_text()
-    listed = re.findall(r"^\s+([a-z_]+/[a-z_]*|[a-z_]+\.py)\s{2,}\S", text, re.MULTILINE)
-    assert len(listed) > 15
+    (tree,) = re.findall(r"## What is where\n+```\n(.*?)```", text, re.DOTALL)
+    # what stands before the words on a line: "  checks.py parts.py      bad input, in one line each"
+    columns = [re.split(r"\s{2,}", line.strip())[0] for line in tree.splitlines()]
+    listed = re.findall(r"[a-z_]+/|[a-z_0-9]+\.py", " ".join(columns))
+    assert len(listed) > 40
     names = {path.name for path in ROOT.rglob("*.py") if ".venv" not in path.parts}
-    folders = {"jaxdl/", "experiments/", "benchmarks/", "tests/", "data/", "models/", "testing/"}
+    folders = {f"{path.parent.name}/" for path in ROOT.rglob("*.py") if ".venv" not in path.parts}
     assert not [name for name in listed if name not in names and name not in folders]
+    library = {path.name for path in (ROOT / "jaxdl").glob("*.py")}
+    assert not library - {"__init__.py", "__main__.py"} - set(listed)
     for command_line in re.findall(r"python -m (experiments|benchmarks) ([a-z0-9_]+)", text):
         assert (ROOT / command_line[0] / f"{command_line[1]}.py").exists()
     for figure in re.findall(r"!\[.*?\]\((.*?)\)", text):

@@ -254,7 +254,8 @@ def regions(groups: Groups = all_configs, metric: str = "test_accuracy") -> Draw
             which = f"(seed {lane.seed}, the median of {lane.of})"
             plots.style(axis, f"{label}: {accuracy:.1%}\n{which}", "x1", "x2")
         words = "Decision regions of the median lane over its training data"
-        where = f" ({title})" if title else ""
+        # On a line of its own: beside the words it is wider than a figure of two panels.
+        where = f"\n({title})" if title else ""
         figure.suptitle(words + where, fontsize=plots.FONT + 1)
         return figure
 

@@ -209,12 +209,13 @@ class Study:
                 manifests.empty(self.spec), self.spec, self._planned, lambda program: {}
             )
         while True:
+            new = store.is_new(run)  # asked first: another process may begin the run in between
             stored = store.read_manifest(run)
             if stored is not None:
                 manifests.check_same(
                     manifests.checked(stored, run), self.spec, lane_size, run, self._identity
                 )
-            elif not store.is_new(run):
+            elif not new:
                 raise ValueError(
                     f"path must be a new folder or one that holds this study, got {run}, which "
                     "holds something else"

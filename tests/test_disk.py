@@ -320,6 +320,22 @@ def test_a_growth_while_another_trains_loses_nothing(fresh, tmp_path, monkeypatc
         )
 
 
+def test_a_run_that_another_begins_while_this_one_looks_is_grown(tmp_path, monkeypatch):
+    """The other process begins the run between any two looks of this one at the folder."""
+    for look in ("read_manifest", "is_new"):
+        run, original = tmp_path / look, getattr(store, look)
+
+        def before_the_other(folder, run=run, look=look, original=original):
+            answer = original(folder)
+            monkeypatch.setattr(store, look, original)
+            assert tiny(0.1).run(run).complete
+            return answer
+
+        monkeypatch.setattr(store, look, before_the_other)
+        assert tiny(0.5).run(run).complete
+        assert {rate for rate, _ in curves(load(run))} == {0.1, 0.5}
+
+
 def test_many_that_grow_one_folder_at_once_lose_nothing(tmp_path, truth):
     run, made = (
         tmp_path / "run",

@@ -95,8 +95,8 @@ def show(run: pathlib.Path, metric: str | None = None) -> str:
 def about(run: pathlib.Path, manifest, result) -> list[str]:
     """The lines on a run's settings, programs and progress."""
     from jaxdl.running.blocks import stored
+    from jaxdl.running.lanes import ABOUT
     from jaxdl.running.manifest import blocks_of
-    from jaxdl.running.store import ABOUT
 
     blocks, diverged = blocks_of(manifest), int(result.diverged.sum())
     planned = len(result.lanes) + result.missing

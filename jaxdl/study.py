@@ -24,7 +24,7 @@ from jaxdl.planning.identity import identity_of
 from jaxdl.planning.program import Program, concrete_recipe
 from jaxdl.planning.spec import declare
 from jaxdl.result import Result, collect, load, match, told
-from jaxdl.running import blocks, compiler, engine, shards, store, tune
+from jaxdl.running import blocks, compiler, engine, mismatch, shards, store, tune
 from jaxdl.running import manifest as manifests
 from jaxdl.running.progress import progress as show_progress
 from jaxdl.running.progress import say
@@ -212,7 +212,7 @@ class Study:
             new = store.is_new(run)  # asked first: another process may begin the run in between
             stored = store.read_manifest(run)
             if stored is not None:
-                manifests.check_same(
+                mismatch.check_same(
                     manifests.checked(stored, run), self.spec, lane_size, run, self._identity
                 )
             elif not new:

@@ -1,4 +1,4 @@
-"""``jaxdl``: what a run folder holds, shown or exported as CSV."""
+"""``jaxdl``: what a run folder holds, shown or exported as CSV; which data are at hand."""
 
 import argparse
 import csv
@@ -6,6 +6,8 @@ import io
 import math
 import pathlib
 import sys
+
+from jaxdl.checks import DataError
 
 
 class Parser(argparse.ArgumentParser):
@@ -16,15 +18,19 @@ class Parser(argparse.ArgumentParser):
         sys.exit(fail(f"{self.prog}: {message}"))
 
 
-def fail(message: str) -> int:
-    """Prints an error as one line on stderr; returns the exit code of bad input."""
+def fail(message: str, code: int = 2) -> int:
+    """Prints an error as one line on stderr; returns the exit code: 2 for bad input, 3 for data
+    that are missing or damaged."""
     print("error: " + " ".join(message.split()), file=sys.stderr)
-    return 2
+    return code
 
 
 def parser() -> Parser:
     """The command line."""
-    made = Parser(prog="jaxdl", description="Reads the run folders that studies write.")
+    made = Parser(
+        prog="jaxdl",
+        description="Reads the run folders that studies write; keeps the data they are trained on.",
+    )
     commands = made.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=Parser
     )
@@ -49,21 +55,56 @@ def parser() -> Parser:
     exported.add_argument(
         "--out", type=pathlib.Path, metavar="DIR", help="where to (default: the run folder)"
     )
+    add_data_commands(commands)
     return made
+
+
+def add_data_commands(commands):
+    """Adds ``data list`` and ``data add`` to the command line."""
+    data = commands.add_parser(
+        "data",
+        help="image data sets at hand",
+        description="Says which image data sets are at hand; keeps a copy of one.",
+    )
+    kinds = data.add_subparsers(
+        dest="data_command", required=True, metavar="COMMAND", parser_class=Parser
+    )
+    kinds.add_parser(
+        "list",
+        help="what is at hand, and from where",
+        description="Prints a line a data set and place, in the order in which they are looked at.",
+    )
+    added = kinds.add_parser(
+        "add",
+        help="check and keep a copy of CIFAR-10",
+        description="Checks a copy of CIFAR-10 and keeps it for later runs: "
+        "cifar-10-python.tar.gz, cifar-10-binary.tar.gz, the folder that either unpacks to, "
+        "or one that TensorFlow Datasets has prepared as array_record.",
+    )
+    added.add_argument("path", type=pathlib.Path, metavar="PATH", help="archive or folder")
 
 
 def main(arguments=None) -> int:
     """Runs the command; returns its exit code."""
     options = parser().parse_args(arguments)
     try:
-        print(
-            show(options.run, options.metric)
-            if options.command == "show"
-            else export(options.run, options.out or options.run)
-        )
+        print(text_of(options))
+    except DataError as error:
+        return fail(str(error), code=3)
     except (ValueError, KeyError, OSError) as error:
         return fail(str(error))
     return 0
+
+
+def text_of(options) -> str:
+    """Does what the command line asks; returns what it prints."""
+    if options.command == "show":
+        return show(options.run, options.metric)
+    if options.command == "export":
+        return export(options.run, options.out or options.run)
+    from jaxdl.data import library  # it needs jax, which --help does not
+
+    return library.listed() if options.data_command == "list" else library.add(options.path)
 
 
 def show(run: pathlib.Path, metric: str | None = None) -> str:

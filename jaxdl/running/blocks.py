@@ -244,20 +244,39 @@ def _event(program: int, lanes: list[Lane], seconds: float) -> dict:
 
 def _hooks(session: _Session, number: int, program: int, label: dict) -> engine.Hooks:
     """What happens between the segments of a block: progress, a checkpoint now and then."""
-    path, asked = session.run.path, session.asked
+    path = session.run.path
     lane_seconds = session.manifest["programs"][program]["lane_seconds"]
     step_seconds = lane_seconds / session.programs[program].schedule.steps
+    hooks = engine.Hooks(
+        advance=functools.partial(_advance, session.display, step_seconds),
+        due=functools.partial(_end_if, session.asked),
+        length=lambda: session.lengths.get(program, engine.FIRST_STEPS),
+        keep=functools.partial(session.lengths.__setitem__, program),
+    )
+    if path is None:
+        return hooks
+    due, save = _checkpointing(path, number, label, session.asked)
+    return hooks._replace(due=due, save=save)
+
+
+def _end_if(asked: Callable[[], bool]) -> bool:
+    """Ends a run that keeps nothing where an interrupt was asked for; never due to be saved."""
+    if asked():
+        raise KeyboardInterrupt("interrupted: nothing was kept, as there is no run folder")
+    return False
+
+
+def _checkpointing(
+    path: pathlib.Path, number: int, label: dict, asked: Callable[[], bool]
+) -> tuple[Callable[[], bool], Callable[[dict], None]]:
+    """Makes the functions that say whether a checkpoint of a block is due, and write it."""
+    # A checkpoint of 1000 tiny lanes takes 27 ms, one of wide networks seconds: the wait grows
+    # with what the last one took. Data that can be drawn again are not in it.
     wait, last = CHECKPOINT_SECONDS, time.perf_counter()
 
     def due() -> bool:
-        if path is not None:
-            return asked() or time.perf_counter() - last >= wait
-        if asked():
-            raise KeyboardInterrupt("interrupted: nothing was kept, as there is no run folder")
-        return False
+        return asked() or time.perf_counter() - last >= wait
 
-    # A checkpoint of 1000 tiny lanes takes 27 ms, one of wide networks seconds: the wait grows
-    # with what the last one took. Data that can be drawn again are not in it.
     def save(arrays: dict):
         nonlocal wait, last
         begin = time.perf_counter()
@@ -267,13 +286,7 @@ def _hooks(session: _Session, number: int, program: int, label: dict) -> engine.
         if asked():
             raise KeyboardInterrupt(f"interrupted: saved, the same call continues {path}")
 
-    return engine.Hooks(
-        advance=functools.partial(_advance, session.display, step_seconds),
-        due=due,
-        save=save,
-        length=lambda: session.lengths.get(program, engine.FIRST_STEPS),
-        keep=functools.partial(session.lengths.__setitem__, program),
-    )
+    return due, save
 
 
 def _advance(display: Progress, step_seconds: float, lane_steps: float):

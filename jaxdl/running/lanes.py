@@ -56,7 +56,9 @@ def reader(manifest: dict) -> Callable[[dict], list[Lane | None]]:
     def number_in(config: dict, program: str) -> int | None:
         """The number of a config that this program trains here."""
         number = numbers.get(config_key(config))
-        return number if digests.get(number) == program else None
+        if number is None or digests[number] != program:
+            return None
+        return number
 
     def lanes_of(block: dict) -> list[Lane | None]:
         try:

@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float
 
 from jaxdl import Study
 from jaxdl.running import compiler
@@ -86,13 +85,11 @@ def _seconds(run: Callable[[int], None], steps: int) -> float:
     return time.perf_counter() - begin
 
 
-def interleave(
-    contestants: Mapping[Any, Burst], rounds: int
-) -> dict[Any, Float[np.ndarray, " rounds"]]:
+def interleave(contestants: Mapping[Any, Burst], rounds: int) -> dict[Any, np.ndarray]:
     """Runs the contestants in turn, `rounds` times.
 
     Returns:
-      name -> units per second; a first round warms up and is not counted.
+      name -> units per second, (rounds,); a first round warms up and is not counted.
     """
     # In turns, because an identical twin timed after another differed by 1.5x on a shared machine:
     # a ratio is of bursts that stand next to each other.

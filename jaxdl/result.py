@@ -194,7 +194,11 @@ class Result:
         return table._replace(footer=self.footer)
 
     def compare(
-        self, name: str, a: dict, b: dict, higher_is_better: bool | None = None
+        self,
+        name: str,
+        a: dict,
+        b: dict,
+        higher_is_better: bool | None = None,
     ) -> stats.Comparison:
         """Compares two configs on the seeds that both have: a - b, and how often a is better.
 
@@ -282,7 +286,13 @@ class Result:
             axes.legend(fontsize=plots.FONT - 2)
         return figure
 
-    def _draw_band(self, axes, name: str, config: dict, colour):
+    def _draw_band(
+        self,
+        axes,
+        name: str,
+        config: dict,
+        colour,
+    ):
         rows = self.rows(config)
         steps = self.steps if self.steps.ndim == 1 else self.steps[rows[0]]
         due = steps >= 0

@@ -38,7 +38,11 @@ def colours(count: int) -> list:
 
 
 def figure(
-    rows: int = 1, columns: int = 1, width: float = 6.0, height: float = 4.2, **options
+    rows: int = 1,
+    columns: int = 1,
+    width: float = 6.0,
+    height: float = 4.2,
+    **options,
 ) -> tuple[Figure, np.ndarray]:
     """Makes a figure and its axes, shape (rows, columns), with no global state."""
     from matplotlib.figure import Figure
@@ -50,7 +54,12 @@ def figure(
     return drawing, np.atleast_2d(axes)
 
 
-def style(axes: Axes, title: str, x: str, y: str):
+def style(
+    axes: Axes,
+    title: str,
+    x: str,
+    y: str,
+):
     """Sets title and labels in a size that is readable at half size."""
     axes.set_title(title, fontsize=FONT)
     axes.set_xlabel(x, fontsize=FONT)
@@ -85,7 +94,12 @@ def band(
     axes.plot(steps, median, color=colour, linestyle=line, linewidth=1.8, label=label)
 
 
-def distributions(axes: Axes, groups: Sequence, labels: Sequence[str], palette: Sequence):
+def distributions(
+    axes: Axes,
+    groups: Sequence,
+    labels: Sequence[str],
+    palette: Sequence,
+):
     """Draws one box a group: the middle half with the median, whiskers from 5 to 95 %.
 
     Every value beyond is a dot; values that are not finite are left out.

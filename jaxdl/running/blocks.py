@@ -127,7 +127,12 @@ def train_blocks(run: Run, manifest: dict) -> tuple[dict, dict[int, dict]]:
 # --- out of memory -----------------------------------------------------------------------------
 
 
-def _halved(run: Run, manifest: dict, done: bool, error: Exception) -> dict:
+def _halved(
+    run: Run,
+    manifest: dict,
+    done: bool,
+    error: Exception,
+) -> dict:
     """The manifest with half the lane_size, on disk too; `done`: whether a block is trained."""
     if run.path is None:
         return _with_half(run, manifest, done, error)
@@ -143,7 +148,12 @@ def _halved(run: Run, manifest: dict, done: bool, error: Exception) -> dict:
         return halved
 
 
-def _with_half(run: Run, manifest: dict, done: bool, error: Exception) -> dict:
+def _with_half(
+    run: Run,
+    manifest: dict,
+    done: bool,
+    error: Exception,
+) -> dict:
     sizes = _lane_sizes(manifest)
     # Lanes of another lane_size have other last bits: a run has one for each program.
     if done or max(sizes) == 1:
@@ -203,7 +213,11 @@ def _compiled(session: _Session, program: int) -> Compiled:
 
 
 def _train_block(
-    session: _Session, number: int, program: int, compiled: Compiled, lanes: list[Lane]
+    session: _Session,
+    number: int,
+    program: int,
+    compiled: Compiled,
+    lanes: list[Lane],
 ) -> dict:
     """Trains one block, from its checkpoint where there is one; stores it where there is a folder.
 
@@ -242,7 +256,12 @@ def _event(program: int, lanes: list[Lane], seconds: float) -> dict:
     }
 
 
-def _hooks(session: _Session, number: int, program: int, label: dict) -> engine.Hooks:
+def _hooks(
+    session: _Session,
+    number: int,
+    program: int,
+    label: dict,
+) -> engine.Hooks:
     """What happens between the segments of a block: progress, a checkpoint now and then."""
     path = session.run.path
     lane_seconds = session.manifest["programs"][program]["lane_seconds"]
@@ -267,7 +286,10 @@ def _end_if(asked: Callable[[], bool]) -> bool:
 
 
 def _checkpointing(
-    path: pathlib.Path, number: int, label: dict, asked: Callable[[], bool]
+    path: pathlib.Path,
+    number: int,
+    label: dict,
+    asked: Callable[[], bool],
 ) -> tuple[Callable[[], bool], Callable[[dict], None]]:
     """Makes the functions that say whether a checkpoint of a block is due, and write it."""
     # A checkpoint of 1000 tiny lanes takes 27 ms, one of wide networks seconds: the wait grows

@@ -17,7 +17,12 @@ DONE, LEAF = "done/", "lane/"
 Arrays = dict[str, np.ndarray]
 
 
-def to_arrays(done: Arrays, lane: Lane, chunk: int, step: int) -> Arrays:
+def to_arrays(
+    done: Arrays,
+    lane: Lane,
+    chunk: int,
+    step: int,
+) -> Arrays:
     """Makes the arrays of a checkpoint.
 
     Args:

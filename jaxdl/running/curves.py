@@ -60,7 +60,10 @@ def collect(
 
 
 def _places(
-    manifest: dict, blocks: dict[int, dict], order: list[int], planned: set[Lane]
+    manifest: dict,
+    blocks: dict[int, dict],
+    order: list[int],
+    planned: set[Lane],
 ) -> list[_Place]:
     """Finds the planned lanes; one that is in two blocks is the same in both."""
     rank = {number: place for place, number in enumerate(order)}

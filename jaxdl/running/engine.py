@@ -86,7 +86,13 @@ def run_block(
     return checkpoints.joined(parts)
 
 
-def run_lane(spec: Spec, program: Program, compiled: Compiled, config: dict, seed: int) -> Lane:
+def run_lane(
+    spec: Spec,
+    program: Program,
+    compiled: Compiled,
+    config: dict,
+    seed: int,
+) -> Lane:
     """Trains one lane alone; it has the bits of the run, weights included."""
     # In a chunk full of copies of it: a chunk of another width would have other last bits.
     *_, last = _segments(spec, program, compiled, [(config, seed)], Hooks(), None)
@@ -165,7 +171,10 @@ def _length_after(length: int, steps: int, seconds: float) -> int:
 
 
 def calibrate(
-    spec: Spec, program: Program, compiled: Compiled, seconds: float = BURST_SECONDS
+    spec: Spec,
+    program: Program,
+    compiled: Compiled,
+    seconds: float = BURST_SECONDS,
 ) -> float:
     """Times a short burst of a full chunk: seconds of one lane from its first step to its last."""
     steps, configs = program.schedule.steps, program.configs

@@ -146,7 +146,12 @@ def grow(
     return {**manifest, "generations": [*manifest["generations"], generation]}
 
 
-def _with_programs(manifest: dict, fresh: list[dict], plan: Plan, identify: Callable) -> dict:
+def _with_programs(
+    manifest: dict,
+    fresh: list[dict],
+    plan: Plan,
+    identify: Callable,
+) -> dict:
     """Appends configs and the programs that train them."""
     axes = manifest["axes"]
     ordered = [{name: config[name] for name in axes} for config in fresh]
@@ -223,7 +228,12 @@ def planned_lanes(manifest: dict) -> set[Lane]:
 # --- programs ----------------------------------------------------------------------------------
 
 
-def program_json(program: Program, numbers: dict, work: Work, identity: dict) -> dict:
+def program_json(
+    program: Program,
+    numbers: dict,
+    work: Work,
+    identity: dict,
+) -> dict:
     """Writes a program as JSON; `numbers` maps config keys to config numbers."""
     schedule = program.schedule
     stored = {

@@ -151,7 +151,11 @@ def block_path(run: pathlib.Path, number: int) -> pathlib.Path:
 
 
 def write_block(
-    run: pathlib.Path, number: int, arrays: dict[str, np.ndarray], event: dict, events: str = EVENTS
+    run: pathlib.Path,
+    number: int,
+    arrays: dict[str, np.ndarray],
+    event: dict,
+    events: str = EVENTS,
 ):
     """Stores a block's results, then says so in the events; a checkpoint of the block is dropped.
 

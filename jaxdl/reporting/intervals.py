@@ -91,12 +91,11 @@ def _tango(wins: int, losses: int, n: int) -> Interval:
     import scipy.optimize
 
     def score(difference: float) -> float:
-        spread = difference * (1 - difference)
         slope = wins + losses - (2 * n - wins + losses) * difference
-        inner = slope**2 + 8 * n * losses * spread
+        inner = slope**2 + 8 * n * losses * difference * (1 - difference)
         root = math.sqrt(max(inner, 0.0))
         share_lost = (root + slope) / (4 * n)
-        variance = n * (2 * share_lost + spread)
+        variance = n * (2 * share_lost + difference * (1 - difference))
         excess = wins - losses - n * difference
         return excess / math.sqrt(max(variance, 1e-300))
 

@@ -116,11 +116,14 @@ def summary_table(title: str, axes: Sequence[str], rows: Sequence[tuple[dict, Su
       rows: list of (config, Summary).
     """
     columns = (*axes, "n", "survived", "mean", "sd", "median", "IQM", "95 % interval")
-    of_axes = [config_cells([config[name] for config, _ in rows]) for name in axes]
+    of_axes = []
+    for name in axes:
+        values = [config[name] for config, _ in rows]
+        of_axes.append(config_cells(values))
     body = []
     for row, (_, summary) in enumerate(rows):
-        values = [cells[row] for cells in of_axes]
-        body.append((*values, *summary_cells(summary)))
+        config_row = [cells[row] for cells in of_axes]
+        body.append((*config_row, *summary_cells(summary)))
     return Table(title, columns, tuple(body))
 
 

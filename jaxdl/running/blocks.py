@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import functools
+import itertools
 import pathlib
 import time
 from collections.abc import Callable, Iterator
@@ -59,7 +60,8 @@ def wanted(spec: Spec, manifest: dict) -> dict[int, Block]:
     seeds = set(spec.seeds)
     blocks = {}
     for number, (program, lanes) in enumerate(blocks_of(manifest)):
-        if any(config in configs and seed in seeds for config, seed in lanes):
+        mine = [config in configs and seed in seeds for config, seed in lanes]
+        if any(mine):
             blocks[number] = (program, lanes)
     return blocks
 
@@ -85,14 +87,15 @@ def stored(
 def missing(run: Run, manifest: dict, kept: dict[int, dict]) -> dict[int, Block]:
     """Lists the blocks of this shard with a lane that no block on disk, or in `kept`, holds."""
     lanes_of = reader(manifest)
+    on_disk = stored(manifest, run.path, ABOUT)
     there: set[Lane | None] = set()
-    for block in [*stored(manifest, run.path, ABOUT).values(), *kept.values()]:
+    for block in itertools.chain(on_disk.values(), kept.values()):
         there.update(lanes_of(block))
-    return {
-        number: (program, lanes)
-        for number, (program, lanes) in wanted(run.spec, manifest).items()
-        if run.shard.takes(number) and not there.issuperset(lanes)
-    }
+    blocks = {}
+    for number, (program, lanes) in wanted(run.spec, manifest).items():
+        if run.shard.takes(number) and not there.issuperset(lanes):
+            blocks[number] = (program, lanes)
+    return blocks
 
 
 def train_blocks(run: Run, manifest: dict) -> tuple[dict, dict[int, dict]]:
@@ -184,10 +187,9 @@ def _train(run: Run, manifest: dict, todo: dict[int, Block]) -> Iterator[tuple[i
         return
     numbers = sorted({program for program, _ in todo.values()})
     programs = {number: program_of(manifest, number) for number in numbers}
-    total = sum(
-        len(lanes) * manifest["programs"][program]["lane_seconds"]
-        for program, lanes in todo.values()
-    )
+    total = 0.0
+    for program, lanes in todo.values():
+        total += len(lanes) * manifest["programs"][program]["lane_seconds"]
     with (
         progress(run.progress, total) as display,
         deferred_interrupt() as asked,

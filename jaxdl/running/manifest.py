@@ -19,6 +19,7 @@ from jaxdl.running.configs import config_key
 from jaxdl.train import Schedule
 
 Lane = tuple[int, int]  # (config number, seed)
+Directions = dict[str, bool]  # metric -> higher_is_better
 
 PARTS = {  # of a manifest
     "axes": list,
@@ -153,9 +154,11 @@ def _with_programs(
     identify: Callable,
 ) -> dict:
     """Appends configs and the programs that train them."""
-    axes = manifest["axes"]
-    ordered = [{name: config[name] for name in axes} for config in fresh]
-    manifest = {**manifest, "configs": [*manifest["configs"], *ordered]}
+    configs = list(manifest["configs"])
+    for config in fresh:
+        # As the run names them: a study may declare its hyper-parameters in another order.
+        configs.append({name: config[name] for name in manifest["axes"]})
+    manifest = {**manifest, "configs": configs}
     numbers = config_numbers(manifest)
     programs = list(manifest["programs"])
     for program, work in zip(plan.programs, plan.works, strict=True):
@@ -164,7 +167,7 @@ def _with_programs(
     return {**manifest, "programs": programs, "metrics": metrics}
 
 
-def _one_direction(stored: dict[str, bool], fresh: dict[str, bool]) -> dict[str, bool]:
+def _one_direction(stored: Directions, fresh: Directions) -> Directions:
     """Joins directions of metrics.
 
     Raises:

@@ -1,6 +1,6 @@
 """In what a stored run differs from the study that would continue it, in a line."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from jaxdl.planning.identity import setting_of
 from jaxdl.planning.program import Program
@@ -114,11 +114,10 @@ def _refuse(
     where: str = "",
 ):
     """Raises a ValueError that names the values that differ, if any do."""
-    names: Iterable[str] = dict.fromkeys([*theirs, *mine])
-    differing = [
-        f"{name} is {theirs.get(name)!r} there and {mine.get(name)!r} here{where}"
-        for name in names
-        if theirs.get(name) != mine.get(name)
-    ]
+    differing = []
+    for name in dict.fromkeys([*theirs, *mine]):
+        there, here = theirs.get(name), mine.get(name)
+        if there != here:
+            differing.append(f"{name} is {there!r} there and {here!r} here{where}")
     if differing:
         raise ValueError(f"{run} holds another study: {'; '.join(differing)}")

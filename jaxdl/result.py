@@ -1,8 +1,10 @@
 """Result: what a study found, one row a lane."""
 
 import pathlib
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from jaxdl.checks import brief, folder, unknown
 from jaxdl.reporting import plots, stats, tables
@@ -13,6 +15,7 @@ from jaxdl.running.curves import collect as collect_curves
 from jaxdl.running.progress import say
 
 SPLITS = ("train_", "valid_", "test_")
+Described = tuple[dict, stats.Summary]  # a config and what its lanes are like
 MOST_LEGEND = 12  # configs that a legend still tells apart
 
 
@@ -34,10 +37,10 @@ class Result:
     def __init__(
         self,
         lanes: list[dict],
-        history: dict[str, np.ndarray],
-        steps: np.ndarray,
-        axes,
-        path=None,
+        history: dict[str, Float[np.ndarray, "lanes evaluations"]],
+        steps: Int[np.ndarray, "*lanes evaluations"],
+        axes: Iterable[str],
+        path: pathlib.Path | None = None,
         planned: int | None = None,
         metrics: dict[str, bool] | None = None,
         absent: dict[str, set[int]] | None = None,
@@ -58,7 +61,8 @@ class Result:
         by_seed = sorted(range(len(self.lanes)), key=self._seed_of)
         rows: dict[tuple, list[int]] = {}
         for row in by_seed:
-            rows.setdefault(config_key(self.lanes[row], self.axes), []).append(row)
+            key = config_key(self.lanes[row], self.axes)
+            rows.setdefault(key, []).append(row)
         return dict(sorted(rows.items(), key=lambda item: item[1][0]))
 
     def _seed_of(self, row: int) -> int:
@@ -89,11 +93,12 @@ class Result:
         return [{name: lane[name] for name in self.axes} for lane in first]
 
     @property
-    def diverged(self) -> np.ndarray:
-        """Which lanes have diverged, (lanes,) bool."""
-        return np.array([lane["status"] == "diverged" for lane in self.lanes], bool)
+    def diverged(self) -> Bool[np.ndarray, " lanes"]:
+        """Which lanes have diverged."""
+        statuses = [lane["status"] for lane in self.lanes]
+        return np.array([status == "diverged" for status in statuses], bool)
 
-    def rows(self, config: dict) -> np.ndarray:
+    def rows(self, config: dict) -> Int[np.ndarray, " rows"]:
         """Finds the rows of the lanes that have these values, in the order of their seeds.
 
         Where a run has both 1 and 1.0, a value finds that of its own type.
@@ -111,27 +116,28 @@ class Result:
             rows += self._rows[config_key(each, self.axes)]
         return np.array(sorted(rows, key=self._seed_of))
 
-    def metric(self, name: str) -> np.ndarray:
-        """Gives a metric's curves, (lanes, evaluations)."""
+    def metric(self, name: str) -> Float[np.ndarray, "lanes evaluations"]:
+        """Gives a metric's curves."""
         if not isinstance(name, str) or name not in self.history:
             raise unknown("metric", name, self.history)
         return self.history[name]
 
-    def final(self, name: str) -> np.ndarray:
-        """Gives a metric at each lane's last evaluation, (lanes,)."""
+    def final(self, name: str) -> Float[np.ndarray, " lanes"]:
+        """Gives a metric at each lane's last evaluation."""
         curves = self.metric(name)
         last = np.full(len(curves), self.steps.shape[-1] - 1)
         if self.steps.ndim == 2:
             last = (self.steps >= 0).sum(axis=1) - 1
         return curves[np.arange(len(curves)), last]
 
-    def lost(self, rows) -> np.ndarray:
-        """Which of the lanes have diverged by each evaluation, (rows, evaluations) bool."""
+    def lost(
+        self, rows: Int[np.ndarray, " rows"] | Sequence[int]
+    ) -> Bool[np.ndarray, "rows evaluations"]:
+        """Finds which of the lanes have diverged by each evaluation."""
         at = [self.lanes[row]["diverged_at"] for row in rows]
         first = np.array([np.inf if step is None else step for step in at])
         steps = self.steps if self.steps.ndim == 1 else self.steps[rows]
-        shape = (len(rows), self.steps.shape[-1])
-        return np.broadcast_to(steps, shape) > first[:, None]
+        return np.less(first[:, None], steps)
 
     def direction(self, name: str, higher_is_better: bool | None = None) -> bool:
         """Whether larger values of a history name are better: as declared, or as said here.
@@ -173,7 +179,8 @@ class Result:
         """
         rows = self.rows(config)
         better = self._direction_if_any(name, higher_is_better)
-        return stats.summarise(self.final(name)[rows], self.diverged[rows], better)
+        final, diverged = self.final(name), self.diverged
+        return stats.summarise(final[rows], diverged[rows], better)
 
     def _summaries(self, name: str, higher_is_better: bool | None = None) -> list[stats.Summary]:
         """The distribution over seeds of a metric's last value, one a config."""
@@ -194,7 +201,11 @@ class Result:
         return table._replace(footer=self.footer)
 
     def compare(
-        self, name: str, a: dict, b: dict, higher_is_better: bool | None = None
+        self,
+        name: str,
+        a: dict,
+        b: dict,
+        higher_is_better: bool | None = None,
     ) -> stats.Comparison:
         """Compares two configs on the seeds that both have: a - b, and how often a is better.
 
@@ -212,8 +223,9 @@ class Result:
         common = sorted(rows_a.keys() & rows_b.keys())
         left = [rows_a[seed] for seed in common]
         right = [rows_b[seed] for seed in common]
+        absent = self._absent.get(name, set())
         for config, rows in ((a, left), (b, right)):
-            if self._absent.get(name, set()).intersection(rows):
+            if absent.intersection(rows):
                 raise ValueError(
                     f"{name} must be a metric of both configs, got {brief(config)}, whose task has "
                     "none of that name"
@@ -221,7 +233,13 @@ class Result:
         if not common:
             raise ValueError(f"a and b must have seeds in common, got none for {a} and {b}")
         final, diverged = self.final(name), self.diverged
-        return stats.compare(final[left], final[right], diverged[left], diverged[right], higher)
+        return stats.compare(
+            final[left],
+            final[right],
+            diverged[left],
+            diverged[right],
+            higher,
+        )
 
     def _row_by_seed(self, config: dict) -> dict[int, int]:
         """The row of each seed of one config."""
@@ -260,9 +278,11 @@ class Result:
         if over not in self.axes:
             raise unknown("axis", over, self.axes)
         others = [axis for axis in self.axes if axis != over]
-        groups: dict[tuple, list[tuple[dict, stats.Summary]]] = {}
-        for config, summary in zip(self.configs, self._summaries(name, higher), strict=True):
-            groups.setdefault(config_key(config, others), []).append((config, summary))
+        summaries = self._summaries(name, higher)
+        groups: dict[tuple, list[Described]] = {}
+        for config, summary in zip(self.configs, summaries, strict=True):
+            group = groups.setdefault(config_key(config, others), [])
+            group.append((config, summary))
         return [_best_of(name, group, higher) for group in groups.values()]
 
     def plot(self, name: str):
@@ -282,11 +302,19 @@ class Result:
             axes.legend(fontsize=plots.FONT - 2)
         return figure
 
-    def _draw_band(self, axes, name: str, config: dict, colour):
+    def _draw_band(
+        self,
+        axes,
+        name: str,
+        config: dict,
+        colour,
+    ):
         rows = self.rows(config)
+        # Lanes of one config have one schedule.
         steps = self.steps if self.steps.ndim == 1 else self.steps[rows[0]]
         due = steps >= 0
-        values = ", ".join(f"{key}={value}" for key, value in config.items())
+        pairs = [f"{key}={value}" for key, value in config.items()]
+        values = ", ".join(pairs)
         plots.band(
             axes,
             steps[due],
@@ -298,7 +326,7 @@ class Result:
         )
 
 
-def _best_of(name: str, group: list[tuple[dict, stats.Summary]], higher_is_better: bool) -> dict:
+def _best_of(name: str, group: list[Described], higher_is_better: bool) -> dict:
     """The best config of a group."""
     if not any(summary.survived for _, summary in group):
         configs = [config for config, _ in group[:5]]

@@ -20,8 +20,8 @@ from jaxdl import Metric, Study, cli, load, losses, models, tasks
 from jaxdl.planning import identity
 from jaxdl.planning.program import Program
 from jaxdl.running import blocks as running
-from jaxdl.running import manifest as manifests
 from jaxdl.running import files, store
+from jaxdl.running import manifest as manifests
 from jaxdl.study import _trains
 from jaxdl.train import Schedule
 

@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import functools
+import itertools
 import pathlib
 import time
 from collections.abc import Callable, Iterator
@@ -59,7 +60,8 @@ def wanted(spec: Spec, manifest: dict) -> dict[int, Block]:
     seeds = set(spec.seeds)
     blocks = {}
     for number, (program, lanes) in enumerate(blocks_of(manifest)):
-        if any(config in configs and seed in seeds for config, seed in lanes):
+        mine = [config in configs and seed in seeds for config, seed in lanes]
+        if any(mine):
             blocks[number] = (program, lanes)
     return blocks
 
@@ -85,14 +87,15 @@ def stored(
 def missing(run: Run, manifest: dict, kept: dict[int, dict]) -> dict[int, Block]:
     """Lists the blocks of this shard with a lane that no block on disk, or in `kept`, holds."""
     lanes_of = reader(manifest)
+    on_disk = stored(manifest, run.path, ABOUT)
     there: set[Lane | None] = set()
-    for block in [*stored(manifest, run.path, ABOUT).values(), *kept.values()]:
+    for block in itertools.chain(on_disk.values(), kept.values()):
         there.update(lanes_of(block))
-    return {
-        number: (program, lanes)
-        for number, (program, lanes) in wanted(run.spec, manifest).items()
-        if run.shard.takes(number) and not there.issuperset(lanes)
-    }
+    blocks = {}
+    for number, (program, lanes) in wanted(run.spec, manifest).items():
+        if run.shard.takes(number) and not there.issuperset(lanes):
+            blocks[number] = (program, lanes)
+    return blocks
 
 
 def train_blocks(run: Run, manifest: dict) -> tuple[dict, dict[int, dict]]:
@@ -127,7 +130,12 @@ def train_blocks(run: Run, manifest: dict) -> tuple[dict, dict[int, dict]]:
 # --- out of memory -----------------------------------------------------------------------------
 
 
-def _halved(run: Run, manifest: dict, done: bool, error: Exception) -> dict:
+def _halved(
+    run: Run,
+    manifest: dict,
+    done: bool,
+    error: Exception,
+) -> dict:
     """The manifest with half the lane_size, on disk too; `done`: whether a block is trained."""
     if run.path is None:
         return _with_half(run, manifest, done, error)
@@ -143,7 +151,12 @@ def _halved(run: Run, manifest: dict, done: bool, error: Exception) -> dict:
         return halved
 
 
-def _with_half(run: Run, manifest: dict, done: bool, error: Exception) -> dict:
+def _with_half(
+    run: Run,
+    manifest: dict,
+    done: bool,
+    error: Exception,
+) -> dict:
     sizes = _lane_sizes(manifest)
     # Lanes of another lane_size have other last bits: a run has one for each program.
     if done or max(sizes) == 1:
@@ -174,10 +187,9 @@ def _train(run: Run, manifest: dict, todo: dict[int, Block]) -> Iterator[tuple[i
         return
     numbers = sorted({program for program, _ in todo.values()})
     programs = {number: program_of(manifest, number) for number in numbers}
-    total = sum(
-        len(lanes) * manifest["programs"][program]["lane_seconds"]
-        for program, lanes in todo.values()
-    )
+    total = 0.0
+    for program, lanes in todo.values():
+        total += len(lanes) * manifest["programs"][program]["lane_seconds"]
     with (
         progress(run.progress, total) as display,
         deferred_interrupt() as asked,
@@ -203,7 +215,11 @@ def _compiled(session: _Session, program: int) -> Compiled:
 
 
 def _train_block(
-    session: _Session, number: int, program: int, compiled: Compiled, lanes: list[Lane]
+    session: _Session,
+    number: int,
+    program: int,
+    compiled: Compiled,
+    lanes: list[Lane],
 ) -> dict:
     """Trains one block, from its checkpoint where there is one; stores it where there is a folder.
 
@@ -242,22 +258,49 @@ def _event(program: int, lanes: list[Lane], seconds: float) -> dict:
     }
 
 
-def _hooks(session: _Session, number: int, program: int, label: dict) -> engine.Hooks:
+def _hooks(
+    session: _Session,
+    number: int,
+    program: int,
+    label: dict,
+) -> engine.Hooks:
     """What happens between the segments of a block: progress, a checkpoint now and then."""
-    path, asked = session.run.path, session.asked
+    path = session.run.path
     lane_seconds = session.manifest["programs"][program]["lane_seconds"]
     step_seconds = lane_seconds / session.programs[program].schedule.steps
+    hooks = engine.Hooks(
+        advance=functools.partial(_advance, session.display, step_seconds),
+        due=functools.partial(_end_if, session.asked),
+        length=lambda: session.lengths.get(program, engine.FIRST_STEPS),
+        keep=functools.partial(session.lengths.__setitem__, program),
+    )
+    if path is None:
+        return hooks
+    due, save = _checkpointing(path, number, label, session.asked)
+    return hooks._replace(due=due, save=save)
+
+
+def _end_if(asked: Callable[[], bool]) -> bool:
+    """Ends a run that keeps nothing where an interrupt was asked for; never due to be saved."""
+    if asked():
+        raise KeyboardInterrupt("interrupted: nothing was kept, as there is no run folder")
+    return False
+
+
+def _checkpointing(
+    path: pathlib.Path,
+    number: int,
+    label: dict,
+    asked: Callable[[], bool],
+) -> tuple[Callable[[], bool], Callable[[dict], None]]:
+    """Makes the functions that say whether a checkpoint of a block is due, and write it."""
+    # A checkpoint of 1000 tiny lanes takes 27 ms, one of wide networks seconds: the wait grows
+    # with what the last one took. Data that can be drawn again are not in it.
     wait, last = CHECKPOINT_SECONDS, time.perf_counter()
 
     def due() -> bool:
-        if path is not None:
-            return asked() or time.perf_counter() - last >= wait
-        if asked():
-            raise KeyboardInterrupt("interrupted: nothing was kept, as there is no run folder")
-        return False
+        return asked() or time.perf_counter() - last >= wait
 
-    # A checkpoint of 1000 tiny lanes takes 27 ms, one of wide networks seconds: the wait grows
-    # with what the last one took. Data that can be drawn again are not in it.
     def save(arrays: dict):
         nonlocal wait, last
         begin = time.perf_counter()
@@ -267,13 +310,7 @@ def _hooks(session: _Session, number: int, program: int, label: dict) -> engine.
         if asked():
             raise KeyboardInterrupt(f"interrupted: saved, the same call continues {path}")
 
-    return engine.Hooks(
-        advance=functools.partial(_advance, session.display, step_seconds),
-        due=due,
-        save=save,
-        length=lambda: session.lengths.get(program, engine.FIRST_STEPS),
-        keep=functools.partial(session.lengths.__setitem__, program),
-    )
+    return due, save
 
 
 def _advance(display: Progress, step_seconds: float, lane_steps: float):

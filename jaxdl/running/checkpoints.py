@@ -4,20 +4,24 @@ Arrays are named ``done/NAME`` (results of finished chunks), ``lane/INDEX`` (lea
 chunk; keys as key data), ``chunk`` (its lanes) and ``step``.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
+from jaxdl.running.formats import Arrays
 from jaxdl.train import Lane
 
 DONE, LEAF = "done/", "lane/"
 
-Arrays = dict[str, np.ndarray]
 
-
-def to_arrays(done: Arrays, lane: Lane, chunk: int, step: int) -> Arrays:
+def to_arrays(
+    done: Arrays,
+    lane: Lane,
+    chunk: int,
+    step: int,
+) -> Arrays:
     """Makes the arrays of a checkpoint.
 
     Args:
@@ -25,14 +29,13 @@ def to_arrays(done: Arrays, lane: Lane, chunk: int, step: int) -> Arrays:
       lane: the running chunk, with a leading axis of `chunk` lanes.
       step: that comes next.
     """
-    finished = {DONE + name: values for name, values in done.items()}
-    running = {f"{LEAF}{index}": np.asarray(leaf) for index, leaf in enumerate(_plain_leaves(lane))}
-    return {**finished, **running, "chunk": np.array(chunk), "step": np.array(step)}
-
-
-def _plain_leaves(lane: Lane) -> list:
-    leaves = jax.tree.leaves(lane)
-    return [jax.random.key_data(leaf) if is_key(leaf) else leaf for leaf in leaves]
+    arrays = {DONE + name: values for name, values in done.items()}
+    for index, leaf in enumerate(jax.tree.leaves(lane)):
+        plain = jax.random.key_data(leaf) if is_key(leaf) else leaf
+        arrays[f"{LEAF}{index}"] = np.asarray(plain)
+    arrays["chunk"] = np.array(chunk)
+    arrays["step"] = np.array(step)
+    return arrays
 
 
 def results_in(saved: Mapping) -> Arrays:
@@ -47,40 +50,39 @@ def is_whole(saved: Mapping, lanes: int, steps: int) -> bool:
     # Its digest says that a checkpoint is as it was written, not that this version of the library
     # wrote it, or for a study of as many steps. What does not fit costs a block, no wrong number.
     done = results_in(saved)
-    chunk, step, diverged_at = saved.get("chunk"), saved.get("step"), done.get("diverged_at")
-    if chunk is None or step is None or diverged_at is None:
+    if not {"chunk", "step"} <= saved.keys() or "diverged_at" not in done:
         return False
-    if not _are_integers(chunk, step, diverged_at) or diverged_at.ndim != 1:
-        return False
+    step, diverged_at = saved["step"], done["diverged_at"]
+    for values, axes in ((saved["chunk"], 0), (step, 0), (diverged_at, 1)):
+        if values.dtype.kind != "i" or values.ndim != axes:
+            return False
     count = len(diverged_at)
-    if any(values.ndim == 0 or len(values) != count for values in done.values()):
-        return False
-    return chunk.ndim == step.ndim == 0 and 0 <= step <= steps + 1 and count < lanes
-
-
-def _are_integers(*arrays: np.ndarray) -> bool:
-    return all(values.dtype.kind == "i" for values in arrays)
+    for values in done.values():
+        if values.ndim == 0 or len(values) != count:
+            return False
+    return 0 <= step <= steps + 1 and count < lanes
 
 
 def kinds(results: Arrays) -> dict:
     """Gives the dtype of each result and its shape for a lane."""
-    return {name: (values.dtype, values.shape[1:]) for name, values in results.items()}
+    return {name: _kind(values[:0]) for name, values in results.items()}
+
+
+def _kind(leaf) -> tuple:
+    return (leaf.dtype, leaf.shape)
 
 
 def fits(lane: Lane, saved: Mapping, chunk: int) -> bool:
     """Whether a checkpoint has the leaves of a chunk of so many lanes, in kind and shape."""
-    shapes = [
-        jax.eval_shape(jax.random.key_data, leaf) if is_key(leaf) else leaf
-        for leaf in jax.tree.leaves(lane)
-    ]
-    leaves = [saved.get(f"{LEAF}{index}") for index in range(len(shapes) + 1)]
-    if int(saved["chunk"]) != chunk or leaves.pop() is not None:
+    if int(saved["chunk"]) != chunk:
         return False
-    return all(_alike(*pair) for pair in zip(leaves, shapes, strict=True))
-
-
-def _alike(leaf: np.ndarray | None, wanted) -> bool:
-    return leaf is not None and (leaf.shape, leaf.dtype) == (wanted.shape, wanted.dtype)
+    leaves = jax.tree.leaves(lane)
+    for index, leaf in enumerate(leaves):
+        wanted = jax.eval_shape(jax.random.key_data, leaf) if is_key(leaf) else leaf
+        kept = saved.get(f"{LEAF}{index}")
+        if kept is None or _kind(kept) != _kind(wanted):
+            return False
+    return f"{LEAF}{len(leaves)}" not in saved
 
 
 def restored(lane: Lane, saved: Mapping) -> Lane:
@@ -95,10 +97,12 @@ def restored(lane: Lane, saved: Mapping) -> Lane:
     return jax.tree.unflatten(structure, kept)
 
 
-def joined(parts: Iterable[Arrays]) -> Arrays:
+def joined(parts: list[Arrays]) -> Arrays:
     """Joins results of several chunks along the axis of lanes."""
-    parts = list(parts)
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    results = {}
+    for name in parts[0]:
+        results[name] = np.concatenate([part[name] for part in parts])
+    return results
 
 
 def is_key(leaf) -> bool:

@@ -18,8 +18,11 @@ def config_key(config: Mapping, names: Iterable[str] | None = None) -> tuple:
     >>> config_key({"a": 1}) == config_key({"a": 1.0})
     False
     """
-    names = sorted(config) if names is None else names
-    return tuple((name, type(config[name]).__name__, config[name]) for name in names)
+    key = []
+    for name in sorted(config) if names is None else names:
+        value = config[name]
+        key.append((name, type(value).__name__, value))
+    return tuple(key)
 
 
 def match(configs: Sequence[dict], wanted: Mapping) -> list[dict]:
@@ -47,7 +50,8 @@ def match(configs: Sequence[dict], wanted: Mapping) -> list[dict]:
         fitting = [config for config in fitting if config[name] == value]
     # Only now: a config that differs in another name says nothing on what a value means.
     for name, value in wanted.items():
-        kind = type(value.item() if isinstance(value, np.generic) else value)
+        plain = value.item() if isinstance(value, np.generic) else value
+        kind = type(plain)
         same_kind = [config for config in fitting if type(config[name]) is kind]
         fitting = same_kind or fitting
     return fitting

@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Integer
 
 from jaxdl.running.configs import config_key
+from jaxdl.running.formats import Arrays
 from jaxdl.running.lanes import reader
 from jaxdl.running.manifest import Lane, config_numbers, owners, planned_lanes, program_of
 
@@ -16,8 +18,8 @@ class Curves(NamedTuple):
     """Lanes by config and then by seed, and what was measured of them."""
 
     lanes: list[dict]  # swept names, seed, status, diverged_at
-    history: dict[str, np.ndarray]  # name -> float32 (lanes, evaluations)
-    steps: np.ndarray  # (evaluations,) or (lanes, evaluations), see `Result`
+    history: Arrays  # name -> float32 (lanes, evaluations)
+    steps: Integer[np.ndarray, "*lanes evaluations"]  # see `Result`
     absent: dict[str, set[int]]  # name -> rows whose task has no such metric
     planned: int  # lanes that would be there if none were missing
 
@@ -52,15 +54,18 @@ def collect(
     places = _places(manifest, blocks, order, planned)
     steps = _steps(_schedules(manifest, order, places))
     history, absent = _history(blocks, places, steps.shape[-1])
-    lanes = [
-        _lane(manifest["configs"][order[place.rank]], place, blocks[place.block])
-        for place in places
-    ]
+    lanes = []
+    for place in places:
+        config = manifest["configs"][order[place.rank]]
+        lanes.append(_lane(config, place, blocks[place.block]))
     return Curves(lanes, history, steps, absent, len(planned))
 
 
 def _places(
-    manifest: dict, blocks: dict[int, dict], order: list[int], planned: set[Lane]
+    manifest: dict,
+    blocks: dict[int, dict],
+    order: list[int],
+    planned: set[Lane],
 ) -> list[_Place]:
     """Finds the planned lanes; one that is in two blocks is the same in both."""
     rank = {number: place for place, number in enumerate(order)}
@@ -76,9 +81,12 @@ def _places(
 
 def _lane(config: dict, place: _Place, block: dict) -> dict:
     at = int(block["diverged_at"][place.row])
-    diverged = {"status": "diverged", "diverged_at": at}
-    finished = {"status": "finished", "diverged_at": None}
-    return {**config, "seed": place.seed, **(finished if at < 0 else diverged)}
+    return {
+        **config,
+        "seed": place.seed,
+        "status": "finished" if at < 0 else "diverged",
+        "diverged_at": None if at < 0 else at,
+    }
 
 
 def _schedules(manifest: dict, order: list[int], places: list[_Place]) -> list[tuple]:
@@ -93,7 +101,8 @@ def _steps(schedules: list[tuple]) -> np.ndarray:
     """The step of each column: shared by all lanes, or one row a lane that ends in -1."""
     if len(set(schedules)) <= 1:
         return np.array(schedules[0] if schedules else (), np.int64)
-    steps = np.full((len(schedules), max(map(len, schedules))), -1, np.int64)
+    longest = max(map(len, schedules))
+    steps = np.full((len(schedules), longest), -1, np.int64)
     for row, due in zip(steps, schedules, strict=True):
         row[: len(due)] = due
     return steps
@@ -101,13 +110,14 @@ def _steps(schedules: list[tuple]) -> np.ndarray:
 
 def _history(
     blocks: dict[int, dict], places: list[_Place], columns: int
-) -> tuple[dict[str, np.ndarray], dict[str, set[int]]]:
+) -> tuple[Arrays, dict[str, set[int]]]:
     """Curves by name, NaN beyond a lane's last evaluation, and the rows that lack each name."""
     rows_of: dict[int, list[int]] = {}
     for row, place in enumerate(places):
         rows_of.setdefault(place.block, []).append(row)
-    history: dict[str, np.ndarray] = {}
+    history: Arrays = {}
     present: dict[str, set[int]] = {}
+    shape = (len(places), columns)
     # Block by block: lane by lane, 400,000 lanes would be read in as many steps for every name.
     for number, rows in rows_of.items():
         theirs = [places[row].row for row in rows]
@@ -116,7 +126,7 @@ def _history(
                 continue
             name = key.removeprefix(HISTORY)
             if name not in history:
-                history[name] = np.full((len(places), columns), np.nan, np.float32)
+                history[name] = np.full(shape, np.nan, np.float32)
             history[name][rows, : values.shape[1]] = values[theirs]
             present.setdefault(name, set()).update(rows)
     every = set(range(len(places)))

@@ -4,6 +4,7 @@ A chunk is ``lane_size`` lanes on every device, padded with copies so that its s
 The host loops over the chunks of a block and over the segments of a chunk.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -15,8 +16,8 @@ from jaxdl.checks import nan_named
 from jaxdl.planning.program import Program, hp_columns
 from jaxdl.planning.spec import Spec
 from jaxdl.running import checkpoints
-from jaxdl.running.checkpoints import Arrays
 from jaxdl.running.compiler import Compiled
+from jaxdl.running.formats import Arrays
 from jaxdl.train import Lane, mark_unseen
 
 SEGMENT_SECONDS = 0.5
@@ -63,22 +64,29 @@ def run_block(
     Returns:
       ``diverged_at`` and ``history/NAME`` arrays with a leading axis of lanes.
     """
-    if saved is not None and not checkpoints.is_whole(saved, len(lanes), program.schedule.steps):
+    count, steps = len(lanes), program.schedule.steps
+    if saved is not None and not checkpoints.is_whole(saved, count, steps):
         saved = None
     parts = [] if saved is None else [checkpoints.results_in(saved)]
     begin = len(parts[0]["diverged_at"]) if parts else 0
     length = hooks.length()
-    while begin < len(lanes):
+    while begin < count:
         real = lanes[begin : begin + compiled.lanes]
         # A chunk begins with the length that the last one has come to.
         for segment in _segments(spec, program, compiled, real, hooks, saved, length):
             length = segment.length
             if hooks.due():
-                done = checkpoints.joined(parts) if parts else _results(spec, segment.lane, 0)
-                arrays = checkpoints.to_arrays(done, segment.lane, compiled.lanes, segment.step)
+                done = parts or [_results(spec, segment.lane, 0)]
+                arrays = checkpoints.to_arrays(
+                    checkpoints.joined(done),
+                    segment.lane,
+                    compiled.lanes,
+                    segment.step,
+                )
                 hooks.save(arrays)
         parts.append(_results(spec, segment.lane, len(real)))
-        begin, saved = begin + len(real), None
+        begin += len(real)
+        saved = None
         # Finished lanes of a checkpoint that are of another kind: it is not one of this block.
         if checkpoints.kinds(parts[0]) != checkpoints.kinds(parts[-1]):
             return run_block(spec, program, compiled, lanes, hooks)
@@ -86,12 +94,20 @@ def run_block(
     return checkpoints.joined(parts)
 
 
-def run_lane(spec: Spec, program: Program, compiled: Compiled, config: dict, seed: int) -> Lane:
+def run_lane(
+    spec: Spec,
+    program: Program,
+    compiled: Compiled,
+    config: dict,
+    seed: int,
+) -> Lane:
     """Trains one lane alone; it has the bits of the run, weights included."""
     # In a chunk full of copies of it: a chunk of another width would have other last bits.
-    *_, last = _segments(spec, program, compiled, [(config, seed)], Hooks(), None)
+    lanes = [(config, seed)]
+    *_, last = _segments(spec, program, compiled, lanes, Hooks(), None)
     lane = jax.tree.map(_first, last.lane)
-    return lane._replace(history=mark_unseen(lane.history, spec.record, np.where))
+    history = mark_unseen(lane.history, spec.record, np.where)
+    return lane._replace(history=history)
 
 
 def _first(leaf):
@@ -126,7 +142,8 @@ def _segments(
     dataset = compiled.shared if dataset is None else dataset
     start, steps = 0, program.schedule.steps
     if saved is not None and checkpoints.fits(lane, saved, compiled.lanes):
-        start, lane = int(saved["step"]), checkpoints.restored(lane, saved)
+        start = int(saved["step"])
+        lane = checkpoints.restored(lane, saved)
     if start > steps:  # saved after its last segment
         yield Segment(start, lane, length)
     while start <= steps:
@@ -135,7 +152,8 @@ def _segments(
         with nan_named():
             lane = compiled.segment(lane, dataset, seeds, hp, np.int32(start), np.int32(stop))
         jax.block_until_ready(lane)
-        length = _length_after(length, stop - start, time.perf_counter() - begin)
+        seconds = time.perf_counter() - begin
+        length = _length_after(length, stop - start, seconds)
         hooks.advance((min(stop, steps) - start) * len(real))
         start = stop
         yield Segment(start, lane, length)
@@ -161,15 +179,21 @@ def _length_after(length: int, steps: int, seconds: float) -> int:
     # The last segment of a chunk is cut short by its end: that is no reason to begin small anew,
     # but a program that has become slower is noticed.
     grown = next_length(steps, seconds)
-    return grown if steps == length else max(grown, min(length, _steps_in_time(steps, seconds)))
+    if steps == length:
+        return grown
+    return max(grown, min(length, _steps_in_time(steps, seconds)))
 
 
 def calibrate(
-    spec: Spec, program: Program, compiled: Compiled, seconds: float = BURST_SECONDS
+    spec: Spec,
+    program: Program,
+    compiled: Compiled,
+    seconds: float = BURST_SECONDS,
 ) -> float:
     """Times a short burst of a full chunk: seconds of one lane from its first step to its last."""
-    steps, configs = program.schedule.steps, program.configs
-    lanes = [(configs[index % len(configs)], index) for index in range(compiled.lanes)]
+    steps = program.schedule.steps
+    configs = itertools.cycle(program.configs)
+    lanes = list(zip(configs, range(compiled.lanes), strict=False))
     begin = last_time = time.perf_counter()
     last_step, rate = 0, 0.0
     for segment in _segments(spec, program, compiled, lanes, Hooks(), None):
@@ -185,7 +209,11 @@ def calibrate(
 
 def _results(spec: Spec, lane: Lane, count: int) -> Arrays:
     """The results of the first lanes of a chunk, those that are no copies."""
-    curves = {name: np.asarray(values)[:count] for name, values in lane.history.items()}
+    curves = {}
+    for name, values in lane.history.items():
+        curves[name] = np.asarray(values)[:count]
     history = mark_unseen(curves, spec.record, np.where)
-    named = {f"history/{name}": values for name, values in history.items()}
-    return {"diverged_at": np.asarray(lane.diverged_at)[:count], **named}
+    results = {"diverged_at": np.asarray(lane.diverged_at)[:count]}
+    for name, values in history.items():
+        results[f"history/{name}"] = values
+    return results

@@ -7,6 +7,8 @@ import math
 
 import numpy as np
 
+Arrays = dict[str, np.ndarray]
+
 NOT_FINITE = "not finite"
 
 
@@ -29,23 +31,27 @@ def _encoded(value):
         return {name: _encoded(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [_encoded(part) for part in value]
-    infinite = isinstance(value, float) and math.isinf(value)
-    return {NOT_FINITE: str(value)} if infinite else value
+    if isinstance(value, float) and math.isinf(value):
+        return {NOT_FINITE: str(value)}
+    return value
 
 
 def _decoded(value: dict):
-    infinite = [*value] == [NOT_FINITE] and value[NOT_FINITE] in ("inf", "-inf")
-    return float(value[NOT_FINITE]) if infinite else value
+    if list(value) != [NOT_FINITE]:
+        return value
+    # A user's dict may have that very name: then it holds something else.
+    word = value[NOT_FINITE]
+    return float(word) if word in ("inf", "-inf") else value
 
 
-def to_npz(arrays: dict[str, np.ndarray]) -> bytes:
+def to_npz(arrays: Arrays) -> bytes:
     """Writes arrays as npz."""
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 
-def from_npz(content: bytes, names: tuple[str, ...] = ()) -> dict[str, np.ndarray] | None:
+def from_npz(content: bytes, names: tuple[str, ...] = ()) -> Arrays | None:
     """Reads the arrays of some names, or all; None where the bytes cannot be read."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:

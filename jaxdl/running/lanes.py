@@ -37,10 +37,12 @@ def about(manifest: dict, program: int, lanes: list[Lane]) -> dict[str, np.ndarr
 
 def same_lanes(arrays: dict, others: dict) -> bool:
     """Whether two blocks, or a block and a checkpoint, are of the same lanes and program."""
-    return all(
-        name in arrays and name in others and np.array_equal(arrays[name], others[name])
-        for name in ABOUT
-    )
+    for name in ABOUT:
+        if name not in arrays or name not in others:
+            return False
+        if not np.array_equal(arrays[name], others[name]):
+            return False
+    return True
 
 
 def reader(manifest: dict) -> Callable[[dict], list[Lane | None]]:
@@ -50,21 +52,27 @@ def reader(manifest: dict) -> Callable[[dict], list[Lane | None]]:
       ``(block) -> lanes``, one a row; None for a lane that is not of this run.
     """
     numbers = config_numbers(manifest)
-    programs = manifest["programs"]
-    digests = {config: programs[number]["digest"] for config, number in owners(manifest).items()}
+    digests = {}
+    for config, program in owners(manifest).items():
+        digests[config] = manifest["programs"][program]["digest"]
 
     def number_in(config: dict, program: str) -> int | None:
         """The number of a config that this program trains here."""
         number = numbers.get(config_key(config))
-        return number if digests.get(number) == program else None
+        if number is None or digests[number] != program:
+            return None
+        return number
 
     def lanes_of(block: dict) -> list[Lane | None]:
         try:
             label = json.loads(block["about"].tobytes())
             configs = [number_in(config, label["program"]) for config in label["configs"]]
-            mine = [configs[place] for place in block["config"].tolist()]
-            pairs = zip(mine, block["seed"].tolist(), strict=True)
-            return [None if config is None else (config, seed) for config, seed in pairs]
+            lanes: list[Lane | None] = []
+            pairs = zip(block["config"].tolist(), block["seed"].tolist(), strict=True)
+            for place, seed in pairs:
+                config = configs[place]
+                lanes.append(None if config is None else (config, seed))
+            return lanes
         except (KeyError, TypeError, ValueError, IndexError, AttributeError):
             return []  # not a block of this library
 

@@ -19,6 +19,7 @@ from jaxdl.running.configs import config_key
 from jaxdl.train import Schedule
 
 Lane = tuple[int, int]  # (config number, seed)
+Directions = dict[str, bool]  # metric -> higher_is_better
 
 PARTS = {  # of a manifest
     "axes": list,
@@ -146,11 +147,18 @@ def grow(
     return {**manifest, "generations": [*manifest["generations"], generation]}
 
 
-def _with_programs(manifest: dict, fresh: list[dict], plan: Plan, identify: Callable) -> dict:
+def _with_programs(
+    manifest: dict,
+    fresh: list[dict],
+    plan: Plan,
+    identify: Callable,
+) -> dict:
     """Appends configs and the programs that train them."""
-    axes = manifest["axes"]
-    ordered = [{name: config[name] for name in axes} for config in fresh]
-    manifest = {**manifest, "configs": [*manifest["configs"], *ordered]}
+    configs = list(manifest["configs"])
+    for config in fresh:
+        # As the run names them: a study may declare its hyper-parameters in another order.
+        configs.append({name: config[name] for name in manifest["axes"]})
+    manifest = {**manifest, "configs": configs}
     numbers = config_numbers(manifest)
     programs = list(manifest["programs"])
     for program, work in zip(plan.programs, plan.works, strict=True):
@@ -159,7 +167,7 @@ def _with_programs(manifest: dict, fresh: list[dict], plan: Plan, identify: Call
     return {**manifest, "programs": programs, "metrics": metrics}
 
 
-def _one_direction(stored: dict[str, bool], fresh: dict[str, bool]) -> dict[str, bool]:
+def _one_direction(stored: Directions, fresh: Directions) -> Directions:
     """Joins directions of metrics.
 
     Raises:
@@ -223,7 +231,12 @@ def planned_lanes(manifest: dict) -> set[Lane]:
 # --- programs ----------------------------------------------------------------------------------
 
 
-def program_json(program: Program, numbers: dict, work: Work, identity: dict) -> dict:
+def program_json(
+    program: Program,
+    numbers: dict,
+    work: Work,
+    identity: dict,
+) -> dict:
     """Writes a program as JSON; `numbers` maps config keys to config numbers."""
     schedule = program.schedule
     stored = {

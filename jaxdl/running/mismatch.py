@@ -1,6 +1,6 @@
 """In what a stored run differs from the study that would continue it, in a line."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from jaxdl.planning.identity import setting_of
 from jaxdl.planning.program import Program
@@ -10,7 +10,11 @@ from jaxdl.running.manifest import declared, program_of, versions
 
 
 def check_same(
-    manifest: dict, spec: Spec, lane_size: int | None, run, identify: Callable[[Program], dict]
+    manifest: dict,
+    spec: Spec,
+    lane_size: int | None,
+    run,
+    identify: Callable[[Program], dict],
 ):
     """Checks that a stored run is of this study.
 
@@ -35,7 +39,12 @@ def check_same(
     _check_programs(manifest, spec, run, identify)
 
 
-def _check_programs(manifest: dict, spec: Spec, run, identify: Callable[[Program], dict]):
+def _check_programs(
+    manifest: dict,
+    spec: Spec,
+    run,
+    identify: Callable[[Program], dict],
+):
     """Compares what every program of the run trains with what it would train here."""
     # A program of values that this study does not declare (another label, a string that its
     # functions no longer know) may not trace here; its lanes are not served either. One at least
@@ -57,7 +66,13 @@ def _check_programs(manifest: dict, spec: Spec, run, identify: Callable[[Program
         raise ValueError(f"{run} holds another study: {failures[0]}")
 
 
-def _refuse_program(run, title: str, program: Program, theirs: dict, mine: dict):
+def _refuse_program(
+    run,
+    title: str,
+    program: Program,
+    theirs: dict,
+    mine: dict,
+):
     # From what a person can name, the settings of a config, to what only digests tell apart.
     for index, config in enumerate(program.configs):
         where = f" at {_pairs(config)}" if config else ""
@@ -92,13 +107,17 @@ def _one_line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
-def _refuse(run, theirs: dict, mine: dict, where: str = ""):
+def _refuse(
+    run,
+    theirs: dict,
+    mine: dict,
+    where: str = "",
+):
     """Raises a ValueError that names the values that differ, if any do."""
-    names: Iterable[str] = dict.fromkeys([*theirs, *mine])
-    differing = [
-        f"{name} is {theirs.get(name)!r} there and {mine.get(name)!r} here{where}"
-        for name in names
-        if theirs.get(name) != mine.get(name)
-    ]
+    differing = []
+    for name in dict.fromkeys([*theirs, *mine]):
+        there, here = theirs.get(name), mine.get(name)
+        if there != here:
+            differing.append(f"{name} is {there!r} there and {here!r} here{where}")
     if differing:
         raise ValueError(f"{run} holds another study: {'; '.join(differing)}")

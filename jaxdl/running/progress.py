@@ -40,9 +40,11 @@ class _Plain(Progress):
         self.done += amount
         now = time.monotonic()
         # The first lanes may still wait for a compiler: so early, a forecast would be wild.
-        if now - self.last < PLAIN_SECONDS or self.done <= LEAST_SHARE * self.total:
+        is_early = self.done <= LEAST_SHARE * self.total
+        if is_early or now - self.last < PLAIN_SECONDS:
             return
-        left = (now - self.begin) * (self.total - self.done) / self.done
+        speed = self.done / (now - self.begin)
+        left = (self.total - self.done) / speed
         self.say(f"{self.done / self.total:.0%} of the lane-steps, about {left:.0f} s left")
         self.last = now
 

@@ -10,13 +10,12 @@ import json
 import os
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 
 from jaxdl.running import files
 from jaxdl.running.files import write_atomically
-from jaxdl.running.formats import from_json, from_npz, sha256, to_json, to_npz
+from jaxdl.running.formats import Arrays, from_json, from_npz, sha256, to_json, to_npz
 from jaxdl.running.lanes import same_lanes
 
 MANIFEST, EVENTS, BLOCKS, CHECKPOINTS = "manifest.json", "events.jsonl", "blocks", "checkpoints"
@@ -108,11 +107,11 @@ def is_new(run: pathlib.Path) -> bool:
     """Whether a run may begin in a folder: it is not there, or holds no more than was begun."""
     if not run.exists():
         return True
+    if not run.is_dir():
+        return False
     # What another process has made when it is about to write the first manifest.
-    begun = (BLOCKS, LOCK)
-    return run.is_dir() and all(
-        path.name in begun or path.name.startswith(f".{MANIFEST}") for path in run.iterdir()
-    )
+    names = [path.name for path in run.iterdir() if path.name not in (BLOCKS, LOCK)]
+    return all(name.startswith(f".{MANIFEST}") for name in names)
 
 
 # --- events ------------------------------------------------------------------------------------
@@ -151,7 +150,11 @@ def block_path(run: pathlib.Path, number: int) -> pathlib.Path:
 
 
 def write_block(
-    run: pathlib.Path, number: int, arrays: dict[str, np.ndarray], event: dict, events: str = EVENTS
+    run: pathlib.Path,
+    number: int,
+    arrays: Arrays,
+    event: dict,
+    events: str = EVENTS,
 ):
     """Stores a block's results, then says so in the events; a checkpoint of the block is dropped.
 
@@ -186,9 +189,7 @@ def finished_blocks(run: pathlib.Path) -> dict[int, dict]:
     return {event["block"]: event for event, _ in _finished(run)}
 
 
-def stored_blocks(
-    run: pathlib.Path, names: tuple[str, ...] = ()
-) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+def stored_blocks(run: pathlib.Path, names: tuple[str, ...] = ()) -> Iterator[tuple[int, Arrays]]:
     """Yields (number, arrays) of the blocks that are whole; the arrays of some names, or all."""
     for event, content in _finished(run):
         arrays = from_npz(content, names)
@@ -212,7 +213,7 @@ def _finished(run: pathlib.Path) -> Iterator[tuple[dict, bytes]]:
                 yield events[number][digest], content
 
 
-def read_block(run: pathlib.Path, number: int) -> dict[str, Any]:
+def read_block(run: pathlib.Path, number: int) -> Arrays:
     """Reads a block's arrays."""
     with np.load(block_path(run, number), allow_pickle=False) as file:
         return dict(file)
@@ -226,7 +227,7 @@ def checkpoint_path(run: pathlib.Path, number: int) -> pathlib.Path:
     return run / CHECKPOINTS / f"{number:04d}.npz"
 
 
-def write_checkpoint(run: pathlib.Path, number: int, arrays: dict[str, np.ndarray]):
+def write_checkpoint(run: pathlib.Path, number: int, arrays: Arrays):
     """Keeps the state of a running block, behind a line with the digest of it."""
     # A checkpoint has no event line: it is written every few seconds and soon of no use.
     (run / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
@@ -234,7 +235,7 @@ def write_checkpoint(run: pathlib.Path, number: int, arrays: dict[str, np.ndarra
     write_atomically(checkpoint_path(run, number), sha256(content).encode() + b"\n" + content)
 
 
-def read_checkpoint(run: pathlib.Path, number: int) -> dict[str, Any] | None:
+def read_checkpoint(run: pathlib.Path, number: int) -> Arrays | None:
     """Reads the state of a block that was running; None where none is as it was written."""
     try:
         digest, _, content = checkpoint_path(run, number).read_bytes().partition(b"\n")

@@ -21,8 +21,8 @@ from jaxdl.sizes import Padded, Size, capacity, check_padded, live, mask
 AnyArray = Array | np.ndarray  # data that all lanes share come from the host
 Params = Any  # a tree of float arrays, the leaves that have a gradient
 State = Any  # a tree of what a model carries along untrained (running means); () for most models
-Inputs = Shaped[AnyArray, "*example batch"]  # float32, or integers where the model takes them
-Targets = Shaped[AnyArray, "*label batch"]  # class numbers (batch,), or numbers a label
+Inputs = Shaped[Array, "*example batch"]  # float32, or integers where the model takes them
+Targets = Shaped[Array, "*label batch"]  # class numbers (batch,), or numbers a label
 
 
 @runtime_checkable

@@ -38,7 +38,7 @@ class Result:
         self,
         lanes: list[dict],
         history: dict[str, Float[np.ndarray, "lanes evaluations"]],
-        steps: Int[np.ndarray, "*lanes evaluations"],
+        steps: Int[np.ndarray, "*rows evaluations"],
         axes: Iterable[str],
         path: pathlib.Path | None = None,
         planned: int | None = None,

@@ -19,7 +19,7 @@ class Curves(NamedTuple):
 
     lanes: list[dict]  # swept names, seed, status, diverged_at
     history: Arrays  # name -> float32 (lanes, evaluations)
-    steps: Integer[np.ndarray, "*lanes evaluations"]  # see `Result`
+    steps: Integer[np.ndarray, "*rows evaluations"]  # see `Result`
     absent: dict[str, set[int]]  # name -> rows whose task has no such metric
     planned: int  # lanes that would be there if none were missing
 

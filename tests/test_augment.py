@@ -182,7 +182,7 @@ def call(function, x=None):
         ),
         (lambda: call(augment.cutout(2, fill=256)), "fill must fit images of uint8, got 256"),
         (lambda: call(augment.cutout(2, fill=0.5)), "fill must fit images of uint8, got 0.5"),
-        (lambda: augment.compose(), "augments must be at least one function"),
+        (augment.compose, "augments must be at least one function"),
         (lambda: augment.compose(lambda x: x), r"augments must be a function \(key, x, targets\)"),
         (
             lambda: call(augment.crop(), np.zeros((3, 32, 32))),

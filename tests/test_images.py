@@ -1,5 +1,7 @@
 """Tasks of images: what they hold, how they are split and normalised, what they refuse."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -78,7 +80,7 @@ def test_user_images_are_batch_last_and_split_once():
         "valid": 4,
         "test": 10,
     }
-    assert sorted(sum(rows_of(task, X).values(), [])) == list(range(40))
+    assert sorted(itertools.chain(*rows_of(task, X).values())) == list(range(40))
     for name, rows in rows_of(task, X).items():
         np.testing.assert_array_equal(splits(task)[name][1], Y[rows])
     assert task.data.train_x.shape == (3, 5, 4, 26)

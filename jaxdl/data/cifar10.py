@@ -3,7 +3,7 @@
 import contextlib
 import os
 import pathlib
-import shutil
+import tempfile
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -180,17 +180,16 @@ def downloaded(remote: download.Remote, check=published.OFFICIAL) -> ImageData:
       DataError: another file came.
     """
     path = _where_to_keep()
-    folder = path.parent / "downloads"
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
-        archive = download.fetch(remote, folder)
-        data = published.read(archive, check)
+        with tempfile.TemporaryDirectory(prefix="download-", dir=path.parent) as folder:
+            data = published.read(download.fetch(remote, pathlib.Path(folder)), check)
     except MissingData as error:
         raise MissingData(
             f"CIFAR-10 is not here: {error}; data_dir or {VARIABLE} may be or hold {FORMS}; or "
             "`jaxdl data add` one of them"
         ) from None
     stored.write(path, data, _about(data, "downloaded", remote.url, remote.sha256))
-    shutil.rmtree(folder, ignore_errors=True)
     return data
 
 

@@ -105,7 +105,8 @@ def describe(path: pathlib.Path) -> About:
 def _opened(path: pathlib.Path):
     """The parts of an array file, with one kind of error for all that may be wrong with them."""
     try:
-        with np.load(path, allow_pickle=False) as parts:
+        # Opened here, because NumPy leaves the file of a damaged archive open.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as parts:
             yield parts
     except FileNotFoundError:
         raise

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Num
 
 from jaxdl.lowering.windows import Window, method_of
@@ -38,7 +39,7 @@ def pool_sum(
 ) -> Num[Array, "..."]:
     """Adds up every window; see `pool_max`."""
     if method_of(method) == "xla":
-        return _reduce(x, jax.lax.add, jnp.zeros((), x.dtype), axes, windows)
+        return _reduce(x, jax.lax.add, np.zeros((), x.dtype), axes, windows)
     for axis, window in zip(axes, windows, strict=True):
         taps = [_tap(x, axis, window, tap, 0) for tap in range(window.size)]
         x = functools.reduce(jnp.add, taps)
@@ -54,10 +55,11 @@ def _reduce(x, operation, start, axes, windows):
     return jax.lax.reduce_window(x, start, operation, sizes, strides, pads)
 
 
-def _lowest(dtype):
+def _lowest(dtype) -> np.ndarray:
+    """What no value is below; of NumPy, as XLA knows a maximum by its concrete start alone."""
     if jnp.issubdtype(dtype, jnp.floating):
-        return jnp.array(-jnp.inf, dtype)
-    return jnp.array(jnp.iinfo(dtype).min, dtype)
+        return np.array(-np.inf, dtype)
+    return np.array(jnp.iinfo(dtype).min, dtype)
 
 
 def _tap(x, axis: int, window: Window, tap: int, fill):

@@ -134,10 +134,8 @@ def depends_on_targets(task: Task) -> bool:
 
 def _uses(task: Task, functions: tuple) -> bool:
     """Whether the loss or a metric of a task is one of these functions."""
-    return any(
-        used in functions
-        for used in (task.loss, *(metric.function for metric in task.metrics.values()))
-    )
+    used = (task.loss, *(metric.function for metric in task.metrics.values()))
+    return any(losses.plain(function) in functions for function in used)
 
 
 def check_classes(name: str, values: np.ndarray, classes: int):

@@ -5,8 +5,13 @@ target that a function is not defined for (class 2 of 2, a probability of 1.5) g
 its lane counts as diverged. Losses of outputs of half precision are computed in float32.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
+
+from jaxdl.checks import number_between
+from jaxdl.types import traced
 
 
 def one_hot(targets, classes: int):
@@ -34,6 +39,45 @@ def cross_entropy(outputs, targets):
     log_probabilities = jax.nn.log_softmax(_single(outputs), axis=0)
     loss = -jnp.sum(one_hot(targets, classes) * log_probabilities, axis=0)
     return jnp.where(_among(targets, classes), loss, jnp.nan)
+
+
+def smoothed_cross_entropy(smoothing):
+    """Makes the softmax cross-entropy whose labels are smoothed (Szegedy et al., 2016).
+
+    The target has probability 1 - smoothing (1 - 1/classes) and every other class smoothing /
+    classes, as under PyTorch's ``label_smoothing``. A task's loss, and so its history, is then this
+    one: ``task._replace(loss=losses.smoothed_cross_entropy(hp.smoothing))``.
+
+    Args:
+      smoothing: from 0 to 1; may be a value of hp.
+
+    Returns:
+      A loss ``(outputs, targets) -> (batch,)`` like `cross_entropy`, with its errors.
+
+    Raises:
+      ValueError: a number out of range.
+
+    >>> loss = smoothed_cross_entropy(0.2)
+    >>> [f"{value:.4f}" for value in loss(jnp.array([[2.0], [0.0]]), jnp.array([0]))]
+    ['0.3269']
+    """
+    if not traced(smoothing):
+        number_between("smoothing", smoothing, 0, 1)
+    return functools.partial(_smoothed_cross_entropy, smoothing=smoothing)
+
+
+def _smoothed_cross_entropy(outputs, targets, *, smoothing):
+    """Smoothed labels' cross-entropy: (1 - s) cross_entropy - s mean(log softmax(outputs))."""
+    classes = _classes("smoothed_cross_entropy", outputs, targets)
+    log_probabilities = jax.nn.log_softmax(_single(outputs), axis=0)
+    labels = (1 - smoothing) * one_hot(targets, classes) + smoothing / classes
+    loss = -jnp.sum(labels * log_probabilities, axis=0)
+    return jnp.where(_among(targets, classes), loss, jnp.nan)
+
+
+def plain(function):
+    """Gives the function behind one that an argument was bound to, as the smoothing of a loss."""
+    return function.func if isinstance(function, functools.partial) else function
 
 
 def binary_cross_entropy(outputs, targets):
@@ -260,6 +304,7 @@ SIGNED = (perceptron, perceptron_mistakes)  # criteria whose targets are +1 and 
 OF_SIGNS = (*SIGNED, sign_accuracy)
 OF_CLASSES = (
     cross_entropy,
+    _smoothed_cross_entropy,
     accuracy,
 )  # whose targets are class numbers below the number of outputs
 OF_PROBABILITIES = (
@@ -268,4 +313,10 @@ OF_PROBABILITIES = (
     rounded_accuracy,
 )  # whose targets are from 0 to 1
 # Losses that have a gradient; each is of an example alone, whatever the others of its batch are.
-WITH_GRADIENT = (cross_entropy, binary_cross_entropy, squared_error, *SIGNED)
+WITH_GRADIENT = (
+    cross_entropy,
+    _smoothed_cross_entropy,
+    binary_cross_entropy,
+    squared_error,
+    *SIGNED,
+)

@@ -60,6 +60,8 @@ class Study:
         above 0, at most 1e18.
       eval_train_rows: how many rows of the training split are evaluated: drawn once, the same ones
         for every lane. All by default; for large data a few thousand tell as much in less time.
+      accumulate: micro-batches that every batch is computed in, for the memory of one of them; it
+        divides the batch size. See `make_train`.
 
     Raises:
       ValueError: a line that names the parameter, the allowed range and the value given.
@@ -86,6 +88,7 @@ class Study:
         eval_params: Callable | None = None,
         norm_bound: float = NORM_BOUND,
         eval_train_rows: int | None = None,
+        accumulate: int = 1,
     ):
         settings = {
             "batch_size": batch_size,
@@ -106,6 +109,7 @@ class Study:
             eval_params,
             norm_bound,
             eval_train_rows,
+            accumulate,
         )
         self._shapes = one_of("shapes", shapes, ("auto", "pad", "bucket"))
         self._measures = isinstance(lane_size, str) and lane_size == MEASURE

@@ -16,6 +16,7 @@ from jaxdl.planning.hp import Hyperparameters, at
 from jaxdl.train import (
     MOST_STEPS,
     REDUCTIONS,
+    check_accumulate,
     check_eval_params,
     check_eval_train_rows,
     check_norm_bound,
@@ -49,6 +50,7 @@ class Spec(NamedTuple):
     eval_params: Callable | None = None
     norm_bound: float = math.inf
     eval_train_rows: int | None = None
+    accumulate: int = 1
 
 
 def declare(
@@ -63,6 +65,7 @@ def declare(
     eval_params,
     norm_bound,
     eval_train_rows=None,
+    accumulate=1,
 ) -> Spec:
     """Checks a study's arguments and spreads its sweep into configs.
 
@@ -90,6 +93,7 @@ def declare(
     check_record(record)
     check_norm_bound(norm_bound)
     check_eval_train_rows(eval_train_rows)
+    check_accumulate(accumulate)
     return Spec(
         task=task,
         model=model,
@@ -104,6 +108,7 @@ def declare(
         eval_params=eval_params,
         norm_bound=norm_bound,
         eval_train_rows=eval_train_rows,
+        accumulate=accumulate,
     )
 
 

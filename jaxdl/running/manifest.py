@@ -65,7 +65,7 @@ def declared(spec: Spec) -> dict:
     """Lists a study's arguments as plain values, for people and for naming what differs."""
     settings = {**spec.settings, "reduction": spec.settings["reduction"] or "mean"}
     values = {**settings, **spec.defaults, "norm_bound": spec.norm_bound}
-    values["eval_train_rows"] = spec.eval_train_rows
+    values |= {"eval_train_rows": spec.eval_train_rows, "accumulate": spec.accumulate}
     return {name: _plain(value) for name, value in values.items()}
 
 

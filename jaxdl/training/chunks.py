@@ -84,14 +84,13 @@ def most_rows(recipe: Recipe, reduced: Callable, splits: Iterable[Examples]) -> 
     size is always small enough: a step keeps the arrays of all layers for its gradient.
 
     Args:
-      recipe: for the rows of a step, where they are known.
+      recipe: for the rows of a step.
       reduced: see `means`; traced here for the shapes of its arrays, if a split is larger than a
         batch.
       splits: what is evaluated, one after the other.
     """
     largest = max(splits, key=lambda examples: examples.rows)
-    of_step = rows_at_a_time(recipe)
-    least = min(MOST_ROWS, largest.rows if of_step is None else of_step)
+    least = min(MOST_ROWS, rows_at_a_time(recipe))
     if largest.rows <= least:
         return least
     traced = jax.make_jaxpr(lambda: reduced(*largest.whole(), jnp.mean))()

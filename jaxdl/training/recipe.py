@@ -41,11 +41,12 @@ class Recipe(NamedTuple):
     eval_params: Callable | None = None  # (params, opt_state) -> the params that are evaluated
     norm_bound: float = NORM_BOUND
     eval_train_rows: int | None = None  # of the training split, that are evaluated; None: all
+    accumulate: int = 1  # micro-batches that a batch is computed in
 
 
-def rows_at_a_time(recipe: Recipe) -> int | None:
-    """Counts the rows whose arrays a step holds at a time; None where that depends on the data."""
-    return None if recipe.batch_size is None else capacity(recipe.batch_size)
+def rows_at_a_time(recipe: Recipe) -> int:
+    """Counts the rows whose arrays a step holds at a time: those of a micro-batch."""
+    return capacity(recipe.batch_size) // recipe.accumulate
 
 
 def prepared(task: Task, x):

@@ -63,8 +63,8 @@ def batch_norm(
       params, state: each (channels,); see `init_batch_norm`.
       x: (channels, ..., batch).
       train: whether this is a step of training.
-      momentum: share of the batch in the new running statistics; a function of the step's number
-        in no library, so a number. Flax calls 1 - momentum so.
+      momentum: share of the batch in the new running statistics, as in PyTorch; Flax calls the
+        rest so.
 
     Returns:
       (y, state): the state as it was where `train` is False.

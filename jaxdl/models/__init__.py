@@ -5,6 +5,7 @@ from jaxdl.models.cnn import cnn
 from jaxdl.models.from_flax import from_flax
 from jaxdl.models.mlp import mlp
 from jaxdl.models.perceptron import perceptron
+from jaxdl.models.resnet import resnet
 from jaxdl.models.rnn import rnn
 
-__all__ = ["cnn", "from_flax", "in_bfloat16", "mlp", "perceptron", "rnn"]
+__all__ = ["cnn", "from_flax", "in_bfloat16", "mlp", "perceptron", "resnet", "rnn"]

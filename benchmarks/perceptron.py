@@ -39,7 +39,7 @@ def ours():
         lane_size=LANE_SIZE,
     )
     compiled = compiler.compile_programs(
-        study.spec, {0: study.plan().programs[0]}, compiler.prepare_devices()
+        study.spec.parts, {0: study.plan().programs[0]}, compiler.prepare_devices()
     )[0].result()
     seeds = np.arange(compiled.lanes, dtype=np.uint32)
 

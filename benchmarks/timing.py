@@ -1,4 +1,4 @@
-"""Timing on a noisy machine: contestants take turns, and what is reported is a ratio within one run."""
+"""Times contestants on a noisy machine: they take turns, and a ratio within one run is reported."""
 
 import json
 import time
@@ -9,13 +9,15 @@ import jax
 import numpy as np
 
 from jaxdl import Study
-from jaxdl.running import compiler
+from jaxdl.running import compiler, engine
 
 BURST_SECONDS = 0.4  # about a segment of a run
 
 
 def engine_burst(study: Study) -> Callable[[], float]:
-    """A burst of lane-steps of a study's first program, as the engine compiles and calls it, on all devices.
+    """Makes a burst of lane-steps of a study's first program, as the engine compiles and calls it.
+
+    All devices take part; `engine.calibrate` says how many steps take about `BURST_SECONDS`.
 
     Args:
       study: of one config, with more steps than any burst needs and evaluated at its end only.
@@ -23,43 +25,22 @@ def engine_burst(study: Study) -> Callable[[], float]:
     Returns:
       () -> how many lane-steps were done.
     """
-    devices = compiler.prepare_devices()
-    compiled = compiler.compile_programs(study.spec, {0: study.plan().programs[0]}, devices)[
-        0
-    ].result()
+    devices, program = compiler.prepare_devices(), study.plan().programs[0]
+    compiled = compiler.compile_programs(study.spec.parts, {0: program}, devices)[0].result()
+    seconds = compiled.lanes * engine.calibrate(study.spec, program, compiled)  # of a chunk
+    steps = max(1, round(program.schedule.steps * BURST_SECONDS / seconds))
     seeds = np.arange(compiled.lanes, dtype=np.uint32)
     lane, dataset = compiled.init(seeds, {}, compiled.shared)
     dataset = compiled.shared if dataset is None else dataset
+    # a first step draws the initial weights, and is evaluated
     held = [compiled.segment(lane, dataset, seeds, {}, np.int32(0), np.int32(1))]
 
-    def run(steps: int):
-        held[0] = jax.block_until_ready(
-            compiled.segment(held[0], dataset, seeds, {}, np.int32(1), np.int32(1 + steps))
-        )
-
-    steps = _steps_in(BURST_SECONDS, run)
-
     def burst() -> float:
-        run(steps)
+        advanced = compiled.segment(held[0], dataset, seeds, {}, np.int32(1), np.int32(1 + steps))
+        held[0] = jax.block_until_ready(advanced)
         return steps * compiled.lanes
 
     return burst
-
-
-def _steps_in(wanted: float, run: Callable[[int], None]) -> int:
-    """How many steps take about so many seconds, found by doubling; the better of two runs, as one may be held up."""
-    steps = 1
-    while True:
-        seconds = min(_seconds(run, steps) for _ in range(2))
-        if seconds > wanted / 4:
-            return max(1, round(steps * wanted / seconds))
-        steps *= 2
-
-
-def _seconds(run: Callable[[int], None], steps: int) -> float:
-    begin = time.perf_counter()
-    run(steps)
-    return time.perf_counter() - begin
 
 
 def interleave(
@@ -80,7 +61,7 @@ def interleave(
             units = burst()
             if round_:
                 rates[name].append(units / (time.perf_counter() - begin))
-    return {name: np.array(found) for name, found in rates.items()}
+    return {name: np.array(values) for name, values in rates.items()}
 
 
 def spread(values) -> str:

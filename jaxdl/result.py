@@ -331,8 +331,7 @@ def collect(manifest: dict, blocks: dict[int, dict], path=None, configs=None, se
         for place, seed, number, row in found
     ]
     schedules = {
-        n: manifests.program_of(manifest, n).schedule.due()
-        for n in range(len(manifest["programs"]))
+        n: manifests.schedule_of(manifest, n).due() for n in range(len(manifest["programs"]))
     }
     owner = manifests.owners(manifest)
     steps = _steps([schedules[owner[order[place]]] for place, *_ in found])

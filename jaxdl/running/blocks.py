@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import jax
 
-from jaxdl.planning.spec import Spec
+from jaxdl.planning.config import config_key
+from jaxdl.planning.spec import Spec, config_finder
 from jaxdl.running import engine, store
 from jaxdl.running.manifest import (
     about,
     blocks_of,
     checked,
-    config_key,
     program_of,
     reader,
     with_lane_size,
@@ -41,7 +41,7 @@ class Run(NamedTuple):
 def wanted(spec: Spec, manifest: dict) -> dict[int, tuple[int, list]]:
     """The blocks that hold lanes of a study: number -> (program number, [(config number,
     seed)])."""
-    keys = {config_key(config) for config in spec.configs}
+    keys = {config_key(config.values) for config in spec.configs}
     configs = {
         number for number, config in enumerate(manifest["configs"]) if config_key(config) in keys
     }
@@ -142,8 +142,9 @@ def _train(run: Run, manifest: dict, todo: dict) -> Iterator[tuple[int, dict]]:
     """Trains blocks: yields (number, arrays), stored already where there is a folder."""
     if not todo:
         return
+    find = config_finder(run.spec)
     programs = {
-        number: program_of(manifest, number)
+        number: program_of(manifest, number, find)
         for number in sorted({number for number, _ in todo.values()})
     }
     seconds = {number: manifest["programs"][number]["lane_seconds"] for number in programs}
@@ -170,7 +171,9 @@ def _train(run: Run, manifest: dict, todo: dict) -> Iterator[tuple[int, dict]]:
             )
             whose = about(manifest, program_number, lanes)
             saved = None if run.path is None else _saved(run.path, number, whose)
-            named = [(manifest["configs"][config], seed) for config, seed in lanes]
+            numbers = manifest["programs"][program_number]["configs"]
+            configs = dict(zip(numbers, program.configs, strict=True))
+            named = [(configs[config], seed) for config, seed in lanes]
             begin = time.perf_counter()
             hooks = _hooks(run.path, number, whose, asked, advance)._replace(
                 length=functools.partial(lengths.get, program_number, engine.FIRST_STEPS),

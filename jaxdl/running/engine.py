@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from jaxdl.checks import nan_named
+from jaxdl.planning.config import Config
 from jaxdl.planning.program import Program, hp_columns
 from jaxdl.planning.spec import Spec
 from jaxdl.running.compiler import Compiled
@@ -84,12 +85,12 @@ def run_block(
     return _joined(parts)
 
 
-def run_lane(spec: Spec, program: Program, compiled: Compiled, config: dict, seed: int) -> Lane:
+def run_lane(spec: Spec, program: Program, compiled: Compiled, config: Config, seed: int) -> Lane:
     """One lane alone, in a chunk full of copies of it: the bits of the run, weights included."""
     *_, (_, lane, _) = _chunk(spec, program, compiled, [(config, seed)], Hooks(), None)
     # taken apart on the host: across devices ``leaf[0]`` is a sum with zeros, and -0 becomes +0
     lane = jax.tree.map(lambda leaf: leaf[0] if _is_key(leaf) else np.asarray(leaf)[0], lane)
-    return lane._replace(history=mark_unseen(lane.history, spec.record, np.where))
+    return lane._replace(history=mark_unseen(lane.history, spec.parts.record, np.where))
 
 
 def _chunk(
@@ -109,7 +110,7 @@ def _chunk(
     """
     full = [real[index % len(real)] for index in range(compiled.lanes)]
     seeds = np.array([seed for _, seed in full], np.uint32)
-    hp = hp_columns(spec, program, [config for config, _ in full])
+    hp = hp_columns(program, [config for config, _ in full])
     with nan_named():
         lane, dataset = compiled.init(seeds, hp, compiled.shared)
     dataset = compiled.shared if dataset is None else dataset
@@ -172,7 +173,7 @@ def _results(spec: Spec, lane: Lane, count: int) -> dict[str, np.ndarray]:
     history = {name: np.asarray(values)[:count] for name, values in lane.history.items()}
     named = {
         f"history/{name}": values
-        for name, values in mark_unseen(history, spec.record, np.where).items()
+        for name, values in mark_unseen(history, spec.parts.record, np.where).items()
     }
     return {"diverged_at": np.asarray(lane.diverged_at)[:count], **named}
 

@@ -16,10 +16,11 @@ import jax
 import numpy as np
 
 from jaxdl.planning.axes import Plan
+from jaxdl.planning.config import SETTINGS, Config, config_key
 from jaxdl.planning.cost import Work
 from jaxdl.planning.identity import digest_of, setting_of
 from jaxdl.planning.program import Axis, Program
-from jaxdl.planning.spec import SETTINGS, Spec
+from jaxdl.planning.spec import Spec, config_finder
 from jaxdl.train import Schedule
 
 PARTS = {  # of a manifest, and of each of its programs
@@ -43,14 +44,6 @@ PROGRAM_PARTS = {
 CHUNKS = 16  # of lane_size lanes in a block
 
 
-def config_key(config: dict, names=None) -> tuple:
-    """A config as a dictionary key; 1 and 1.0 and True are different values."""
-    return tuple(
-        (name, type(config[name]).__name__, config[name])
-        for name in (config if names is None else names)
-    )
-
-
 def empty(spec: Spec) -> dict:
     """The manifest of a study that has no lanes yet."""
     return {
@@ -66,8 +59,9 @@ def empty(spec: Spec) -> dict:
 
 def declared(spec: Spec) -> dict:
     """The arguments of a study that are plain values, for people and for naming what differs."""
-    settings = {**spec.settings, "reduction": spec.settings["reduction"] or "mean"}
-    values = {**settings, **spec.defaults, "norm_bound": spec.norm_bound}
+    names = spec.parts.names
+    settings = {**names.settings, "reduction": names.settings["reduction"] or "mean"}
+    values = {**settings, **names.defaults, "norm_bound": spec.parts.norm_bound}
     return {name: _shown(value) for name, value in values.items()}
 
 
@@ -118,17 +112,17 @@ def grow(manifest: dict, spec: Spec, make_plan, identify: Callable[[Program], di
     """
     configs = list(manifest["configs"])
     index = {config_key(config): number for number, config in enumerate(configs)}
-    fresh = [config for config in spec.configs if config_key(config) not in index]
+    fresh = [config for config in spec.configs if config_key(config.values) not in index]
     for config in fresh:
-        index[config_key(config)] = len(configs)
-        configs.append(config)
+        index[config_key(config.values)] = len(configs)
+        configs.append(config.values)
     programs, metrics = list(manifest["programs"]), manifest["metrics"]
     if fresh:
         plan: Plan = make_plan(spec._replace(configs=tuple(fresh)))
         metrics = _one_direction(metrics, plan.metrics)
         for program, work in zip(plan.programs, plan.works, strict=True):
             programs.append(program_json(program, index, work, identify(program)))
-    wanted = [index[config_key(config)] for config in spec.configs]
+    wanted = [index[config_key(config.values)] for config in spec.configs]
     have = {lane for _, lanes in blocks_of(manifest) for lane in lanes}
     if all((config, seed) in have for config in wanted for seed in spec.seeds):
         return manifest
@@ -190,7 +184,7 @@ def planned_lanes(manifest: dict) -> set[tuple[int, int]]:
 def program_json(program: Program, index: dict, work: Work, identity: dict) -> dict:
     """A program as JSON; `index` maps config keys to config numbers."""
     stored = {
-        "configs": [index[config_key(config)] for config in program.configs],
+        "configs": [index[config_key(config.values)] for config in program.configs],
         "axes": {name: list(axis) for name, axis in program.axes.items()},
         "steps": program.schedule.steps,
         "eval_every": program.schedule.eval_every,
@@ -209,13 +203,28 @@ def with_lane_size(program: dict, lane_size: int) -> dict:
     return {**program, "lane_size": lane_size, "digest": digest_of([program["trains"], lane_size])}
 
 
-def program_of(manifest: dict, number: int) -> Program:
-    """A program as it was planned."""
+def values_of(manifest: dict, number: int) -> list[dict]:
+    """Returns the values of each config of a program."""
+    return [manifest["configs"][config] for config in manifest["programs"][number]["configs"]]
+
+
+def schedule_of(manifest: dict, number: int) -> Schedule:
+    """Returns the steps and evaluations of a program."""
+    stored = manifest["programs"][number]
+    return Schedule(stored["steps"], stored["eval_every"])
+
+
+def program_of(manifest: dict, number: int, find: Callable[[dict], Config]) -> Program:
+    """Returns a program as it was planned.
+
+    Args:
+      find: `spec.config_finder` of this study: a stored config is its values alone.
+    """
     stored = manifest["programs"][number]
     return Program(
-        configs=tuple(manifest["configs"][config] for config in stored["configs"]),
+        configs=tuple(map(find, values_of(manifest, number))),
         axes={name: Axis(*axis) for name, axis in stored["axes"].items()},
-        schedule=Schedule(stored["steps"], stored["eval_every"]),
+        schedule=schedule_of(manifest, number),
         lane_size=stored["lane_size"],
     )
 
@@ -293,28 +302,27 @@ def _check_programs(manifest: dict, spec: Spec, run, identify: Callable[[Program
     functions no longer know) may not trace here; its lanes are not served either. One at least
     must: growing a run that has nothing in common with this study would mix two of them.
     """
-    mine = {config_key(config) for config in spec.configs}
+    mine = {config_key(config.values) for config in spec.configs}
+    find = config_finder(spec)
     failures = []
-    for number in range(len(manifest["programs"])):
-        program = program_of(manifest, number)
+    for number, stored in enumerate(manifest["programs"]):
+        values = values_of(manifest, number)
         try:
-            here = identify(program)
+            here = identify(program_of(manifest, number, find))
         except Exception as error:
             failures.append(
-                f"program {number}{_named(program)} does not trace here ({_one_line(error)})"
+                f"program {number}{_named(values)} does not trace here ({_one_line(error)})"
             )
-            if mine & {config_key(config) for config in program.configs}:
+            if mine & set(map(config_key, values)):
                 raise ValueError(f"{run} holds another study: {failures[-1]}") from error
             continue
-        _refuse_program(
-            run, f"program {number}", program, manifest["programs"][number]["trains"], here
-        )
+        _refuse_program(run, f"program {number}", values, stored["trains"], here)
     if failures and len(failures) == len(manifest["programs"]):
         raise ValueError(f"{run} holds another study: {failures[0]}")
 
 
-def _refuse_program(run, title: str, program: Program, theirs: dict, mine: dict):
-    for index, config in enumerate(program.configs):
+def _refuse_program(run, title: str, values: list[dict], theirs: dict, mine: dict):
+    for index, config in enumerate(values):
         there, here = (
             {name: setting_of(each, name, index) for name in SETTINGS} for each in (theirs, mine)
         )
@@ -328,15 +336,14 @@ def _refuse_program(run, title: str, program: Program, theirs: dict, mine: dict)
     if different:
         what = "has other data" if different == ["data"] else "trains otherwise"
         raise ValueError(
-            f"{run} holds another study: {title}{_named(program)} {what} there: a function, "
+            f"{run} holds another study: {title}{_named(values)} {what} there: a function, "
             "constant "
             f"or array of the study differs (digests of {', '.join(different)})"
         )
 
 
-def _named(program: Program) -> str:
-    first = program.configs[0]
-    return f" ({_pairs(first)})" if first else ""
+def _named(values: list[dict]) -> str:
+    return f" ({_pairs(values[0])})" if values[0] else ""
 
 
 def _pairs(config: dict) -> str:

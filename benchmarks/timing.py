@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from jaxdl import Study
-from jaxdl.running import compiler
+from jaxdl.running import compiler, engine
 
 BURST_SECONDS = 0.4  # about a segment of a run
 
@@ -31,7 +31,7 @@ def compiled_program(study: Study) -> compiler.Compiled:
     """Compiles a study's first program as the engine does, for all devices."""
     devices = compiler.prepare_devices()
     program = study.plan().programs[0]
-    return compiler.compile_programs(study.spec, {0: program}, devices)[0].result()
+    return compiler.compile_programs(study.spec.parts, {0: program}, devices)[0].result()
 
 
 def engine_burst(study: Study) -> Burst:
@@ -59,30 +59,16 @@ def engine_burst(study: Study) -> Burst:
     def run(steps: int):
         held[0] = advance(held[0], 1, 1 + steps)
 
-    steps = _steps_in(BURST_SECONDS, run)
+    # The engine's own timer says how long a step of a lane takes.
+    program = study.plan().programs[0]
+    lane_seconds = engine.calibrate(study.spec, program, compiled)
+    steps = max(1, round(program.schedule.steps * BURST_SECONDS / (compiled.lanes * lane_seconds)))
 
     def burst() -> float:
         run(steps)
         return steps * compiled.lanes
 
     return burst
-
-
-def _steps_in(wanted: float, run: Callable[[int], None]) -> int:
-    """Finds by doubling how many steps take about so many seconds."""
-    steps = 1
-    while True:
-        # The better of two runs, as one may be held up.
-        seconds = min(_seconds(run, steps) for _ in range(2))
-        if seconds > wanted / 4:
-            return max(1, round(steps * wanted / seconds))
-        steps *= 2
-
-
-def _seconds(run: Callable[[int], None], steps: int) -> float:
-    begin = time.perf_counter()
-    run(steps)
-    return time.perf_counter() - begin
 
 
 def interleave(contestants: Mapping[Any, Burst], rounds: int) -> dict[Any, np.ndarray]:

@@ -7,10 +7,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jaxdl.checks import brief, folder, unknown
+from jaxdl.planning.config import config_key
 from jaxdl.reporting import plots, stats, tables
 from jaxdl.running import manifest as manifests
 from jaxdl.running import store
-from jaxdl.running.configs import config_key, match
+from jaxdl.running.configs import match
 from jaxdl.running.curves import collect as collect_curves
 from jaxdl.running.progress import say
 

@@ -1,14 +1,14 @@
 """Study: the face of the library."""
 
+import os
 import pathlib
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 import jax
-import numpy as np
 
 from jaxdl.checks import (
     brief,
@@ -20,16 +20,18 @@ from jaxdl.checks import (
     seed_of,
 )
 from jaxdl.planning import axes as planning
+from jaxdl.planning.config import Config, config_key
 from jaxdl.planning.identity import identity_of
 from jaxdl.planning.program import Program, concrete_recipe
-from jaxdl.planning.spec import declare
+from jaxdl.planning.spec import Spec, config_finder, declare
 from jaxdl.result import Result, collect, load, match, told
-from jaxdl.running import blocks, compiler, engine, mismatch, shards, store, tune
+from jaxdl.running import blocks, compiler, engine, shards, tune
 from jaxdl.running import manifest as manifests
+from jaxdl.running.opening import open_run
 from jaxdl.running.progress import progress as show_progress
 from jaxdl.running.progress import say
-from jaxdl.sampling import seed_key
-from jaxdl.train import NORM_BOUND, Recipe, evaluated_params
+from jaxdl.running.replay import replay, worst_gap
+from jaxdl.train import NORM_BOUND, Recipe
 
 MEASURE = "measure"
 
@@ -74,15 +76,15 @@ class Study:
         model,
         optimizer,
         *,
-        defaults=None,
-        sweep=None,
-        seeds=1,
-        steps=None,
-        batch_size=None,
-        eval_every=None,
-        reduction=None,
-        sampling=None,
-        shapes="auto",
+        defaults: Mapping[str, Any] | None = None,
+        sweep: Mapping[str, Iterable] | Sequence[Mapping[str, Any]] | None = None,
+        seeds: int | Sequence[int] = 1,
+        steps: int | Callable | None = None,
+        batch_size: int | Callable | None = None,
+        eval_every: int | Callable | None = None,
+        reduction: str | Callable | None = None,
+        sampling: str | Callable | None = None,
+        shapes: str = "auto",
         lane_size: int | str | None = None,
         record: dict[str, Callable] | None = None,
         eval_params: Callable | None = None,
@@ -90,6 +92,7 @@ class Study:
         eval_train_rows: int | None = None,
         accumulate: int = 1,
     ):
+        compiler.choose_devices()  # a setting that is a function may start jax's backend
         settings = {
             "batch_size": batch_size,
             "steps": steps,
@@ -140,21 +143,26 @@ class Study:
         return self._plan
 
     def _measured(self, programs: tuple[Program, ...]) -> tuple[planning.Measured, ...]:
-        ready = self._compiled(dict(enumerate(programs)))
+        futures = self._compiled(dict(enumerate(programs)))
         try:
-            compiled = [ready[number].result() for number in range(len(programs))]
+            compiled = [futures[number].result() for number in range(len(programs))]
         finally:
-            for future in ready.values():
+            for future in futures.values():
                 # what has not begun to compile is not needed after an error or Ctrl-C
                 future.cancel()
-        pairs = zip(programs, compiled, strict=True)
-        return tuple(
-            planning.Measured(made.bytes, engine.calibrate(self.spec, program, made))
-            for program, made in pairs
-        )
+        measured = []
+        for program, ready in zip(programs, compiled, strict=True):
+            lane_seconds = engine.calibrate(self.spec, program, ready)
+            measured.append(planning.Measured(ready.bytes, lane_seconds))
+        return tuple(measured)
 
     @compiler.cache()
-    def run(self, path=None, progress: bool = False, shard=None) -> Result:
+    def run(
+        self,
+        path: str | os.PathLike | None = None,
+        progress: bool = False,
+        shard: str | tuple[int, int] | None = None,
+    ) -> Result:
         """Trains every lane that is not stored yet.
 
         Args:
@@ -177,75 +185,47 @@ class Study:
         """
         check_float32()
         run = None if path is None else folder("path", path)
-        mine = shards.find(shard)
-        if isinstance(shard, str) and shard == shards.AUTO and mine.processes == 1:
+        share = shards.find(shard)
+        if isinstance(shard, str) and shard == shards.AUTO and share.processes == 1:
             say(
                 "shard 'auto' found no other process in the environment: all blocks are trained "
                 "here"
             )
-        if run is None and mine.processes > 1:
+        if run is None and share.processes > 1:
             raise ValueError(
                 "path must be a run folder that the processes share where there are "
-                f"{mine.processes} shards, got None"
+                f"{share.processes} shards, got None"
             )
         compiler.prepare_devices()
         manifest = self._open(run, self._lane_size)
         reopened = None if run is None else lambda: self._open(run)
         try:
-            there = blocks.Run(self.spec, run, mine, self._compiled, progress, reopened)
-            manifest, found = blocks.train_blocks(there, manifest)
+            there = blocks.Run(self.spec, run, share, self._compiled, progress, reopened)
+            manifest, trained = blocks.train_blocks(there, manifest)
         except KeyboardInterrupt:
             if run is None or "ipykernel" not in sys.modules:
                 raise
-            found = blocks.stored(manifest, run)
-        result = told(collect(manifest, found, run, self.spec.configs, set(self.spec.seeds)))
+            trained = blocks.stored(manifest, run)
+        mine = [config.values for config in self.spec.configs]
+        result = told(collect(manifest, trained, run, mine, set(self.spec.seeds)))
         self._last = (manifest, result)
         return result
 
     def _open(self, run: pathlib.Path | None, lane_size: int | None = None) -> dict:
-        """The manifest of the run with this study's lanes in it, on disk where there is a folder.
-
-        Growth is compare-and-swap: planning takes seconds, so the manifest is read, grown, and
-        written only if it is still the one that was read; else what another process has made of it
-        is grown.
-
-        Args:
-          lane_size: that the run must have; any where None.
-        """
-        if run is None:
-            return manifests.grow(
-                manifests.empty(self.spec), self.spec, self._planned, lambda program: {}
-            )
-        while True:
-            new = store.is_new(run)  # asked first: another process may begin the run in between
-            stored = store.read_manifest(run)
-            if stored is not None:
-                mismatch.check_same(
-                    manifests.checked(stored, run), self.spec, lane_size, run, self._identity
-                )
-            elif not new:
-                raise ValueError(
-                    f"path must be a new folder or one that holds this study, got {run}, which "
-                    "holds something else"
-                )
-            manifest = manifests.grow(
-                stored or manifests.empty(self.spec), self.spec, self._planned, self._identity
-            )
-            if manifest == stored or store.swap_manifest(run, stored, manifest):
-                store.drop_leftovers(run)
-                return manifest
+        """The manifest of a run with this study's lanes in it."""
+        return open_run(run, self.spec, lane_size, self._planned, self._identity)
 
     def _identity(self, program: Program) -> dict:
         """What a program trains, found once in the life of a study: it takes a trace."""
         key = repr(program._replace(lane_size=0))
         if key not in self._identities:
-            self._identities[key] = identity_of(self.spec, program, self._hashed)
+            self._identities[key] = identity_of(self.spec.parts, program, self._hashed)
         return self._identities[key]
 
-    def _planned(self, spec) -> planning.Plan:
+    def _planned(self, spec: Spec) -> planning.Plan:
         return self.plan() if spec.configs == self.spec.configs else self._make_plan(spec)
 
-    def _make_plan(self, spec) -> planning.Plan:
+    def _make_plan(self, spec: Spec) -> planning.Plan:
         whole = spec.configs == self.spec.configs
         plan = planning.make_plan(spec, self._lane_size, self._shapes, whole)
         measures = self._lane_size is None and (self._measures or jax.default_backend() != "cpu")
@@ -255,23 +235,23 @@ class Study:
         """The programs, compiling or compiled; each is compiled once in the life of a study."""
         known = {name for name, future in self._ready.items() if not future.cancelled()}
         fresh = {n: program for n, program in programs.items() if repr(program) not in known}
-        futures = compiler.compile_programs(self.spec, fresh, jax.local_devices()) if fresh else {}
+        futures = compiler.compile_programs(self.spec.parts, fresh, jax.local_devices())
         self._ready.update({repr(fresh[number]): future for number, future in futures.items()})
         return {number: self._ready[repr(program)] for number, program in programs.items()}
 
     def recipe(self, config: dict) -> Recipe:
         """What a config trains with: its task, model and optimizer, made with concrete values."""
-        return concrete_recipe(self.spec, self._one(config))
+        return concrete_recipe(self.spec.parts, self._one(config))
 
-    def _one(self, config: dict) -> dict:
+    def _one(self, config: dict) -> Config:
         """The study's config that has these values."""
-        chosen = match(self.spec.configs, config)
-        if len(chosen) != 1:
+        fitting = match([each.values for each in self.spec.configs], config)
+        if len(fitting) != 1:
             raise ValueError(
                 f"config must name one of the study's configs, got {brief(config)}, which fits "
-                f"{len(chosen)}"
+                f"{len(fitting)}"
             )
-        return chosen[0]
+        return config_finder(self.spec)(fitting[0])
 
     @compiler.cache()
     def replay(self, config: dict, seed: int, progress: bool = False) -> tuple[Any, Any, dict]:
@@ -288,27 +268,25 @@ class Study:
           model's state, and name -> (evaluations,).
         """
         check_float32()
-        chosen, seed = self._one(config), seed_of("seed", seed)
-        program = self._program(chosen)
-        lane = engine.run_lane(
-            self.spec, program, self._compiled({0: program})[0].result(), chosen, seed
-        )
-        recipe = concrete_recipe(self.spec, chosen)
-        shapes = jax.eval_shape(recipe.model.init, seed_key(0))
-        trained = evaluated_params(recipe, lane.params, lane.opt_state)
-        params, state = jax.tree.map(_trimmed, (trained, lane.state), shapes)
-        self._compare(chosen, seed, lane.history, progress)
-        return params, state, lane.history
+        one, seed = self._one(config), seed_of("seed", seed)
+        program = self._program(one)
+        compiled = self._compiled({0: program})[0].result()
+        replayed = replay(self.spec, program, compiled, one, seed)
+        self._compare(one.values, seed, replayed.history, progress)
+        return tuple(replayed)
 
-    def _program(self, config: dict) -> Program:
+    def _program(self, config: Config) -> Program:
         """The program that trains a config: the stored one where there has been a run."""
         if self._last is None:
-            return next(program for program in self.plan().programs if _trains(program, config))
+            return next(program for program in self.plan().programs if program.trains(config))
         manifest, _ = self._last
-        programs = (
-            manifests.program_of(manifest, number) for number in range(len(manifest["programs"]))
+        key = config_key(config.values)
+        number = next(
+            number
+            for number in range(len(manifest["programs"]))
+            if key in map(config_key, manifests.values_of(manifest, number))
         )
-        return next(program for program in programs if _trains(program, config))
+        return manifests.program_of(manifest, number, config_finder(self.spec))
 
     def _compare(self, config: dict, seed: int, history: dict, progress: bool):
         """Reports how a replayed lane differs from the stored one, if there is one."""
@@ -322,44 +300,17 @@ class Study:
         ]
         if not rows:
             return
-        gaps = {
-            name: largest_gap(values, result.history[name][rows[0]])
-            for name, values in history.items()
-        }
-        worst = max(gaps, key=lambda name: gaps[name])
-        if gaps[worst]:
+        stored = {name: values[rows[0]] for name, values in result.history.items()}
+        name, gap = worst_gap(history, stored)
+        if gap:
             warnings.warn(
-                f"the replay of seed {seed} at {config} differs by up to {gaps[worst]:.1g} in "
-                f"{worst} from the stored lane",
+                f"the replay of seed {seed} at {config} differs by up to {gap:.1g} in {name} from "
+                "the stored lane",
                 stacklevel=3,
             )
         elif progress:
             with show_progress(True, 1) as shown:
                 shown.say(f"the replay of seed {seed} at {config} is bit-equal to the stored lane")
-
-
-def _trains(program: Program, config: dict) -> bool:
-    """Whether a program trains a config; 1 and 1.0 and True are different values."""
-    key = manifests.config_key(config)
-    return any(manifests.config_key(each) == key for each in program.configs)
-
-
-def largest_gap(a, b) -> float:
-    """The largest absolute difference of two curves, 0 only if their bits agree; of the shorter
-    length."""
-    a, b = np.asarray(a), np.asarray(b)[: len(a)]
-    if a.tobytes() == b.tobytes():
-        return 0.0
-    return float(max(np.nanmax(np.abs(a - b), initial=0.0), np.finfo(np.float32).tiny))
-
-
-def _trimmed(values, wanted):
-    """The live part of a padded array."""
-    return (
-        values[tuple(slice(0, size) for size in wanted.shape)]
-        if values.shape != wanted.shape
-        else values
-    )
 
 
 __all__ = ["Result", "Study", "load"]

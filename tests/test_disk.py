@@ -18,11 +18,11 @@ import pytest
 
 from jaxdl import Metric, Study, cli, load, losses, models, tasks
 from jaxdl.planning import identity
+from jaxdl.planning.config import Config
 from jaxdl.planning.program import Program
 from jaxdl.running import blocks as running
 from jaxdl.running import files, store
 from jaxdl.running import manifest as manifests
-from jaxdl.study import _trains
 from jaxdl.train import Schedule
 
 RNG = np.random.default_rng(0)
@@ -247,7 +247,7 @@ def test_constants_are_in_the_digest_however_jax_holds_them(hoisted):
         for value in (1, 1, 2):
             made = study(task=with_constant(np.full(2, value, np.float32)))
             program = Program(made.spec.configs[:1], {}, Schedule(6, 3), 1)
-            texts.append(identity.identity_of(made.spec, program)["text"])
+            texts.append(identity.identity_of(made.spec.parts, program)["text"])
     finally:
         jax.config.update("jax_use_simplified_jaxpr_constants", before)
     assert texts[0] == texts[1] != texts[2]
@@ -851,8 +851,9 @@ def test_events_that_are_no_events_are_passed_over(made):
 def test_replay_takes_the_program_of_the_value_as_it_was_given(tmp_path):
     """1 and 1.0 may stand in different programs; found equal, one lane would be replayed as the
     other."""
-    programs = [Program(({"n": value},), {}, Schedule(1, 1), 1) for value in (True, 1, 1.0)]
-    assert [[_trains(program, {"n": value}) for program in programs] for value in (1, 1.0)] == [
+    configs = [Config({"n": value}, {}, Schedule(1, 1)) for value in (True, 1, 1.0)]
+    programs = [Program((config,), {}, Schedule(1, 1), 1) for config in configs]
+    assert [[program.trains(config) for program in programs] for config in configs[1:]] == [
         [False, True, False],
         [False, False, True],
     ]

@@ -3,6 +3,7 @@
 import pathlib
 import shutil
 import stat
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -94,6 +95,30 @@ def test_a_folder_that_cannot_be_made_is_done_without(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert memo.recall("kind", "key", lambda: 1) == 1
+
+
+def test_the_folder_is_the_users(tmp_path, monkeypatch):
+    assert memo.folder() == tmp_path / "jaxdl"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    if sys.platform == "linux":
+        assert memo.folder() == tmp_path / "home" / ".cache" / "jaxdl"
+
+
+def no_home(*arguments, **named):
+    raise RuntimeError("could not determine the home directory")
+
+
+@pytest.mark.parametrize(
+    "answer", [no_home, lambda *arguments, **named: pathlib.Path("~", ".cache", "jaxdl")]
+)
+def test_a_user_without_a_home_does_without(answer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(memo.platformdirs, "user_cache_path", answer)
+    assert memo.folder() is None
+    assert memo.recall("kind", "key", lambda: 2) == 2
+    memo.prune()
+    assert not list(tmp_path.iterdir())
 
 
 def test_digests_tell_texts_arrays_and_constants_apart():

@@ -53,6 +53,7 @@ def test_padded_lanes_equal_their_unpadded_runs(
         Schedule(10, 1),
     )
     config = {"width": min(widths), "batch_size": min(sizes)}
+    (chosen,) = (each for each in study.spec.configs if each.values == config)
     train = make_train(
         task,
         model(config["width"]),
@@ -60,9 +61,9 @@ def test_padded_lanes_equal_their_unpadded_runs(
         batch_size=config["batch_size"],
         **options,
     )
-    planned = whole(lane_functions(study.spec, program), 11)
+    planned = whole(lane_functions(study.spec.parts, program), 11)
     both = jax.jit(lambda seed, hp: (planned(seed, hp, None), train(seed_key(seed))))
-    lane, (params, _, history) = both(np.uint32(3), first_hp(study.spec, program, config))
+    lane, (params, _, history) = both(np.uint32(3), first_hp(program, chosen))
     seen = mark_unseen(lane.history, {})
     for name in ("train_loss", "test_loss", "batch_loss_mean"):
         np.testing.assert_allclose(seen[name], history[name], rtol=1e-5, atol=1e-6, err_msg=name)
@@ -129,8 +130,9 @@ def test_dead_units_stay_exactly_zero():
         shapes="pad",
     )
     (program,) = study.plan().programs
-    functions = lane_functions(study.spec, program)
-    hp = first_hp(study.spec, program, {"width": 3})
+    functions = lane_functions(study.spec.parts, program)
+    hp = first_hp(program, study.spec.configs[0])
+    assert hp == {"width": 3}
     lane, dataset = functions.init(np.uint32(0), hp, None)
     lane = jax.jit(functions.segment)(lane, dataset, np.uint32(0), hp, 0, 21)
     first, second, last = lane.params

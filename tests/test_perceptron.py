@@ -287,7 +287,7 @@ def test_a_sweep_of_all_parameters_is_one_program():
     assert {axis.kind for axis in program.axes.values()} == {"traced"}
     result = study.run()
     plain = make_train(
-        study.recipe(study.spec.configs[1]).task,
+        study.recipe(study.spec.configs[1].values).task,
         models.perceptron(),
         optax.sgd(0.25),
         steps=5,

@@ -1,15 +1,22 @@
 """The planner: what is traced, padded and static is found out rightly, traps included; groups of
 sizes are cheapest."""
 
-import itertools
+import collections
+import math
+import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
 from jaxdl import Study, models, tasks
 from jaxdl.planning import cost, grouping
+from jaxdl.planning.config import Config
+from jaxdl.train import Schedule
 from jaxdl.types import Model
 
 
@@ -203,7 +210,7 @@ def test_an_axis_spoilt_by_another_is_classified_beside_it():
         batch_size=10,
     )
     found = [
-        (program.configs[0]["careful"], program.axes["width"].kind)
+        (program.configs[0].values["careful"], program.axes["width"].kind)
         for program in study.plan().programs
     ]
     assert found == [(False, "padded"), (True, "static"), (True, "static")]
@@ -248,33 +255,147 @@ def test_the_measured_plan_shows_memory_and_time():
     assert plan.seconds > 0
 
 
-def test_the_partition_is_the_cheapest_of_all_contiguous_ones():
-    sizes = [1, 2, 3, 8, 9, 30]
-    members = [{"width": size} for size in sizes]
+def test_functions_of_settings_are_called_once_a_config(tmp_path):
+    calls = collections.Counter()
 
-    def price(group):
-        return 10.0 + len(group) * max(member["width"] for member in group)
+    def counted(name, function):
+        return lambda hp: calls.update([(name, hp.rate, hp.width)]) or function(hp)
 
-    best, groups = grouping.cheapest_partition(members, ["width"], price)
-    every = []
-    for cuts in itertools.product([False, True], repeat=len(sizes) - 1):
-        parts, part = [], [members[0]]
-        for cut, member in zip(cuts, members[1:], strict=True):
-            if cut:
-                parts.append(part)
-                part = []
-            part.append(member)
-        every.append(sum(price(group) for group in [*parts, part]))
-    assert best == min(every)
-    assert [member for group in groups for member in group] == members
+    study = Study(
+        tasks.moons(40),
+        lambda hp: models.mlp(2, (hp.width,), 2),
+        lambda hp: optax.sgd(hp.rate),
+        sweep={"rate": [0.1, 0.2], "width": [2, 3]},
+        steps=counted("steps", lambda hp: 2 * hp.width),
+        batch_size=counted("batch_size", lambda hp: np.int64(4 * hp.width)),
+        eval_every=counted("eval_every", lambda hp: None),
+        reduction=counted("reduction", lambda hp: "sum"),
+        sampling=counted("sampling", lambda hp: "epoch"),
+        lane_size=1,
+    )
+    config = study.spec.configs[1]
+    assert config.values == {"rate": 0.1, "width": 3}
+    assert config.settings == {
+        "batch_size": 12,
+        "steps": 6,
+        "eval_every": 1,
+        "reduction": "sum",
+        "sampling": "epoch",
+    }
+    assert config.schedule == Schedule(6, 1)
+    study.plan()
+    for _ in range(2):
+        assert study.run(tmp_path / "run").complete
+    study.replay({"rate": 0.1, "width": 3}, 0)
+    assert study.recipe({"rate": 0.1, "width": 3}).batch_size == 12
+    assert len(calls) == 5 * 4
+    assert set(calls.values()) == {1}
 
 
-def test_a_parabola_through_three_sizes_is_exact_for_quadratic_work():
-    work = lambda size: cost.Work(3.0 * size**2 + size, 7.0 * size, 1.0, 1.0, 2.0 * size, 10)
-    scaling = grouping.Scaling((2, 8, 32), (work(2), work(8), work(32)))
-    found = grouping.scaled(work(32), {"width": scaling}, {"width": 16})
-    assert found.step_bytes == pytest.approx(work(16).step_bytes)
-    assert found.step_flops == pytest.approx(work(16).step_flops)
+def test_functions_of_settings_that_use_jax_leave_it_with_a_device_a_core():
+    code = """
+import jax, optax
+from jaxdl import Study, models, tasks
+Study(tasks.moons(40), models.mlp(2), optax.sgd(0.1), steps=lambda hp: int(jax.numpy.ceil(2.5)))
+print(len(jax.local_devices()))
+"""
+    chosen = ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS")
+    environment = {name: value for name, value in os.environ.items() if name not in chosen}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) >= 2
+
+
+def test_a_name_that_settings_alone_read_is_no_mistake():
+    study = Study(
+        tasks.moons(40),
+        models.mlp(2),
+        optax.sgd(0.1),
+        sweep={"epochs": [1, 2]},
+        steps=lambda hp: 3 * hp.epochs,
+        batch_size=8,
+    )
+    assert [program.schedule.steps for program in study.plan().programs] == [3, 6]
+
+
+def test_a_functions_own_error_says_at_which_config():
+    with pytest.raises(ZeroDivisionError) as caught:
+        Study(
+            tasks.moons(40),
+            models.mlp(2),
+            optax.sgd(0.1),
+            sweep={"epochs": [1, 0]},
+            steps=lambda hp: 6 // hp.epochs,
+        )
+    assert caught.value.__notes__ == ["at config {'epochs': 0}"]
+
+
+def sized(**sizes):
+    return Config(sizes, {}, Schedule(1, 1))
+
+
+def price_of(compiling, padded=("width",), fixed=0):
+    """A program's price: to compile it, and for every lane a fixed part and its padded sizes."""
+
+    def price(configs):
+        largest = [max(config.values[name] for config in configs) for name in padded]
+        return compiling + len(configs) * (fixed + math.prod(largest))
+
+    return price
+
+
+def cheapest_of_all(configs, price):
+    """The price of the cheapest of all partitions of sorted configs into contiguous groups."""
+    best = [0.0]
+    for end in range(1, len(configs) + 1):
+        best.append(min(best[begin] + price(configs[begin:end]) for begin in range(end)))
+    return best[-1]
+
+
+def test_cuts_are_within_a_tenth_of_the_cheapest_partition():
+    random = np.random.default_rng(0)
+    ratios = []
+    for _ in range(500):
+        sizes = sorted({int(2**place) for place in random.uniform(0, 8, random.integers(2, 11))})
+        configs = [sized(width=size) for size in sizes]
+        price = price_of(2 ** random.uniform(0, 12), fixed=random.choice([0, 5, 20]))
+        groups = grouping.cheapest_cuts(configs, ["width"], price)
+        assert [config for group in groups for config in group] == configs
+        ratios.append(sum(map(price, groups)) / cheapest_of_all(configs, price))
+    assert max(ratios) < 1.1
+    assert np.mean(np.array(ratios) < 1.0001) > 0.95
+
+
+def test_cuts_go_along_the_axis_where_they_save():
+    configs = [sized(width=w, batch_size=b) for w in (4, 5) for b in (1, 2, 100)]
+    padded = ["width", "batch_size"]
+    groups = grouping.cheapest_cuts(configs, padded, price_of(300, padded))
+    sizes = [[config.values["batch_size"] for config in group] for group in groups]
+    assert sizes == [[1, 2, 1, 2], [100, 100]]
+    assert grouping.cheapest_cuts(configs, padded, price_of(1e6, padded)) == [configs]
+    alone = grouping.cheapest_cuts(configs, padded, price_of(0, padded))
+    assert sorted(alone, key=lambda group: tuple(group[0].values.values())) == [
+        [config] for config in configs
+    ]
+    assert grouping.by_sizes(configs, ["batch_size"]) == [configs[place::3] for place in range(3)]
+
+
+@pytest.mark.parametrize(("name", "sizes"), [("width", [2, 9, 30]), ("batch_size", [3, 20, 45])])
+def test_padding_is_told_as_each_size_traced_by_itself_would_tell(name, sizes):
+    def plan(shapes):
+        return Study(
+            tasks.moons(60),
+            lambda hp: models.mlp(2, (hp.width,), 2),
+            optax.sgd(0.1),
+            defaults={key: 5 for key in ("width", "batch_size") if key != name},
+            sweep={name: sizes},
+            steps=4,
+            shapes=shapes,
+        ).plan()
+
+    alone = [work.seconds(1, 0) for work in plan("bucket").works]
+    assert plan("pad").useful[0] == pytest.approx(np.mean(alone) / max(alone), rel=0.02)
 
 
 def test_work_counts_products_and_the_arrays_of_a_step():

@@ -1,141 +1,139 @@
-"""How the sizes of padded axes are grouped into programs: the cheapest partition by compile time
-plus work."""
+"""Groups the sizes of padded axes into programs: a program more where it saves more than it takes.
 
-import math
+Lanes of one program compute at the largest sizes in it, those of smaller sizes for nothing; lanes
+in programs of their own wait for one more to compile. ``shapes="pad"`` and ``"bucket"`` are the two
+ends, ``"auto"`` cuts between them.
+"""
+
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
+from jaxdl.planning.config import Config
 from jaxdl.planning.cost import Work, program_seconds
-from jaxdl.planning.program import REASONS, Axis, Program, maxima, value_of
-from jaxdl.planning.spec import Spec
+from jaxdl.planning.program import REASONS, Axis, Program, maxima
+from jaxdl.planning.spec import Parts
 from jaxdl.planning.trial import work
 
-
-class Scaling(NamedTuple):
-    """How work grows along one axis: Work at three sizes, interpolated by the parabola through
-    them."""
-
-    sizes: tuple[int, int, int]
-    works: tuple[Work, Work, Work]
-
-    def at(self, size: int) -> list[float]:
-        """Work at a size, relative to the largest."""
-        return [
-            _parabola(self.sizes, values, size) / max(values[-1], 1e-9)
-            for values in zip(*self.works, strict=True)
-        ]
+Sizes = dict[str, int]  # of the padded axes
+Configs = Sequence[Config]
+Price = Callable[[Configs], float]  # seconds of configs that become one program
 
 
 def shape(
-    spec: Spec, program: Program, full: Work, shapes: str
+    parts: Parts, program: Program, full: Work, seeds: int, shapes: str
 ) -> list[tuple[Program, Work, float]]:
-    """The programs that a program with padded axes becomes, each with its work and the share that
-    is not padding.
+    """Groups the sizes of a program's padded axes into programs.
 
     Args:
       full: the work of a lane of the program, at its largest sizes.
+      seeds: lanes of each config.
+      shapes: ``"auto"``, ``"pad"`` or ``"bucket"``.
+
+    Returns:
+      each program with the work of a lane, and the share of its lanes' work that is not padding.
     """
     padded = program.names("padded")
     if not padded:
         return [(program, full, 1.0)]
-    members: list[dict] = [
-        {"config": config, **{name: value_of(spec, config, name) for name in padded}}
-        for config in program.configs
-    ]
-    scalings = {name: _scaling(spec, program, full, name) for name in padded}
-    whole_sizes = maxima(spec, program)
-    lanes_each, due = len(spec.seeds), len(program.schedule.due())
+    estimate = _estimate(parts, program, full)
+    evaluations = len(program.schedule.due())
 
-    def estimate(group) -> Work:
-        sizes = {name: max(member[name] for member in group) for name in padded}
-        return scaled(
-            full,
-            scalings,
-            {name: size for name, size in sizes.items() if size != whole_sizes[name]},
-        )
+    def price(configs: Configs) -> float:
+        of_lane, lanes = estimate(_largest(configs, padded)), seeds * len(configs)
+        return program_seconds(of_lane, lanes, program.schedule.steps, evaluations)
 
-    def price(group: list[dict]) -> float:
-        if shapes != "auto":
-            return 0.0 if shapes == "pad" and len(group) == len(members) else float(len(group) ** 2)
-        return program_seconds(
-            estimate(group), len(group) * lanes_each, program.schedule.steps, due
-        )
+    groups: list[Configs] = [program.configs]
+    if shapes == "auto":
+        groups = cheapest_cuts(program.configs, padded, price)
+    elif shapes == "bucket":
+        groups = by_sizes(program.configs, padded)
+    return [_grouped(parts, program, configs, estimate) for configs in groups]
 
-    _, groups = cheapest_partition(members, padded, price)
-    return [_grouped(spec, program, group, estimate) for group in groups]
+
+def by_sizes(configs: Configs, padded: list[str]) -> list[Configs]:
+    """Groups configs of equal sizes, the smallest first."""
+    groups: dict[tuple, list[Config]] = {}
+    for config in configs:
+        sizes = tuple(config.value(name) for name in padded)
+        groups.setdefault(sizes, []).append(config)
+    return [groups[sizes] for sizes in sorted(groups)]
+
+
+def cheapest_cuts(configs: Configs, padded: list[str], price: Price) -> list[Configs]:
+    """Cuts configs in two by the size of one axis, and the parts again, as long as that pays.
+
+    Args:
+      configs: of one program.
+      padded: the axes to cut along.
+      price: of configs that become one program.
+
+    Returns:
+      the groups, smaller sizes first.
+    """
+    # The cheapest single cut, then the cheapest in each part. Not every partition is looked at, nor
+    # need it be: what two cuts save together is at most what they save one by one, so where none
+    # pays no two do. On the sweeps of benchmarks/shapes.py it ends where a search of all ends.
+    parts: list[Configs] = [configs]
+    cheapest = price(configs)
+    for name in padded:
+        for size in sorted({config.value(name) for config in configs})[1:]:
+            smaller = [config for config in configs if config.value(name) < size]
+            larger = [config for config in configs if config.value(name) >= size]
+            seconds = price(smaller) + price(larger)
+            if seconds < cheapest:
+                parts, cheapest = [smaller, larger], seconds
+    if len(parts) == 1:
+        return parts
+    return [group for part in parts for group in cheapest_cuts(part, padded, price)]
+
+
+def _estimate(parts: Parts, program: Program, full: Work) -> Callable[[Sizes], Work]:
+    """Work by sizes, without a trace for each: a line along every axis between its two ends.
+
+    Batch sizes, lengths and a single width lie on a line; work that grows faster lies below it, so
+    that a cut saves more than it is said to.
+    """
+    most = maxima(program)
+    ends = {name: _smallest(parts, program, name) for name in most}
+
+    def at(sizes: Sizes) -> Work:
+        values = np.asarray(full, float)
+        for name, (least, of_least) in ends.items():
+            if least < most[name]:
+                place = (sizes[name] - least) / (most[name] - least)
+                share = np.asarray(of_least) / np.maximum(full, 1e-9)
+                values = values * (share + place * (1 - share))
+        return Work(*values.tolist())
+
+    return at
+
+
+def _smallest(parts: Parts, program: Program, name: str) -> tuple[int, Work]:
+    """The smallest size of an axis, and the work of a lane there.
+
+    Other axes keep the largest size that the sweep has beside it: user code may refuse pairs of
+    sizes that nobody asked for.
+    """
+    least = min(config.value(name) for config in program.configs)
+    smallest = tuple(config for config in program.configs if config.value(name) == least)
+    return least, work(parts, program._replace(configs=smallest))
+
+
+def _largest(configs: Configs, padded: list[str]) -> Sizes:
+    return {name: max(config.value(name) for config in configs) for name in padded}
 
 
 def _grouped(
-    spec: Spec, program: Program, group: list[dict], estimate
+    parts: Parts, program: Program, configs: Configs, estimate: Callable[[Sizes], Work]
 ) -> tuple[Program, Work, float]:
-    """One group of sizes as a program; an axis with a single size in it needs no padding."""
+    """One group as a program; an axis with a single size in it needs no padding."""
+    padded = program.names("padded")
     axes = dict(program.axes)
-    for name in program.names("padded"):
-        if len({member[name] for member in group}) == 1:
+    for name in padded:
+        if len({config.value(name) for config in configs}) == 1:
             axes[name] = Axis("static", f"{REASONS['padded']}; here it is alone in its group")
-    made = program._replace(configs=tuple(member["config"] for member in group), axes=axes)
-    found = work(spec, made)
-    needed = [estimate([member]).seconds(1, 0) for member in group]
-    return made, found, min(1.0, float(np.mean(needed)) / max(needed))
-
-
-def _scaling(spec: Spec, program: Program, full: Work, name: str) -> Scaling:
-    """Work at the smallest, a middle and the largest size of one padded axis, the others at their
-    largest."""
-    sizes = sorted({value_of(spec, config, name) for config in program.configs})
-    chosen = (sizes[0], sizes[len(sizes) // 2], sizes[-1])
-    works = [full if size == sizes[-1] else _work_at(spec, program, name, size) for size in chosen]
-    return Scaling(chosen, (works[0], works[1], works[2]))
-
-
-def _work_at(spec: Spec, program: Program, name: str, size: int) -> Work:
-    fitting = [config for config in program.configs if value_of(spec, config, name) <= size]
-    return work(spec, program._replace(configs=tuple(fitting)))
-
-
-def _parabola(places: Sequence[int], values: Sequence[float], place: int) -> float:
-    total = 0.0
-    for i, (x, y) in enumerate(dict(zip(places, values, strict=True)).items()):
-        others = [other for j, other in enumerate(dict.fromkeys(places)) if j != i]
-        total += y * math.prod((place - other) / (x - other) for other in others)
-    return max(total, 0.0)
-
-
-def scaled(work: Work, scalings: dict[str, Scaling], sizes: dict[str, int]) -> Work:
-    """The work at other sizes of the padded axes, as a product over the axes."""
-    values = list(work)
-    for name, size in sizes.items():
-        values = [
-            value * factor for value, factor in zip(values, scalings[name].at(size), strict=True)
-        ]
-    return Work._make([*(max(1.0, value) for value in values[:-1]), work.equations])
-
-
-def cheapest_partition(
-    members: list[dict], axes: list[str], cost: Callable[[list[dict]], float]
-) -> tuple[float, list[list[dict]]]:
-    """The cheapest grouping of configs into boxes of contiguous sizes along every axis.
-
-    Args:
-      members: dicts with the size of each axis (and whatever else).
-      axes: the padded axes, in the order in which they are cut.
-      cost: of a group that becomes one program.
-
-    Returns:
-      (cost, groups).
-    """
-    if not axes:
-        return cost(members), [members]
-    axis, rest = axes[0], axes[1:]
-    sizes = sorted({member[axis] for member in members})
-    best: list[tuple[float, list[list[dict]]]] = [(0.0, [])]  # of the first so many sizes
-    for end in range(1, len(sizes) + 1):
-        options = []
-        for begin in range(end):
-            group = [member for member in members if sizes[begin] <= member[axis] <= sizes[end - 1]]
-            price, parts = cheapest_partition(group, rest, cost)
-            options.append((best[begin][0] + price, best[begin][1] + parts))
-        best.append(min(options, key=lambda option: option[0]))
-    return best[-1]
+    grouped = program._replace(configs=tuple(configs), axes=axes)
+    needed = [estimate(_largest([config], padded)).seconds(1, 0) for config in configs]
+    useful = min(1.0, float(np.mean(needed)) / max(needed))
+    return grouped, work(parts, grouped), useful

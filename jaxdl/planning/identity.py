@@ -11,6 +11,7 @@ import json
 import jax
 import numpy as np
 
+from jaxdl.planning.config import SETTINGS
 from jaxdl.planning.jaxprs import constants
 from jaxdl.planning.memo import add_array
 from jaxdl.planning.program import (
@@ -21,14 +22,14 @@ from jaxdl.planning.program import (
     lane_functions,
     whole,
 )
-from jaxdl.planning.spec import SETTINGS, Spec, settings_of
+from jaxdl.planning.spec import Parts
 from jaxdl.train import directions
 from jaxdl.types import Dataset
 
 DIGITS = 16  # of a digest, hexadecimal
 
 
-def identity_of(spec: Spec, program: Program, hashed: dict | None = None) -> dict:
+def identity_of(parts: Parts, program: Program, hashed: dict | None = None) -> dict:
     """Describes what a program trains, in JSON values; equal for equal programs in any process.
 
     Args:
@@ -40,17 +41,17 @@ def identity_of(spec: Spec, program: Program, hashed: dict | None = None) -> dic
       is kept; ``metrics``, their directions; ``hp``, the dtypes of what lanes carry; ``settings``,
       name -> value of all configs, or a list with the value of each.
     """
-    functions = lane_functions(spec, program)
-    arguments = (np.uint32(0), first_hp(spec, program), functions.shared)
+    functions = lane_functions(parts, program)
+    arguments = (np.uint32(0), first_hp(program), functions.shared)
     traced = jax.jit(whole(functions, 2)).trace(*arguments)
-    columns = hp_columns(spec, program, program.configs[:1])
+    columns = hp_columns(program, program.configs[:1])
     return {
         "text": _text_digest(traced),
         "data": data_digest(functions.shared, hashed),
         "history": sorted(traced.out_info.history),
-        "metrics": directions(concrete_recipe(spec, program.configs[0]).task),
+        "metrics": directions(concrete_recipe(parts, program.configs[0]).task),
         "hp": {name: str(column.dtype) for name, column in columns.items()},
-        "settings": _settings(spec, program),
+        "settings": _settings(program),
     }
 
 
@@ -80,11 +81,13 @@ def data_digest(dataset: Dataset | None, hashed: dict | None = None) -> str | No
     return digest_of([places, *digests]) if digests else None
 
 
-def _settings(spec: Spec, program: Program) -> dict:
+def _settings(program: Program) -> dict:
     """The resolved settings: a changed function of hp need not change the text of the program."""
-    every = [settings_of(spec, config) for config in program.configs]
-    columns = {name: [settings[name] for settings in every] for name in SETTINGS}
-    return {name: column[0] if _all_same(column) else column for name, column in columns.items()}
+    settings = {}
+    for name in SETTINGS:
+        column = [config.settings[name] for config in program.configs]
+        settings[name] = column[0] if _all_same(column) else column
+    return settings
 
 
 def _all_same(column: list) -> bool:

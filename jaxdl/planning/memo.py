@@ -1,4 +1,4 @@
-"""What was measured or found out on this machine before, kept in a private folder of the user.
+"""Remembers what was measured or found out on this machine, in a private folder of the user.
 
 Entries are small JSON values under the digest of all that they depend on. Nothing depends on them
 being there: a folder that cannot be written, or an entry that is not whole, means finding out once
@@ -18,6 +18,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import platformdirs
 
 from jaxdl.planning.jaxprs import constants
 
@@ -25,8 +26,9 @@ MOST_BYTES = 10**9  # that entries and compiled programs may take together
 
 
 def folder() -> pathlib.Path | None:
-    """The user's folder, which may not be there yet: ``jaxdl`` in XDG_CACHE_HOME or in
-    ``~/.cache``; None for none.
+    """Returns this library's folder among the user's caches, which may not be there yet.
+
+    On Linux that is ``jaxdl`` in XDG_CACHE_HOME or in ``~/.cache``; None where there is to be none.
 
     Raises:
       ValueError: ``JAXDL_CACHE`` is neither ``on`` nor ``off``.
@@ -39,42 +41,41 @@ def folder() -> pathlib.Path | None:
     if switch == "off":
         return None
     try:
-        return (
-            pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
-            / "jaxdl"
-        )
+        path = platformdirs.user_cache_path("jaxdl", appauthor=False)
     except RuntimeError:  # a user without a home
         return None
+    return None if path.parts[0] == "~" else path  # the same, in older versions of platformdirs
 
 
 def recall(kind: str, key: str, find: Callable[[], Any]) -> Any:
-    """What was found under a key before, else what `find` returns, kept for the next time.
+    """Returns what is kept under a key, else what `find` returns, kept for the next time.
 
     Args:
       kind: a folder of its own.
       key: a digest of all that the value depends on.
       find: () -> a JSON value.
     """
-    where = folder()
-    if where is None:
+    root = folder()
+    if root is None:
         return find()
-    place = where / kind / f"{key}.json"
+    # An entry is believed only if it carries the digest of its key and value: a file that is cut
+    # short, edited, or of another key is found anew. It is written aside and renamed, so that of
+    # processes which write at once the last one stands, and none reads half an entry.
+    place = root / kind / f"{key}.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         entry = json.loads(place.read_text())
         if entry["digest"] == _seal(key, entry["value"]):
             return entry["value"]
-    found = find()
+    value = find()
     with contextlib.suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         aside = place.with_suffix(f".{os.getpid()}-{os.urandom(4).hex()}")
-        aside.write_text(json.dumps({"value": found, "digest": _seal(key, found)}))
+        aside.write_text(json.dumps({"value": value, "digest": _seal(key, value)}))
         aside.replace(place)
-    return found
+    return value
 
 
 def _seal(key: str, value) -> str:
-    """What an entry that is whole carries: whatever else lies under its name was not written
-    here."""
     return digest(key, json.dumps(value))
 
 
@@ -87,17 +88,18 @@ def prune(most: int | None = None):
     Args:
       most: bytes that the folder may take; `MOST_BYTES` by default.
     """
-    where, most = folder(), MOST_BYTES if most is None else most
-    if where is None:
+    root, most = folder(), MOST_BYTES if most is None else most
+    if root is None:
         return
-    there = []
-    for path in where.rglob("*"):
+    files = []  # (last use, bytes, path)
+    for path in root.rglob("*"):
         with contextlib.suppress(OSError):  # another process was quicker
             status = path.lstat()
             if stat.S_ISREG(status.st_mode):
-                there.append((max(status.st_atime_ns, status.st_mtime_ns), status.st_size, path))
-    excess = sum(size for _, size, _ in there) - most
-    for _, size, path in sorted(there):
+                last_use = max(status.st_atime_ns, status.st_mtime_ns)
+                files.append((last_use, status.st_size, path))
+    excess = sum(size for _, size, _ in files) - most
+    for _, size, path in sorted(files):
         if excess <= 0:
             return
         with contextlib.suppress(OSError):
@@ -106,8 +108,7 @@ def prune(most: int | None = None):
 
 
 def machine() -> str:
-    """What a finding depends on besides its program: this library, versions, backend, kind of
-    device, cores."""
+    """Returns what a finding depends on besides its program: library, versions, devices, cores."""
     device = jax.local_devices()[0]
     versions = f"{_library()} {jax.__version__} {jax.lib.__version__}"
     return f"{versions} {device.platform} {device.device_kind} {os.cpu_count()}"
@@ -115,33 +116,40 @@ def machine() -> str:
 
 @functools.cache
 def _library() -> str:
-    """The digest of this library's source: what finds something out in a new way finds it anew."""
+    """The digest of this library's source: what is found out in a new way is found anew."""
     root = pathlib.Path(__file__).parents[1]
     files = sorted(root.rglob("*.py"))
     return digest(*(f"{path.relative_to(root)} {path.read_text('utf-8')}" for path in files))
 
 
 def digest(*parts) -> str:
-    """The digest of texts, jaxprs with their constants, and trees of arrays."""
-    found = hashlib.sha256()
+    """Digests texts, jaxprs with their constants, and trees of arrays.
+
+    >>> digest("ab") == digest("a", "b")
+    False
+    """
+    hashed = hashlib.sha256()
     for part in parts:
         if isinstance(part, str):
-            found.update(part.encode())
+            hashed.update(part.encode())
         elif hasattr(part, "jaxpr"):
-            found.update(re.sub(r" at 0x[0-9a-f]+", "", str(part)).encode())
+            # functions inside are printed with their address, which is another in every process
+            hashed.update(re.sub(r" at 0x[0-9a-f]+", "", str(part)).encode())
             for leaf in constants(part):
-                add_array(found, leaf)
+                add_array(hashed, leaf)
         else:
             for leaf in jax.tree.leaves(part):
-                add_array(found, leaf)
-        found.update(b"\0")
-    return found.hexdigest()[:32]
+                add_array(hashed, leaf)
+        hashed.update(b"\0")
+    return hashed.hexdigest()[:32]
 
 
-def add_array(found, leaf):
-    """Adds an array, or the data of a key, to a hash: its shape, type and bytes, without a copy of
-    a large one."""
+def add_array(hashed, leaf):
+    """Adds an array, or the data of a key, to a hash: its shape, type and bytes.
+
+    A large one is not copied.
+    """
     keys = hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     array = np.asarray(jax.random.key_data(leaf) if keys else leaf)
-    found.update(f"{array.shape}{array.dtype}".encode())
-    found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    hashed.update(f"{array.shape}{array.dtype}".encode())
+    hashed.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))

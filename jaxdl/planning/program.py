@@ -1,8 +1,7 @@
-"""One compiled shape: which hyper-parameters its lanes carry, and the functions of a single
-lane."""
+"""One compiled shape: which hyper-parameters its lanes carry, and the functions of one lane."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -11,8 +10,9 @@ from jaxdl import train
 from jaxdl.checks import positive_int
 from jaxdl.datasets import check_dataset
 from jaxdl.parts import dataset_of, resolve
+from jaxdl.planning.config import SETTINGS, Config, config_key
 from jaxdl.planning.hp import Hyperparameters, at
-from jaxdl.planning.spec import SETTINGS, Spec, settings_of, values_of
+from jaxdl.planning.spec import Parts
 from jaxdl.sampling import seed_key
 from jaxdl.types import Dataset, Padded, Task
 
@@ -34,7 +34,7 @@ class Axis(NamedTuple):
 class Program(NamedTuple):
     """One compiled shape and the configs that it trains."""
 
-    configs: tuple[dict, ...]  # as declared: values of the swept names
+    configs: tuple[Config, ...]
     axes: dict[str, Axis]  # the swept names, and settings that differ between configs
     schedule: train.Schedule
     lane_size: int = 0
@@ -42,6 +42,11 @@ class Program(NamedTuple):
     def names(self, *kinds: str) -> list[str]:
         """The axes of these kinds."""
         return [name for name, axis in self.axes.items() if axis.kind in kinds]
+
+    def trains(self, config: Config) -> bool:
+        """Tells whether a config is among these; 1 and 1.0 and True are different values."""
+        key = config_key(config.values)
+        return any(config_key(each.values) == key for each in self.configs)
 
 
 class LaneFunctions(NamedTuple):
@@ -53,104 +58,99 @@ class LaneFunctions(NamedTuple):
     shared: Dataset | None  # the data set that all lanes share
 
 
-def value_of(spec: Spec, config: dict, name: str):
-    """A config's value of an axis, swept or a setting that is a function of hp."""
-    return config[name] if name in config else settings_of(spec, config)[name]
-
-
-def maxima(spec: Spec, program: Program) -> dict[str, int]:
-    """The largest size of every padded axis: what arrays are shaped by."""
+def maxima(program: Program) -> dict[str, int]:
+    """Returns the largest size of every padded axis: what arrays are shaped by."""
     return {
-        name: max(value_of(spec, config, name) for config in program.configs)
+        name: max(config.value(name) for config in program.configs)
         for name in program.names("padded")
     }
 
 
-def hp_columns(spec: Spec, program: Program, configs) -> dict[str, np.ndarray]:
-    """What lanes of these configs carry, one array a name: int32 sizes of padded axes, the values
-    of traced ones.
+def hp_columns(program: Program, configs: Sequence[Config]) -> dict[str, np.ndarray]:
+    """Returns what lanes of these configs carry, one array a name, (lanes,).
 
-    A traced integer is a float32, if the study traces with that: as an int32 it would mean
-    something else than in Python, where ``10 ** -1`` is 0.1 and nothing overflows.
+    Sizes of padded axes are int32. A traced integer is a float32, if the study traces with that: as
+    an int32 it would mean something else than in Python, where ``10 ** -1`` is 0.1 and nothing
+    overflows.
     """
     columns = {}
     for name in program.names("traced", "padded"):
         axis = program.axes[name]
         dtype = np.int32 if axis.kind == "padded" else np.dtype(axis.dtype)
-        columns[name] = np.asarray([value_of(spec, config, name) for config in configs], dtype)
+        columns[name] = np.asarray([config.value(name) for config in configs], dtype)
     return columns
 
 
-def first_hp(spec: Spec, program: Program, config: dict | None = None) -> dict:
-    """What a single lane of a config (the first one) carries."""
-    columns = hp_columns(spec, program, [config or program.configs[0]])
+def first_hp(program: Program, config: Config | None = None) -> dict[str, Any]:
+    """Returns what a single lane of a config (the first one) carries: name -> scalar."""
+    columns = hp_columns(program, [config or program.configs[0]])
     return {name: column[0] for name, column in columns.items()}
 
 
-def concrete_recipe(spec: Spec, config: dict) -> train.Recipe:
-    """What a config trains with, nothing abstract."""
-    with at(config):
-        return _recipe(spec, values_of(spec, config), settings_of(spec, config), {}, None)
+def concrete_recipe(parts: Parts, config: Config) -> train.Recipe:
+    """Makes what a config trains with, nothing abstract."""
+    with at(config.values):
+        return _recipe(parts, config, {}, None)
 
 
-def _recipe(spec: Spec, values: dict, settings: dict, hp: dict, read: set | None) -> train.Recipe:
-    """The recipe of a config's values, with those in `hp` (arrays or `Padded`, maybe abstract) in
-    their place."""
-    bound = Hyperparameters({**values, **hp}, read)
-    chosen = {**settings, **{name: value for name, value in hp.items() if name in SETTINGS}}
-    task = resolve("task", spec.task, bound)
-    train.check_task(task, chosen["sampling"], spec.record)
-    train.check_accumulate(spec.accumulate, chosen["batch_size"])
+def _recipe(parts: Parts, config: Config, hp: dict, read: set[str] | None) -> train.Recipe:
+    """The recipe of a config, with what is in `hp` (arrays or `Padded`, maybe abstract) in place
+    of its own values."""
+    bound = Hyperparameters({**parts.names.readable(config.values), **hp}, read)
+    settings = {name: hp.get(name, config.settings[name]) for name in SETTINGS}
+    task = resolve("task", parts.task, bound)
+    train.check_task(task, settings["sampling"], parts.record)
+    train.check_accumulate(parts.accumulate, settings["batch_size"])
     return train.Recipe(
         task=task,
-        model=resolve("model", spec.model, bound),
-        optimizer=resolve("optimizer", spec.optimizer, bound),
-        batch_size=chosen["batch_size"],
-        reduction=chosen["reduction"],
-        sampling=chosen["sampling"],
-        record=spec.record,
-        eval_params=spec.eval_params,
-        norm_bound=spec.norm_bound,
-        eval_train_rows=spec.eval_train_rows,
-        accumulate=spec.accumulate,
+        model=resolve("model", parts.model, bound),
+        optimizer=resolve("optimizer", parts.optimizer, bound),
+        batch_size=settings["batch_size"],
+        reduction=settings["reduction"],
+        sampling=settings["sampling"],
+        record=parts.record,
+        eval_params=parts.eval_params,
+        norm_bound=parts.norm_bound,
+        eval_train_rows=parts.eval_train_rows,
+        accumulate=parts.accumulate,
     )
 
 
-def lane_functions(spec: Spec, program: Program, read: set | None = None) -> LaneFunctions:
-    """The functions of one lane of a program; what it does not carry stands in them as
-    constants."""
+def lane_functions(parts: Parts, program: Program, read: set[str] | None = None) -> LaneFunctions:
+    """Makes the functions of one lane of a program; what it does not carry is constant in them.
+
+    Args:
+      read: is given the names of hyper-parameters that are read.
+    """
     first = program.configs[0]
-    values, settings = values_of(spec, first), settings_of(spec, first, read)
-    with at(first):
-        concrete = resolve("task", spec.task, Hyperparameters(values, read))
-    largest = maxima(spec, program)
+    with at(first.values):
+        readable = parts.names.readable(first.values)
+        concrete = resolve("task", parts.task, Hyperparameters(readable, read))
+    largest = maxima(program)
 
     def recipe_of(hp: dict) -> train.Recipe:
         sizes = {name: Padded(hp[name], most) for name, most in largest.items()}
-        return _recipe(spec, values, settings, {**hp, **sizes}, read)
+        return _recipe(parts, first, {**hp, **sizes}, read)
 
-    @at(first)
+    @at(first.values)
     def init(seed, hp, shared):
         key = seed_key(seed)
         recipe = recipe_of(hp)
         dataset = _drawn(recipe.task, key)
-        return train.init(
-            recipe, key, shared if dataset is None else dataset, program.schedule
-        ), dataset
+        used = shared if dataset is None else dataset
+        return train.init(recipe, key, used, program.schedule), dataset
 
     def recipe_at(hp, lane, dataset):
         return _sized(recipe_of(hp), lane, dataset)
 
-    @at(first)
+    @at(first.values)
     def segment(lane, dataset, seed, hp, start, stop):
         recipe = recipe_at(hp, lane, dataset)
-        return train.segment(
-            recipe, program.schedule, lane, dataset, train.streams(seed_key(seed)), start, stop
-        )
+        keys = train.streams(seed_key(seed))
+        return train.segment(recipe, program.schedule, lane, dataset, keys, start, stop)
 
-    return LaneFunctions(
-        init, segment, recipe_at, None if callable(concrete.data) else concrete.data
-    )
+    shared = None if callable(concrete.data) else concrete.data
+    return LaneFunctions(init, segment, recipe_at, shared)
 
 
 def _drawn(task: Task, key) -> Dataset | None:

@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import jax
 
+from jaxdl.planning.config import config_key
 from jaxdl.planning.program import Program
-from jaxdl.planning.spec import Spec
+from jaxdl.planning.spec import Spec, config_finder
 from jaxdl.running import engine, store
 from jaxdl.running.compiler import Compiled
-from jaxdl.running.configs import config_key
 from jaxdl.running.interrupts import awaited, deferred_interrupt
 from jaxdl.running.lanes import ABOUT, about, reader, same_lanes
 from jaxdl.running.manifest import Lane, blocks_of, checked, program_of, with_lane_size
@@ -54,7 +54,7 @@ class _Session(NamedTuple):
 
 def wanted(spec: Spec, manifest: dict) -> dict[int, Block]:
     """Lists the blocks that hold lanes of a study, by number."""
-    keys = {config_key(config) for config in spec.configs}
+    keys = {config_key(config.values) for config in spec.configs}
     numbered = enumerate(manifest["configs"])
     configs = {number for number, config in numbered if config_key(config) in keys}
     seeds = set(spec.seeds)
@@ -186,7 +186,8 @@ def _train(run: Run, manifest: dict, todo: dict[int, Block]) -> Iterator[tuple[i
     if not todo:
         return
     numbers = sorted({program for program, _ in todo.values()})
-    programs = {number: program_of(manifest, number) for number in numbers}
+    find = config_finder(run.spec)
+    programs = {number: program_of(manifest, number, find) for number in numbers}
     total = 0.0
     for program, lanes in todo.values():
         total += len(lanes) * manifest["programs"][program]["lane_seconds"]
@@ -230,10 +231,12 @@ def _train_block(
     run, manifest = session.run, session.manifest
     label = about(manifest, program, lanes)
     saved = None if run.path is None else _saved(run.path, number, label)
-    named = [(manifest["configs"][config], seed) for config, seed in lanes]
+    planned = session.programs[program]
+    numbers = manifest["programs"][program]["configs"]
+    configs = dict(zip(numbers, planned.configs, strict=True))
+    named = [(configs[config], seed) for config, seed in lanes]
     begin = time.perf_counter()
     hooks = _hooks(session, number, program, label)
-    planned = session.programs[program]
     results = engine.run_block(run.spec, planned, compiled, named, hooks, saved)
     arrays = {**label, **results}
     if run.path is not None:

@@ -5,7 +5,7 @@ import contextlib
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxdl.planning import background, memo
 from jaxdl.planning.axes import largest
 from jaxdl.planning.program import Program, hp_columns, lane_functions
-from jaxdl.planning.spec import Spec
+from jaxdl.planning.spec import Parts
 
 ACROSS = PartitionSpec("lanes")
 EVERYWHERE = PartitionSpec()
@@ -56,22 +56,22 @@ class Compiled(NamedTuple):
     )  # of memory at its peak, all devices together: see `needed_bytes`; None where not known
 
 
-def prepare_devices() -> list:
-    """The local devices, with one CPU device a core (at least two: a lane's bits differ between one
-    and several).
+def choose_devices():
+    """Asks jax for one CPU device a core, at least two, before its backend starts.
 
-    Leaves the choice of an environment that has made one, and a backend that has started, as they
-    are.
+    A lane's bits differ between one device and several, not between two and more. Leaves the choice
+    of an environment that has made one, and a backend that has started, as they are.
     """
-    chosen = (
-        "JAX_NUM_CPU_DEVICES" in os.environ
-        or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    )
-    if not chosen:
-        with contextlib.suppress(
-            RuntimeError
-        ):  # the backend has started: the devices at hand are used
-            jax.config.update("jax_num_cpu_devices", max(2, os.cpu_count() or 1))
+    in_flags = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if in_flags or "JAX_NUM_CPU_DEVICES" in os.environ:
+        return
+    with contextlib.suppress(RuntimeError):  # the backend has started: its devices are used
+        jax.config.update("jax_num_cpu_devices", max(2, os.cpu_count() or 1))
+
+
+def prepare_devices() -> list[jax.Device]:
+    """Returns the local devices, chosen as in `choose_devices`; starts jax's backend."""
+    choose_devices()
     return jax.local_devices()
 
 
@@ -123,7 +123,9 @@ def _configure(settings: dict[str, Any]):
     compilation_cache.reset_cache()  # jax reads its settings at the first use of a cache alone
 
 
-def compile_programs(spec: Spec, programs, devices) -> dict[int, Future]:
+def compile_programs(
+    parts: Parts, programs: dict[int, Program], devices: Sequence[jax.Device]
+) -> dict[int, Future]:
     """Starts compiling all programs in the background, in order; texts that are equal are compiled
     once.
 
@@ -142,7 +144,7 @@ def compile_programs(spec: Spec, programs, devices) -> dict[int, Future]:
             if result.cancelled():
                 future.cancel()
                 continue
-            background.fulfil(future, functools.partial(_lower, spec, program, mesh))
+            background.fulfil(future, functools.partial(_lower, parts, program, mesh))
             if (
                 future is lowered[0]
             ):  # it is waited for: where the cache has it, it loads undisturbed
@@ -177,13 +179,14 @@ def _once() -> Callable:
     return compile_once
 
 
-def _lower(spec: Spec, program: Program, mesh: Mesh) -> Lowered:
-    functions = lane_functions(spec, program)
+def _lower(parts: Parts, program: Program, mesh: Mesh) -> Lowered:
+    functions = lane_functions(parts, program)
     lanes = program.lane_size * mesh.size
     shared = functions.shared
     if shared is not None:
         shared = jax.device_put(shared, NamedSharding(mesh, EVERYWHERE))
-    seeds, hp = np.zeros(lanes, np.uint32), hp_columns(spec, program, [program.configs[0]] * lanes)
+    seeds = np.zeros(lanes, np.uint32)
+    hp = hp_columns(program, [program.configs[0]] * lanes)
     init = _over_lanes(functions.init, mesh, (0, 0, None), program.lane_size)
     lane, dataset = jax.eval_shape(init, seeds, hp, shared)
     axes = (0, None if dataset is None else 0, 0, 0, None, None)

@@ -1,28 +1,10 @@
-"""Configs as keys, and those that have certain values; 1, 1.0 and True are different values."""
+"""Finds configs by their values."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from jaxdl.checks import brief, unknown
-
-
-def config_key(config: Mapping, names: Iterable[str] | None = None) -> tuple:
-    """Makes a dictionary key of a config.
-
-    Args:
-      names: those that count, in order; all by default, in whatever order the config has them.
-
-    >>> config_key({"a": 1, "b": 2}) == config_key({"b": 2, "a": 1})
-    True
-    >>> config_key({"a": 1}) == config_key({"a": 1.0})
-    False
-    """
-    key = []
-    for name in sorted(config) if names is None else names:
-        value = config[name]
-        key.append((name, type(value).__name__, value))
-    return tuple(key)
 
 
 def match(configs: Sequence[dict], wanted: Mapping) -> list[dict]:

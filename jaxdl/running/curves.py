@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Integer
 
-from jaxdl.running.configs import config_key
+from jaxdl.planning.config import config_key
 from jaxdl.running.formats import Arrays
 from jaxdl.running.lanes import reader
-from jaxdl.running.manifest import Lane, config_numbers, owners, planned_lanes, program_of
+from jaxdl.running.manifest import Lane, config_numbers, owners, planned_lanes, schedule_of
 
 HISTORY = "history/"  # before the name of a curve, among the arrays of a block
 
@@ -92,7 +92,7 @@ def _lane(config: dict, place: _Place, block: dict) -> dict:
 def _schedules(manifest: dict, order: list[int], places: list[_Place]) -> list[tuple]:
     """The steps at which each lane was evaluated."""
     programs = range(len(manifest["programs"]))
-    due = [program_of(manifest, number).schedule.due() for number in programs]
+    due = [schedule_of(manifest, number).due() for number in programs]
     owner = owners(manifest)
     return [due[owner[order[place.rank]]] for place in places]
 

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from jaxdl.checks import nan_named
+from jaxdl.planning.config import Config
 from jaxdl.planning.program import Program, hp_columns
 from jaxdl.planning.spec import Spec
 from jaxdl.running import checkpoints
@@ -49,7 +50,7 @@ def run_block(
     spec: Spec,
     program: Program,
     compiled: Compiled,
-    lanes: list[tuple[dict, int]],
+    lanes: list[tuple[Config, int]],
     hooks: Hooks,
     saved: dict | None = None,
 ) -> Arrays:
@@ -98,7 +99,7 @@ def run_lane(
     spec: Spec,
     program: Program,
     compiled: Compiled,
-    config: dict,
+    config: Config,
     seed: int,
 ) -> Lane:
     """Trains one lane alone; it has the bits of the run, weights included."""
@@ -106,7 +107,7 @@ def run_lane(
     lanes = [(config, seed)]
     *_, last = _segments(spec, program, compiled, lanes, Hooks(), None)
     lane = jax.tree.map(_first, last.lane)
-    history = mark_unseen(lane.history, spec.record, np.where)
+    history = mark_unseen(lane.history, spec.parts.record, np.where)
     return lane._replace(history=history)
 
 
@@ -120,7 +121,7 @@ def _segments(
     spec: Spec,
     program: Program,
     compiled: Compiled,
-    real: list[tuple[dict, int]],
+    real: list[tuple[Config, int]],
     hooks: Hooks,
     saved: dict | None,
     length: int = FIRST_STEPS,
@@ -136,7 +137,7 @@ def _segments(
     # that could be measured, where a callback in every step cost 18 %.
     lanes = [real[index % len(real)] for index in range(compiled.lanes)]
     seeds = np.array([seed for _, seed in lanes], np.uint32)
-    hp = hp_columns(spec, program, [config for config, _ in lanes])
+    hp = hp_columns(program, [config for config, _ in lanes])
     with nan_named():
         lane, dataset = compiled.init(seeds, hp, compiled.shared)
     dataset = compiled.shared if dataset is None else dataset
@@ -212,7 +213,7 @@ def _results(spec: Spec, lane: Lane, count: int) -> Arrays:
     curves = {}
     for name, values in lane.history.items():
         curves[name] = np.asarray(values)[:count]
-    history = mark_unseen(curves, spec.record, np.where)
+    history = mark_unseen(curves, spec.parts.record, np.where)
     results = {"diverged_at": np.asarray(lane.diverged_at)[:count]}
     for name, values in history.items():
         results[f"history/{name}"] = values

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from jaxdl.running.configs import config_key
+from jaxdl.planning.config import config_key
 from jaxdl.running.manifest import Lane, config_numbers, owners
 
 ABOUT = ("about", "config", "seed")  # the arrays that say whose a block, or a checkpoint, is

@@ -11,11 +11,11 @@ import jax
 import numpy as np
 
 from jaxdl.planning.axes import Plan
+from jaxdl.planning.config import Config, config_key
 from jaxdl.planning.cost import Work
 from jaxdl.planning.identity import digest_of
 from jaxdl.planning.program import Axis, Program
 from jaxdl.planning.spec import Spec
-from jaxdl.running.configs import config_key
 from jaxdl.train import Schedule
 
 Lane = tuple[int, int]  # (config number, seed)
@@ -63,9 +63,10 @@ def empty(spec: Spec) -> dict:
 
 def declared(spec: Spec) -> dict:
     """Lists a study's arguments as plain values, for people and for naming what differs."""
-    settings = {**spec.settings, "reduction": spec.settings["reduction"] or "mean"}
-    values = {**settings, **spec.defaults, "norm_bound": spec.norm_bound}
-    values |= {"eval_train_rows": spec.eval_train_rows, "accumulate": spec.accumulate}
+    parts = spec.parts
+    settings = {**parts.names.settings, "reduction": parts.names.settings["reduction"] or "mean"}
+    values = {**settings, **parts.names.defaults, "norm_bound": parts.norm_bound}
+    values |= {"eval_train_rows": parts.eval_train_rows, "accumulate": parts.accumulate}
     return {name: _plain(value) for name, value in values.items()}
 
 
@@ -134,14 +135,14 @@ def grow(
       identify: `identity.identity_of` a program of this study.
     """
     numbers = config_numbers(manifest)
-    fresh = [config for config in spec.configs if config_key(config) not in numbers]
+    fresh = [config for config in spec.configs if config_key(config.values) not in numbers]
     if fresh:
         # Programs that are stored stay as they are, whatever a plan of all configs together would
         # be: their lanes' bits depend on them. So the new configs are planned by themselves.
         plan = make_plan(spec._replace(configs=tuple(fresh)))
         manifest = _with_programs(manifest, fresh, plan, identify)
         numbers = config_numbers(manifest)
-    configs = [numbers[config_key(config)] for config in spec.configs]
+    configs = [numbers[config_key(config.values)] for config in spec.configs]
     generation = {"configs": configs, "seeds": list(spec.seeds)}
     if planned_lanes(manifest).issuperset(_lanes_of(generation)):
         return manifest
@@ -150,7 +151,7 @@ def grow(
 
 def _with_programs(
     manifest: dict,
-    fresh: list[dict],
+    fresh: list[Config],
     plan: Plan,
     identify: Callable,
 ) -> dict:
@@ -158,7 +159,7 @@ def _with_programs(
     configs = list(manifest["configs"])
     for config in fresh:
         # As the run names them: a study may declare its hyper-parameters in another order.
-        configs.append({name: config[name] for name in manifest["axes"]})
+        configs.append({name: config.values[name] for name in manifest["axes"]})
     manifest = {**manifest, "configs": configs}
     numbers = config_numbers(manifest)
     programs = list(manifest["programs"])
@@ -241,7 +242,7 @@ def program_json(
     """Writes a program as JSON; `numbers` maps config keys to config numbers."""
     schedule = program.schedule
     stored = {
-        "configs": [numbers[config_key(config)] for config in program.configs],
+        "configs": [numbers[config_key(config.values)] for config in program.configs],
         "axes": {name: list(axis) for name, axis in program.axes.items()},
         "steps": schedule.steps,
         "eval_every": schedule.eval_every,
@@ -260,12 +261,27 @@ def with_lane_size(program: dict, lane_size: int) -> dict:
     return {**program, "lane_size": lane_size, "digest": digest_of([program["trains"], lane_size])}
 
 
-def program_of(manifest: dict, number: int) -> Program:
-    """Reads a program as it was planned."""
+def values_of(manifest: dict, number: int) -> list[dict]:
+    """Lists the values of each config of a program."""
+    return [manifest["configs"][config] for config in manifest["programs"][number]["configs"]]
+
+
+def schedule_of(manifest: dict, number: int) -> Schedule:
+    """Returns the steps and evaluations of a program."""
+    stored = manifest["programs"][number]
+    return Schedule(stored["steps"], stored["eval_every"])
+
+
+def program_of(manifest: dict, number: int, find: Callable[[dict], Config]) -> Program:
+    """Reads a program as it was planned.
+
+    Args:
+      find: `spec.config_finder` of this study: a stored config is its values alone.
+    """
     stored = manifest["programs"][number]
     return Program(
-        configs=tuple(manifest["configs"][config] for config in stored["configs"]),
+        configs=tuple(map(find, values_of(manifest, number))),
         axes={name: Axis(*axis) for name, axis in stored["axes"].items()},
-        schedule=Schedule(stored["steps"], stored["eval_every"]),
+        schedule=schedule_of(manifest, number),
         lane_size=stored["lane_size"],
     )

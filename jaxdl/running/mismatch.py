@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
+from jaxdl.planning.config import SETTINGS, config_key
 from jaxdl.planning.identity import setting_of
 from jaxdl.planning.program import Program
-from jaxdl.planning.spec import SETTINGS, Spec
-from jaxdl.running.configs import config_key
-from jaxdl.running.manifest import declared, program_of, versions
+from jaxdl.planning.spec import Spec, config_finder
+from jaxdl.running.manifest import declared, program_of, values_of, versions
 
 
 def check_same(
@@ -49,19 +49,20 @@ def _check_programs(
     # A program of values that this study does not declare (another label, a string that its
     # functions no longer know) may not trace here; its lanes are not served either. One at least
     # must: growing a run that has nothing in common with this study would mix two of them.
-    mine = {config_key(config) for config in spec.configs}
+    mine = {config_key(config.values) for config in spec.configs}
+    find = config_finder(spec)
     failures = []
     for number, stored in enumerate(manifest["programs"]):
-        program = program_of(manifest, number)
+        values = values_of(manifest, number)
         try:
-            here = identify(program)
+            here = identify(program_of(manifest, number, find))
         except Exception as error:
-            title = f"program {number}{_named(program)}"
+            title = f"program {number}{_named(values)}"
             failures.append(f"{title} does not trace here ({_one_line(error)})")
-            if mine.intersection(config_key(config) for config in program.configs):
+            if mine.intersection(map(config_key, values)):
                 raise ValueError(f"{run} holds another study: {failures[-1]}") from error
         else:
-            _refuse_program(run, f"program {number}", program, stored["trains"], here)
+            _refuse_program(run, f"program {number}", values, stored["trains"], here)
     if failures and len(failures) == len(manifest["programs"]):
         raise ValueError(f"{run} holds another study: {failures[0]}")
 
@@ -69,12 +70,12 @@ def _check_programs(
 def _refuse_program(
     run,
     title: str,
-    program: Program,
+    values: list[dict],
     theirs: dict,
     mine: dict,
 ):
     # From what a person can name, the settings of a config, to what only digests tell apart.
-    for index, config in enumerate(program.configs):
+    for index, config in enumerate(values):
         where = f" at {_pairs(config)}" if config else ""
         _refuse(run, _settings(theirs, index), _settings(mine, index), where)
     names = {"history": "metrics and records", "metrics": "higher_is_better of metrics"}
@@ -84,7 +85,7 @@ def _refuse_program(
     if different:
         verb = "has other data" if different == ["data"] else "trains otherwise"
         raise ValueError(
-            f"{run} holds another study: {title}{_named(program)} {verb} there: a function, "
+            f"{run} holds another study: {title}{_named(values)} {verb} there: a function, "
             "constant "
             f"or array of the study differs (digests of {', '.join(different)})"
         )
@@ -94,9 +95,8 @@ def _settings(identity: dict, index: int) -> dict:
     return {name: setting_of(identity, name, index) for name in SETTINGS}
 
 
-def _named(program: Program) -> str:
-    first = program.configs[0]
-    return f" ({_pairs(first)})" if first else ""
+def _named(values: list[dict]) -> str:
+    return f" ({_pairs(values[0])})" if values[0] else ""
 
 
 def _pairs(config: dict) -> str:

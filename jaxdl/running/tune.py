@@ -35,10 +35,8 @@ def with_best_lane_sizes(spec: Spec, plan: Plan) -> Plan:
 def best_lane_size(spec: Spec, program: Program) -> int:
     """The fastest power-of-two multiple of a program's lane_size, measured once for each program
     and device."""
-    functions = lane_functions(spec, program)
-    jaxpr = jax.make_jaxpr(whole(functions, 2))(
-        np.uint32(0), first_hp(spec, program), functions.shared
-    )
+    functions = lane_functions(spec.parts, program)
+    jaxpr = jax.make_jaxpr(whole(functions, 2))(np.uint32(0), first_hp(program), functions.shared)
     most = most_lanes(len(program.configs) * len(spec.seeds), len(jax.local_devices()))
     key = memo.digest(memo.machine(), f"{len(jax.local_devices())} {most}", jaxpr)
     start = min(program.lane_size, most)
@@ -93,7 +91,7 @@ def lane_seconds(spec: Spec, program: Program, size: int) -> float:
     devices = jax.local_devices()
     sized = program._replace(lane_size=size)
     try:
-        compiled = compile_programs(spec, {0: sized}, devices)[
+        compiled = compile_programs(spec.parts, {0: sized}, devices)[
             0
         ].result()  # memory that is not known shows as it runs out
         limit = (devices[0].memory_stats() or {}).get("bytes_limit", np.inf)

@@ -61,6 +61,7 @@ def pytorch(data: str, activation: str, optimizer: str, width: int, epochs: int)
 
 def sample() -> float:
     """Times the grid's networks: seconds per epoch, the mean (their rates cost the same)."""
+    # Of every network, since width, activation and optimizer all have a price.
     grid = itertools.product(R3.points, R3.pairs, R3.widths)
     seconds = [pytorch(data, *pair, width, SAMPLE) for data, pair, width in grid]
     return float(np.mean(seconds))
@@ -85,6 +86,7 @@ def main(arguments: list[str]) -> None:
         "--json", metavar="FILE", help="also writes the figures, with the device's name"
     )
     options = parser.parse_args(arguments)
+    # Before and after: if the machine slows down meanwhile, the two ratios say how much that is.
     before = sample()
     with tempfile.TemporaryDirectory() as folder:
         seconds = command(options.seeds, folder + "/run")

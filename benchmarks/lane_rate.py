@@ -133,6 +133,7 @@ def pytorch(batch_size: int) -> Burst:
 
 def measure(batch_size: int, rounds: int) -> dict:
     """Measures one batch size's rates and ratios."""
+    # The twin is our own program once more: its ratio to the first is the machine's noise.
     contestants = {
         "jaxdl": engine_burst(study(batch_size)),
         "twin": engine_burst(study(batch_size)),
@@ -203,6 +204,7 @@ def widths(options) -> tuple[Table, list[dict]]:
     """Makes the table of lanes vmapped together and layouts, and its figures."""
     figures = []
     for batch_size in options.batch_sizes:
+        # The planner's own choice is among the contestants, whether it was asked for or not.
         planned = study(batch_size).plan().programs[0].lane_size
         lane_sizes = sorted({*options.lanes, planned})
         for row in layouts(batch_size, lane_sizes, options.rounds):

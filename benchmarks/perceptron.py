@@ -50,6 +50,7 @@ def ours() -> Burst:
     seeds = np.arange(compiled.lanes, dtype=np.uint32)
 
     def burst() -> float:
+        # Data are drawn here, which the others are spared: it is part of a study.
         lane, dataset = compiled.init(seeds, {}, None)
         jax.block_until_ready(compiled.segment(lane, dataset, seeds, {}, np.int32(0), end))
         return compiled.lanes
@@ -68,6 +69,7 @@ def scikit_learn(fits: int = 100) -> Burst:
     """Makes a burst of `fits` calls of Perceptron.fit."""
     from sklearn.linear_model import Perceptron
 
+    # A few sets in turn: drawing them is no part of what is timed.
     sets = [points(seed) for seed in range(10)]
 
     def burst() -> float:

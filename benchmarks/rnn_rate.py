@@ -77,10 +77,12 @@ def pytorch(length: int, fused: bool) -> Burst:
         if not fused or not name.startswith("h"):  # hx and hh have no part in the fused one
             trained.append(parameter)
     optimizer = torch.optim.RMSprop(trained, lr=1e-3)
+    # By half a millisecond a digit, so that bursts of both sides are about as long.
     steps = max(1, int(BURST_SECONDS / (5e-4 * (length - 1))))
 
     def burst() -> float:
         for _ in range(steps):
+            # A palindrome without its last digit, which is to be told.
             half = torch.randint(0, 10, ((length + 1) // 2, BATCH, 1))
             mirrored = half.flip(0)[length % 2 :]
             x = torch.cat([half, mirrored])[:-1].float()

@@ -19,6 +19,8 @@ import numpy as np
 from benchmarks.timing import command, write_json
 from jaxdl.reporting.tables import Table
 
+# A process of its own for each run: a second study of one process finds jax imported, devices
+# started and programs in memory.
 SCRIPT = """
 import sys, optax
 from jaxdl import Study, data, models, tasks
@@ -71,6 +73,7 @@ def measure(axis: str, seeds: int, rounds: int) -> dict:
     """Times one sweep by shapes, cold and then warm, in turns."""
     times: dict = {shapes: {"cold": [], "warm": []} for shapes in SHAPES}
     for _, shapes in itertools.product(range(rounds), SHAPES):
+        # An empty cache folder for the first run, and what it has left there for the second.
         with tempfile.TemporaryDirectory() as cache:
             for state in ("cold", "warm"):
                 times[shapes][state].append(seconds(axis, seeds, shapes, cache))

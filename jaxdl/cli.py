@@ -202,6 +202,7 @@ def export(run: pathlib.Path, out: pathlib.Path) -> str:
     from jaxdl.result import load
     from jaxdl.running.store import write_atomically
 
+    # Read before anything is written: a run that cannot be read leaves no folder behind.
     result = load(run)
     out.mkdir(parents=True, exist_ok=True)
     tables = {"lanes.csv": lane_rows(result), "history.csv": history_rows(result)}

@@ -219,6 +219,7 @@ class Result:
           ValueError: values of no config or of several, a metric that one of them lacks, no common
             seed, a recorded value without `higher_is_better`.
         """
+        # Seed k sees the same data and initial draws under every config: lanes are paired by it.
         higher = self.direction(name, higher_is_better)
         rows_a, rows_b = self._row_by_seed(a), self._row_by_seed(b)
         common = sorted(rows_a.keys() & rows_b.keys())
@@ -269,6 +270,8 @@ class Result:
             swept, a recorded value without `higher_is_better`, or a combination in which every lane
             has diverged.
         """
+        # By medians, in which a diverged lane ranks worst: a rate at which half of the seeds diverge
+        # does not win by those that survived.
         self.metric(name)
         if name.startswith("test_"):
             raise ValueError(

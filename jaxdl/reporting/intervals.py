@@ -41,8 +41,8 @@ def share_interval(count: int, n: int) -> Interval:
     """
     import scipy.stats  # here: it takes half a second
 
-    whole = int(n) == n and int(count) == count
-    if not whole or not 0 <= count <= n:
+    within = 0 <= count <= n  # not so of NaN, which has no integer either
+    if not within or int(n) != n or int(count) != count:
         raise ValueError(f"count must be an integer from 0 to n, got {count} of n={n}")
     if n == 0:
         return TOO_FEW

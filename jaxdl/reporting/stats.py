@@ -186,14 +186,14 @@ def _sample(name: str, values) -> Float[np.ndarray, " n"]:
     """The values as floats, or an error of one line that names them."""
     if np.ma.isMaskedArray(values):
         raise TypeError(f"{name} must not be a masked array: fill it with NaN ({name}.filled(nan))")
-    refusal = f"{name} must be real numbers, one a seed, got {_start(values)}"
     try:
         given = np.asarray(values)
         # Complex numbers, texts and times become floats by losing something.
         if given.dtype.kind in "cSUmM":
-            raise TypeError(refusal)
+            raise TypeError(given.dtype)
         numbers = given.astype(float)
     except (TypeError, ValueError):
+        refusal = f"{name} must be real numbers, one a seed, got {_start(values)}"
         raise TypeError(refusal) from None
     if numbers.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, one a seed, got shape {numbers.shape}")

@@ -29,6 +29,7 @@ def to_arrays(
       lane: the running chunk, with a leading axis of `chunk` lanes.
       step: that comes next.
     """
+    # numpy holds no keys: their data are kept, and their kind is that of a fresh chunk's keys.
     arrays = {DONE + name: values for name, values in done.items()}
     for index, leaf in enumerate(jax.tree.leaves(lane)):
         plain = jax.random.key_data(leaf) if is_key(leaf) else leaf

@@ -102,6 +102,7 @@ def _steps(schedules: list[tuple]) -> np.ndarray:
     if len(set(schedules)) <= 1:
         return np.array(schedules[0] if schedules else (), np.int64)
     longest = max(map(len, schedules))
+    # Configs with their own schedules: a short one ends in columns that say so.
     steps = np.full((len(schedules), longest), -1, np.int64)
     for row, due in zip(steps, schedules, strict=True):
         row[: len(due)] = due

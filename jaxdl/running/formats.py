@@ -53,6 +53,7 @@ def to_npz(arrays: Arrays) -> bytes:
 
 def from_npz(content: bytes, names: tuple[str, ...] = ()) -> Arrays | None:
     """Reads the arrays of some names, or all; None where the bytes cannot be read."""
+    # A pickle could run anything, and a run folder may come from somebody else.
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             return {name: file[name] for name in names or file.files}

@@ -41,6 +41,7 @@ def awaited(future: Future, asked: Callable[[], bool], path: pathlib.Path | None
     Raises:
       KeyboardInterrupt: it was `asked` for meanwhile; nothing but the compiler is at work.
     """
+    # In short waits: one without an end would hear of the interrupt only when it is over.
     kept = f"the same call continues {path}"
     if path is None:
         kept = "nothing was kept, as there is no run folder"

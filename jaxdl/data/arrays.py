@@ -101,7 +101,8 @@ def user_array(name: str, values: Any) -> Shaped[np.ndarray, "samples ..."]:
 
 
 def _is_masked(values) -> bool:
-    """Whether values, or rows of a list, are masked: NumPy would take what lies behind the mask."""
+    """Tells whether values, or rows of a list, are masked: NumPy would take what lies behind
+    the mask."""
     rows = values if isinstance(values, (list, tuple)) else ()
     return any(np.ma.isMaskedArray(part) for part in (values, *rows))
 

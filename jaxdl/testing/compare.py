@@ -14,6 +14,8 @@ TOLERANCE = 1e-4
 @contextlib.contextmanager
 def named(caller: str, check: str):
     """Turns whatever a check raises into an AssertionError of one line that names it."""
+    # A check may use a key twice on purpose, to see the same numbers; that of the keys turns the
+    # checker on again for what it runs.
     try:
         with jax.debug_key_reuse(False):
             yield

@@ -119,6 +119,7 @@ def _float32(model: Model, x):
 
 
 def _keys(model: Model, x):
+    # jax follows keys through one traced program: a key that is used twice raises there.
     with jax.debug_key_reuse(True):
         jax.jit(lambda key: _lane(model, x, key))(seed_key(0))
 
@@ -151,6 +152,8 @@ def _order(model: Model, x):
 
 def _single(model: Model, x):
     evaluate = _evaluated(model)
+    # The first and the last example: what leaks along the batch (a shift, a cumulative sum)
+    # reaches one of them.
     for place in (0, x.shape[-1] - 1):
         expected = jax.tree.map(lambda leaf, place=place: leaf[..., place : place + 1], evaluate(x))
         same(evaluate(x[..., place : place + 1]), expected, "outputs of an example alone")

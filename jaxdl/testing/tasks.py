@@ -62,6 +62,8 @@ def _data(task: Task, seed: int = 0) -> Dataset:
 
 def _answers(task: Task, dataset: Dataset, outputs) -> tuple:
     """Draws outputs, as a model might give them, for the targets of some training examples."""
+    # A task does not say how many outputs its models have. Class numbers suggest one a class; a
+    # loss of one logit has whole targets as well, so the first shape that the loss takes is used.
     targets = jnp.asarray(dataset.train_targets)[..., :EXAMPLES]
     shapes = [(outputs,) if isinstance(outputs, int) else outputs]
     if outputs is None:
@@ -152,6 +154,7 @@ def _batch_jit(task: Task):
 
 
 def _padded_batches(task: Task):
+    # One compiled program for all sizes, the live one traced: what a study does with the axis.
     most = _sizes(task)[-1]
     padded = jax.jit(lambda live: _batch(task, Padded(live, most)))
     for size in _sizes(task):

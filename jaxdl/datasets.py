@@ -140,7 +140,7 @@ def depends_on_targets(task: Task) -> bool:
 def _uses(task: Task, functions: tuple) -> bool:
     """Tells whether the loss or a metric of a task is one of these functions."""
     metrics = [metric.function for metric in task.metrics.values()]
-    return any(function in functions for function in (task.loss, *metrics))
+    return any(losses.plain(function) in functions for function in (task.loss, *metrics))
 
 
 def check_classes(name: str, values: Shaped[np.ndarray, "..."], classes: int):

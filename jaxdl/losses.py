@@ -5,12 +5,16 @@ target that a function is not defined for (class 2 of 2, a probability of 1.5) g
 its lane counts as diverged. Losses of outputs of half precision are computed in float32.
 """
 
+import functools
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer, Real
 
+from jaxdl.checks import number_between
 from jaxdl.checks.targets import class_count, in_float32, one_output, paired
-from jaxdl.types import AnyArray
+from jaxdl.types import AnyArray, traced
 
 Logits = Float[AnyArray, "classes batch"]
 ClassNumbers = Integer[AnyArray, "batch"] | Bool[AnyArray, "batch"]
@@ -46,6 +50,45 @@ def cross_entropy(outputs: Logits, targets: ClassNumbers) -> PerExampleValues:
     log_probabilities = jax.nn.log_softmax(in_float32(outputs), axis=0)
     loss = -jnp.sum(one_hot(targets, classes) * log_probabilities, axis=0)
     return jnp.where(_among(targets, classes), loss, jnp.nan)
+
+
+def smoothed_cross_entropy(smoothing) -> Callable:
+    """Makes the softmax cross-entropy whose labels are smoothed (Szegedy et al., 2016).
+
+    The target has probability 1 - smoothing (1 - 1/classes) and every other class smoothing /
+    classes, as under PyTorch's ``label_smoothing``. A task's loss, and so its history, is then this
+    one: ``task._replace(loss=losses.smoothed_cross_entropy(hp.smoothing))``.
+
+    Args:
+      smoothing: from 0 to 1; may be a value of hp.
+
+    Returns:
+      A loss ``(outputs, targets) -> (batch,)`` like `cross_entropy`, with its errors.
+
+    Raises:
+      ValueError: a number out of range.
+
+    >>> loss = smoothed_cross_entropy(0.2)
+    >>> [f"{value:.4f}" for value in loss(jnp.array([[2.0], [0.0]]), jnp.array([0]))]
+    ['0.3269']
+    """
+    if not traced(smoothing):
+        number_between("smoothing", smoothing, 0, 1)
+    return functools.partial(_smoothed_cross_entropy, smoothing=smoothing)
+
+
+def _smoothed_cross_entropy(outputs: Logits, targets: ClassNumbers, *, smoothing):
+    """Computes (1 - s) cross_entropy - s mean(log softmax(outputs))."""
+    classes = class_count("smoothed_cross_entropy", outputs, targets)
+    log_probabilities = jax.nn.log_softmax(in_float32(outputs), axis=0)
+    labels = (1 - smoothing) * one_hot(targets, classes) + smoothing / classes
+    loss = -jnp.sum(labels * log_probabilities, axis=0)
+    return jnp.where(_among(targets, classes), loss, jnp.nan)
+
+
+def plain(function):
+    """Gives the function behind one that an argument was bound to, as the smoothing of a loss."""
+    return function.func if isinstance(function, functools.partial) else function
 
 
 def binary_cross_entropy(outputs: Outputs, targets: Labels) -> PerExampleValues:
@@ -228,8 +271,14 @@ def _signed(name: str, outputs, targets):
 SIGNED = (perceptron, perceptron_mistakes)  # criteria whose targets are +1 and -1
 OF_SIGNS = (*SIGNED, sign_accuracy)
 # whose targets are class numbers below the number of outputs
-OF_CLASSES = (cross_entropy, accuracy)
+OF_CLASSES = (cross_entropy, _smoothed_cross_entropy, accuracy)
 # whose targets are from 0 to 1
 OF_PROBABILITIES = (binary_cross_entropy, binary_accuracy, rounded_accuracy)
 # Losses that have a gradient; each is of an example alone, whatever the others of its batch are.
-WITH_GRADIENT = (cross_entropy, binary_cross_entropy, squared_error, *SIGNED)
+WITH_GRADIENT = (
+    cross_entropy,
+    _smoothed_cross_entropy,
+    binary_cross_entropy,
+    squared_error,
+    *SIGNED,
+)

@@ -12,6 +12,7 @@ from jaxdl import data, losses
 from jaxdl.checks import fraction, function_of, number_from_zero, one_of, positive_int
 from jaxdl.checks import signed as check_signed
 from jaxdl.data.arrays import check_known, row_order, table
+from jaxdl.data.images import images, images_from_arrays
 from jaxdl.data.splits import join, split
 from jaxdl.sampling import stream
 from jaxdl.types import (
@@ -242,6 +243,8 @@ __all__ = [
     "classification",
     "from_arrays",
     "gaussians",
+    "images",
+    "images_from_arrays",
     "moons",
     "palindromes",
     "signed",

@@ -2,7 +2,16 @@
 given."""
 
 from jaxdl.checks.functions import check_float32, function_of, known_arguments, nan_named
-from jaxdl.checks.messages import UnknownName, brief, brief_text, first_line, nearest, unknown
+from jaxdl.checks.messages import (
+    DataError,
+    MissingData,
+    UnknownName,
+    brief,
+    brief_text,
+    first_line,
+    nearest,
+    unknown,
+)
 from jaxdl.checks.values import (
     check_name,
     flag,
@@ -10,6 +19,7 @@ from jaxdl.checks.values import (
     fraction,
     integer,
     mapping,
+    number_between,
     number_from_zero,
     number_within,
     one_of,
@@ -20,6 +30,8 @@ from jaxdl.checks.values import (
 )
 
 __all__ = [
+    "DataError",
+    "MissingData",
     "UnknownName",
     "brief",
     "brief_text",
@@ -35,6 +47,7 @@ __all__ = [
     "mapping",
     "nan_named",
     "nearest",
+    "number_between",
     "number_from_zero",
     "number_within",
     "one_of",

@@ -10,6 +10,14 @@ class UnknownName(ValueError, AttributeError):
     """A name that is not there; the message ends with the nearest one that is."""
 
 
+class DataError(ValueError):
+    """Data that are damaged, or not what they should be: commands end with exit code 3."""
+
+
+class MissingData(DataError, FileNotFoundError):
+    """Data that are nowhere to be had."""
+
+
 def brief(value) -> str:
     """Writes a value in one line: an array by its shape and type, what is long by its beginning.
 

@@ -56,6 +56,15 @@ def number_from_zero(name: str, value) -> float:
     return float(number)
 
 
+def number_between(name: str, value, least: float, most: float):
+    """Returns the value, or a ValueError if it is no number with least <= value <= most."""
+    number = _plain(value)
+    if not _real(number) or not least <= number <= most:
+        limit = f"from {least:g} up" if most == math.inf else f"from {least:g} to {most:g}"
+        raise ValueError(f"{name} must be a number {limit}, got {brief(value)}")
+    return value
+
+
 def number_within(name: str, value, above: float, most: float) -> float:
     """Returns the value, or raises a ValueError if it is no number with above < value <= most."""
     if not _real(value) or not above < value <= most:

@@ -8,13 +8,14 @@ root:
 
 It writes one small .npz a case next to itself: settings, data, initial weights, the rows of every
 batch, the losses; and cells.npz: weights, inputs, states after every step and gradients of each
-cell, and a run of RMSprop.
+cell, and a run of RMSprop; and pictures.npz, of pictures.py.
 """
 
 import pathlib
 
 import numpy as np
 import torch
+from pictures import picture_arrays
 
 STEPS = 100
 CASES = {
@@ -201,3 +202,4 @@ if __name__ == "__main__":
             f"{name}: mean loss {arrays['loss'][0]:.4f} -> {arrays['loss'][-1]:.4f} in {STEPS} steps"
         )
     np.savez_compressed(pathlib.Path(__file__).with_name("conv1d.npz"), **convolution())
+    np.savez_compressed(pathlib.Path(__file__).with_name("pictures.npz"), **picture_arrays())

@@ -32,8 +32,12 @@ class Padded:
             "jaxdl.types"
         )
 
-    __bool__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse  # type: ignore[assignment]
-    __int__ = __index__ = __float__ = __iter__ = __len__ = __getitem__ = _refuse  # type: ignore[assignment]
+    # Truth and comparison are what a Python branch asks for, the others what makes a number or a
+    # shape of it. An int in disguise would pick one branch for all lanes, and nobody would see it.
+    __bool__ = __eq__ = __ne__ = _refuse  # type: ignore[assignment]
+    __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __int__ = __index__ = __float__ = _refuse
+    __iter__ = __len__ = __getitem__ = _refuse
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _refuse
     __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _refuse
     __pow__ = __rpow__ = __neg__ = __abs__ = __jax_array__ = __array__ = _refuse

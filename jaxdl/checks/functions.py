@@ -34,6 +34,8 @@ def known_arguments(function: F) -> F:
     Traceback (most recent call last):
     TypeError: unknown argument 'batchsize': known are batch_size; did you mean 'batch_size'?
     """
+    # Python's own refusal of an argument names none that would do, and what people type here are
+    # often the words of another library: those are looked up first, then those spelt alike.
     known = [name for name in inspect.signature(function).parameters if name != "self"]
 
     @functools.wraps(function)
@@ -57,6 +59,8 @@ def function_of(name: str, value, signature: str, *arguments, **named):
     """
     if not callable(value):
         raise ValueError(f"{name} must be a function {signature}, got {brief(value)}")
+    # Only whether these arguments can be bound is asked: names are the user's, and so are further
+    # arguments with defaults. The function is not called, as that may take long or draw.
     try:
         has = inspect.signature(value)
     except (TypeError, ValueError):  # of a built-in one nothing is known
@@ -83,6 +87,7 @@ def check_float32():
 @contextlib.contextmanager
 def nan_named() -> Iterator[None]:
     """Makes a `FloatingPointError` of what a compiled program raises under `jax_debug_nans`."""
+    # The error is told by its name: its class lives in a private module of jax.
     try:
         yield
     except Exception as error:

@@ -25,6 +25,7 @@ def brief(value) -> str:
     >>> brief(np.zeros((2, 3))), brief("a"), len(brief("a" * 1000))
     ('an array of shape (2, 3), float64', "'a'", 100)
     """
+    # An array of a million numbers says most by its shape. One of no axes is shown as a number.
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and shape and hasattr(value, "dtype"):
         return f"an array of shape {tuple(shape)}, {value.dtype}"

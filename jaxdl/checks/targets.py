@@ -50,6 +50,8 @@ def paired(name: str, outputs, targets) -> tuple:
     Raises:
       ValueError: shapes that do not fit.
     """
+    # (1, batch) against (batch,) is the one pair that is meant and that broadcasting would get
+    # wrong without a word, into a (batch, batch) table. So a single output loses its axis.
     shape, given = jnp.shape(outputs), jnp.shape(targets)
     if len(shape) == 2 and shape[0] == 1 and given == shape[1:]:
         return in_float32(outputs)[0], targets

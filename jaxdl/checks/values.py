@@ -102,7 +102,8 @@ def signed(name: str, values):
 def one_of(name: str, value, allowed: Iterable):
     """Returns the value, or raises a ValueError with the nearest allowed one."""
     allowed = list(allowed)
-    is_array = getattr(value, "shape", ()) != ()  # which would be compared element by element
+    # `in` compares with ==, and an array has no single answer to that.
+    is_array = getattr(value, "shape", ()) != ()
     if is_array or value not in allowed:
         choices = ", ".join(map(repr, allowed))
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Data sets in pure JAX, drawn per lane from a key."""
+"""Data sets in pure JAX, drawn per lane from a key; splits, and arrays that users hand in."""
 
 from jaxdl.data.gaussians import bayes_accuracy, class_sizes, gaussians
 from jaxdl.data.gaussians import check as check_gaussians

@@ -12,7 +12,7 @@ from jaxdl.checks import integer
 from jaxdl.checks import signed as check_signed
 from jaxdl.datasets import check_fits, check_probabilities
 from jaxdl.sampling import permute, seed_key
-from jaxdl.types import Padded
+from jaxdl.types import Padded, PerExample
 
 EXACT = 2**24  # integers up to it are float32s
 
@@ -35,7 +35,7 @@ def check_known(**arguments):
 
 
 def table(
-    X: Any, y: Any, loss, keep_integers: bool
+    X: Any, y: Any, loss: PerExample | None, keep_integers: bool
 ) -> tuple[Shaped[np.ndarray, "samples ..."], Shaped[np.ndarray, "samples ..."]]:
     """Returns X and y as arrays of the types that training uses, rows as they were.
 
@@ -101,7 +101,8 @@ def user_array(name: str, values: Any) -> Shaped[np.ndarray, "samples ..."]:
 
 
 def _is_masked(values) -> bool:
-    """Whether values, or rows of a list, are masked: NumPy would take what lies behind the mask."""
+    """Tells whether values, or rows of a list, are masked: NumPy would take what lies behind
+    the mask."""
     rows = values if isinstance(values, (list, tuple)) else ()
     return any(np.ma.isMaskedArray(part) for part in (values, *rows))
 
@@ -147,7 +148,7 @@ def _check_exact(array: np.ndarray):
 
 
 def targets_of(
-    array: Shaped[np.ndarray, "samples ..."], loss
+    array: Shaped[np.ndarray, "samples ..."], loss: PerExample | None
 ) -> Float32[np.ndarray, "samples ..."] | Int32[np.ndarray, "samples ..."]:
     """Returns targets as float32 or int32, if the loss is defined for them.
 

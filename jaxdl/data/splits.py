@@ -36,8 +36,8 @@ def split(
         return x[..., start:stop], targets[..., start:stop]
 
     end = test + valid
-    validation = columns(test, end) if valid else ()
-    return Dataset(*columns(end, n), *columns(0, test), *validation)
+    first, validation, rest = columns(0, test), columns(test, end), columns(end, n)
+    return Dataset(*rest, *first, *(validation if valid else ()))
 
 
 def join(first: Dataset, second: Dataset) -> Dataset:

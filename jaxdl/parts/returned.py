@@ -111,13 +111,17 @@ def aligned(name: str, *values):
     Raises:
       ValueError: nothing or no array in a value's place, or batches of different sizes.
     """
-    leaves = [jax.tree.leaves(value) for value in values]
-    arrays = all(part and all(hasattr(leaf, "shape") for leaf in part) for part in leaves)
     sizes = {value.shape[-1:] for value in values if hasattr(value, "shape")}
-    if not arrays or len(sizes) > 1 or () in sizes:
+    if not all(map(_is_of_arrays, values)) or len(sizes) > 1 or () in sizes:
         given = ", ".join(brief(value) for value in values)
         raise ValueError(f"{name} must give arrays whose last axis is the batch, got {given}")
     return values
+
+
+def _is_of_arrays(tree) -> bool:
+    """Tells whether a tree has leaves, all of which are arrays."""
+    leaves = jax.tree.leaves(tree)
+    return bool(leaves) and all(hasattr(leaf, "shape") for leaf in leaves)
 
 
 def prng_key(key: PRNGKeyArray) -> PRNGKeyArray:

@@ -1,10 +1,13 @@
 """`check_model`: the checks that every model passes."""
 
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import ArrayLike
 
 from jaxdl.sampling import seed_key
 from jaxdl.testing.compare import corner, finite, float32, named, same, same_structure
@@ -13,7 +16,12 @@ from jaxdl.types import Model, Padded
 PADDING_TOLERANCE = 1e-5
 
 
-def check_model(model_of, sample_x, *, padded: tuple[int, int] | None = None) -> None:
+def check_model(
+    model_of: Model | Callable[[Any], Model],
+    sample_x: ArrayLike,
+    *,
+    padded: tuple[int, int] | None = None,
+) -> None:
     """Checks that a model is what a study needs.
 
     jit and vmap change no value; keys are used once and decide alone; examples do not mix where
@@ -36,7 +44,10 @@ def check_model(model_of, sample_x, *, padded: tuple[int, int] | None = None) ->
     >>> check_model(lambda width: models.mlp(2, (width,)), x, padded=(3, 4))
     """
     with named("check_model", "model_of is a Model, or with padded a function of a size"):
-        model, x = model_of if padded is None else model_of(padded[0]), jnp.asarray(sample_x)
+        model: Any = model_of
+        if padded is not None:
+            model = model_of(padded[0])  # type: ignore[operator]
+        x = jnp.asarray(sample_x)
         if not isinstance(model, Model):
             raise AssertionError(f"it gives {type(model).__name__}")
     for name, check in CHECKS.items():
@@ -48,7 +59,7 @@ def check_model(model_of, sample_x, *, padded: tuple[int, int] | None = None) ->
 
 
 def _lane(model: Model, x, key) -> dict:
-    """All that a model computes from a key."""
+    """Computes all that a model gives for a key."""
     init_key, train_key = jax.random.split(key)
     params, state = model.init(init_key)
     trained, after = model.apply(params, state, x, key=train_key, train=True)
@@ -62,19 +73,19 @@ def _lane(model: Model, x, key) -> dict:
     }
 
 
-def _same_lane(found: dict, expected: dict, where: str, tolerance: float):
+def _same_lane(actual: dict, expected: dict, where: str, tolerance: float):
     for name, values in expected.items():
-        same(found[name], values, f"{where} {name}", tolerance)
+        same(actual[name], values, f"{where} {name}", tolerance)
 
 
 def _evaluated(model: Model):
-    """Outputs as a function of x alone."""
+    """Returns the outputs as a function of x alone."""
     params, state = model.init(seed_key(0))
     return lambda x: model.apply(params, state, x)[0]
 
 
 def _gradient(model: Model, x, key, live=None):
-    """The gradient of half the sum of squares of the outputs, or of their corner of shape
+    """Computes the gradient of half the sum of squares of the outputs, or of their corner of shape
     `live`."""
     init_key, train_key = jax.random.split(key)
     params, state = model.init(init_key)
@@ -102,11 +113,13 @@ def _float32(model: Model, x):
     for name, values in lane.items():
         float32(values, name)
     asked = [str(warning.message) for warning in caught if "float64" in str(warning.message)]
-    if asked:  # with 64 bits switched off jax gives float32 and a warning
+    # Shapes tell of float16 alone: with 64 bits switched off jax gives float32, and a warning.
+    if asked:
         raise AssertionError(asked[0].strip())
 
 
 def _keys(model: Model, x):
+    # jax follows keys through one traced program: a key that is used twice raises there.
     with jax.debug_key_reuse(True):
         jax.jit(lambda key: _lane(model, x, key))(seed_key(0))
 
@@ -139,6 +152,8 @@ def _order(model: Model, x):
 
 def _single(model: Model, x):
     evaluate = _evaluated(model)
+    # The first and the last example: what leaks along the batch (a shift, a cumulative sum)
+    # reaches one of them.
     for place in (0, x.shape[-1] - 1):
         expected = jax.tree.map(lambda leaf, place=place: leaf[..., place : place + 1], evaluate(x))
         same(evaluate(x[..., place : place + 1]), expected, "outputs of an example alone")
@@ -154,27 +169,29 @@ def _state(model: Model, x):
     params, state = model.init(seed_key(0))
     _, after = model.apply(params, state, x, key=seed_key(1), train=True)
     same_structure(after, state, "states after a step in training")
-    before, behind = (
-        [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)] for tree in (state, after)
-    )
-    if before != behind:
+    shapes, expected = _shapes(after), _shapes(state)
+    if shapes != expected:
         raise AssertionError(
-            f"states after a step in training have shapes {behind} instead of {before}"
+            f"states after a step in training have shapes {shapes} instead of {expected}"
         )
     same(model.apply(params, state, x)[1], state, "where train=False, states", tolerance=0.0)
 
 
+def _shapes(tree) -> list[tuple]:
+    return [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]
+
+
 def _padding(model_of, x, size: int, most: int):
+    """Compares a model of a size with one of a padded size, whose live part is traced as in a
+    study."""
     plain = _lane(model_of(size), x, seed_key(0))
-    shape = None if not hasattr(plain["outputs"], "shape") else plain["outputs"].shape
+    shape = getattr(plain["outputs"], "shape", None)
     plain["gradients"] = _gradient(model_of(size), x, seed_key(0))[0]
 
     def padded_lane(live):
         model = model_of(Padded(live, most))
-        return {
-            **_lane(model, x, seed_key(0)),
-            "gradients": _gradient(model, x, seed_key(0), shape)[0],
-        }
+        lane = _lane(model, x, seed_key(0))
+        return {**lane, "gradients": _gradient(model, x, seed_key(0), shape)[0]}
 
     wide = jax.jit(padded_lane)(jnp.int32(size))
     for name, expected in plain.items():
@@ -182,15 +199,18 @@ def _padding(model_of, x, size: int, most: int):
         live = jax.tree.map(lambda leaf, to: leaf[corner(to.shape)], wide[name], expected)
         same(live, expected, f"live {name}", PADDING_TOLERANCE)
         if name in ("params", "gradients"):
-            beyond = jax.tree.map(
-                lambda leaf, to: leaf.at[corner(to.shape)].set(0), wide[name], expected
-            )
-            same(
-                beyond,
-                jax.tree.map(jnp.zeros_like, beyond),
-                f"{name} beyond the size must be zero:",
-                tolerance=0.0,
-            )
+            _zero_beyond(wide[name], expected, name)
+
+
+def _zero_beyond(wide, plain, name: str):
+    """Raises where a padded tree is not exactly zero outside of the plain one's shapes.
+
+    Small numbers there would do no harm at first; an optimizer's moments and the norm of the
+    weights would see them.
+    """
+    beyond = jax.tree.map(lambda leaf, to: leaf.at[corner(to.shape)].set(0), wide, plain)
+    zeros = jax.tree.map(jnp.zeros_like, beyond)
+    same(beyond, zeros, f"{name} beyond the size must be zero:", tolerance=0.0)
 
 
 CHECKS = {

@@ -36,23 +36,24 @@ def check_task(
     >>> from jaxdl import tasks
     >>> check_task(tasks.moons(50))
     """
-    for name, check in {**DATA_CHECKS, **BATCH_CHECKS, **(PADDED_CHECKS if padded else {})}.items():
+    for name, check in {**CHECKS, **(PADDED_CHECKS if padded else {})}.items():
         with named("check_task", name):
             check(task)
     with named("check_task", "outputs can be drawn"):
-        answers = _answers(task, _data(task), outputs)
+        drawn, targets = _answers(task, _data(task), outputs)
     with named("check_task", "metrics declare their direction"):
         check_metrics(task.metrics)
     metrics = {name: metric.function for name, metric in task.metrics.items()}
     for label, function in {"loss": task.loss, **metrics}.items():
         for name, value_check in VALUE_CHECKS.items():
             with named("check_task", f"{label} {name}"):
-                value_check(function, *answers)
+                value_check(function, drawn, targets)
     with named("check_task", "the gradient of the loss is finite"):
-        finite(
-            jax.grad(lambda outputs: jnp.sum(task.loss(outputs, answers[1])))(answers[0]),
-            "gradients",
-        )
+        _finite_gradient(task.loss, drawn, targets)
+
+
+def _finite_gradient(loss, outputs, targets):
+    finite(jax.grad(lambda outputs: jnp.sum(loss(outputs, targets)))(outputs), "gradients")
 
 
 def _data(task: Task, seed: int = 0) -> Dataset:
@@ -60,34 +61,34 @@ def _data(task: Task, seed: int = 0) -> Dataset:
 
 
 def _answers(task: Task, dataset: Dataset, outputs) -> tuple:
-    """Outputs, as a model might give them, and targets of some training examples."""
+    """Draws outputs, as a model might give them, for the targets of some training examples."""
+    # A task does not say how many outputs its models have. Class numbers suggest one a class; a
+    # loss of one logit has whole targets as well, so the first shape that the loss takes is used.
     targets = jnp.asarray(dataset.train_targets)[..., :EXAMPLES]
     shapes = [(outputs,) if isinstance(outputs, int) else outputs]
     if outputs is None:
         shapes = [targets.shape[:-1] or (1,)]
         if jnp.issubdtype(targets.dtype, jnp.integer):
-            shapes.insert(
-                0, (max(2, *(int(np.max(split)) + 1 for _, split in splits(dataset).values())),)
-            )
+            largest = [int(np.max(split)) for _, split in splits(dataset).values()]
+            shapes.insert(0, (max(1, *largest) + 1,))
     taken = next((shape for shape in shapes if _takes(task.loss, shape, targets)), shapes[0])
     return jax.random.normal(seed_key(0), (*taken, targets.shape[-1])), targets
 
 
 def _takes(loss, shape: tuple, targets) -> bool:
-    """Whether a loss has a value for outputs of a leading shape."""
+    """Tells whether a loss has a value for outputs of a leading shape."""
+    outputs = jax.ShapeDtypeStruct((*shape, targets.shape[-1]), jnp.float32)
     try:
-        jax.eval_shape(
-            loss, jax.ShapeDtypeStruct((*shape, targets.shape[-1]), jnp.float32), targets
-        )
+        jax.eval_shape(loss, outputs, targets)
     except Exception:  # the checks of the loss show it, where no other shape will do
         return False
     return True
 
 
 def _data_splits(task: Task):
-    found = splits(_data(task))
-    first_x, first_targets = found["train"]
-    for name, (x, targets) in found.items():
+    parts = splits(_data(task))
+    first_x, first_targets = parts["train"]
+    for name, (x, targets) in parts.items():
         if x.shape[-1] != targets.shape[-1]:
             raise AssertionError(f"{name} x have shape {x.shape} and targets {targets.shape}")
         if x.shape[:-1] != first_x.shape[:-1] or targets.shape[:-1] != first_targets.shape[:-1]:
@@ -107,21 +108,19 @@ def _data_keys(task: Task):
         raise AssertionError(
             f"training data of two keys have shapes {shapes[0].train_x} and {shapes[1].train_x}"
         )
-    if callable(task.data) and all(
-        map(np.array_equal, jax.tree.leaves(first), jax.tree.leaves(other))
-    ):
+    alike = map(np.array_equal, jax.tree.leaves(first), jax.tree.leaves(other))
+    if callable(task.data) and all(alike):
         raise AssertionError("two keys give the same data")
 
 
 def _data_jit(task: Task):
     if callable(task.data):
-        same(
-            jax.jit(lambda seed: task.data(stream(seed_key(seed), "data")))(0), _data(task), "data"
-        )
+        jitted = jax.jit(lambda seed: task.data(stream(seed_key(seed), "data")))(0)
+        same(jitted, _data(task), "data")
 
 
 def _sizes(task: Task) -> list[int]:
-    """1, all rows, and something between."""
+    """Lists the batch sizes that are tried: 1, all rows, and something between."""
     n = _data(task).train_targets.shape[-1]
     return sorted({1, max(1, n // 3), n})
 
@@ -134,12 +133,10 @@ def _batches(task: Task):
     dataset = _data(task)
     for size in _sizes(task):
         batch = _batch(task, size)
-        expected = (
-            (*dataset.train_x.shape[:-1], size),
-            (*dataset.train_targets.shape[:-1], size),
-            (size,),
-        )
-        if (shapes := tuple(array.shape for array in batch)) != expected:
+        one_x, one_targets = dataset.train_x.shape[:-1], dataset.train_targets.shape[:-1]
+        expected = ((*one_x, size), (*one_targets, size), (size,))
+        shapes = tuple(array.shape for array in batch)
+        if shapes != expected:
             raise AssertionError(f"a batch of {size} has shapes {shapes} instead of {expected}")
         finite(batch, f"x, targets or weight of a batch of {size}")
         float32(batch, f"x, targets or weight of a batch of {size}")
@@ -152,24 +149,19 @@ def _batches(task: Task):
 
 def _batch_jit(task: Task):
     size = _sizes(task)[len(_sizes(task)) // 2]
-    same(
-        jax.jit(lambda step: _batch(task, size, step))(1),
-        _batch(task, size, 1),
-        f"batches of {size}",
-    )
+    jitted = jax.jit(lambda step: _batch(task, size, step))(1)
+    same(jitted, _batch(task, size, 1), f"batches of {size}")
 
 
 def _padded_batches(task: Task):
+    # One compiled program for all sizes, the live one traced: what a study does with the axis.
     most = _sizes(task)[-1]
     padded = jax.jit(lambda live: _batch(task, Padded(live, most)))
     for size in _sizes(task):
         batch = padded(jnp.int32(size))
         live = tuple(array[..., :size] for array in batch)
-        same(
-            live,
-            tuple(map(jnp.asarray, _batch(task, size))),
-            f"x, targets or weight of a batch of {size} padded to {most}",
-        )
+        plain = tuple(map(jnp.asarray, _batch(task, size)))
+        same(live, plain, f"x, targets or weight of a batch of {size} padded to {most}")
         if (batch[2][size:] != 0).any():
             raise AssertionError(f"a batch of {size} padded to {most} has weight beyond its size")
 
@@ -183,31 +175,23 @@ def _per_example(function, outputs, targets):
 
 def _order(function, outputs, targets):
     order = np.random.default_rng(0).permutation(targets.shape[-1])
-    same(
-        function(outputs[..., order], targets[..., order]),
-        function(outputs, targets)[order],
-        "values of a permuted batch",
-    )
+    permuted = function(outputs[..., order], targets[..., order])
+    same(permuted, function(outputs, targets)[order], "values of a permuted batch")
 
 
 def _alone(function, outputs, targets):
-    same(
-        function(outputs[..., :1], targets[..., :1]),
-        function(outputs, targets)[:1],
-        "values of an example alone",
-    )
+    alone = function(outputs[..., :1], targets[..., :1])
+    same(alone, function(outputs, targets)[:1], "values of an example alone")
 
 
 def _jit(function, outputs, targets):
     same(jax.jit(function)(outputs, targets), function(outputs, targets), "values")
 
 
-DATA_CHECKS = {
+CHECKS = {
     "data are finite and batch-last in all splits": _data_splits,
     "the key decides the data": _data_keys,
     "jit changes no data": _data_jit,
-}
-BATCH_CHECKS = {
     "batches have the size asked for": _batches,
     "jit changes no batch": _batch_jit,
 }

@@ -81,6 +81,8 @@ def test_a_flip_mirrors_columns_in_half_of_the_pictures():
     assert rarely == pytest.approx(0.1, abs=0.03)
     np.testing.assert_array_equal(applied(augment.flip(0), x), x)
     np.testing.assert_array_equal(applied(augment.flip(1), x), x[:, :, ::-1])
+    swept = jax.vmap(lambda share: augment.flip(share)(jax.random.key(0), x, None)[0])
+    np.testing.assert_array_equal(swept(jnp.float32([0, 1])), [x, x[:, :, ::-1]])
 
 
 @pytest.mark.parametrize("size", [2, 3, 5])

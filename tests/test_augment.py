@@ -44,10 +44,10 @@ def corner(picture, cut, padding):
     return fitting[0]
 
 
-@pytest.mark.parametrize("padding", [1, 4])
-def test_a_crop_is_a_window_of_the_padded_picture_each_as_often_as_another(padding):
-    x = pictures(batch=1).repeat(40 * (2 * padding + 1) ** 2, axis=-1)
-    x[..., 1] = pictures(batch=1)[..., 0]  # no two pictures are mixed up
+@pytest.mark.parametrize(("padding", "channels"), [(1, 1), (4, 3)])
+def test_a_crop_is_a_window_of_the_padded_picture_each_as_often_as_another(padding, channels):
+    x = pictures(channels, batch=1).repeat(40 * (2 * padding + 1) ** 2, axis=-1)
+    x[..., 1] = pictures(channels, batch=1)[..., 0]  # no two pictures are mixed up
     cropped = applied(augment.crop(padding=padding), x)
     assert (cropped.shape, cropped.dtype) == (x.shape, np.uint8)
     places = [corner(x[..., b], cropped[..., b], padding) for b in range(2)]
@@ -81,6 +81,8 @@ def test_a_flip_mirrors_columns_in_half_of_the_pictures():
     assert rarely == pytest.approx(0.1, abs=0.03)
     np.testing.assert_array_equal(applied(augment.flip(0), x), x)
     np.testing.assert_array_equal(applied(augment.flip(1), x), x[:, :, ::-1])
+    swept = jax.vmap(lambda share: augment.flip(share)(jax.random.key(0), x, None)[0])
+    np.testing.assert_array_equal(swept(jnp.float32([0, 1])), [x, x[:, :, ::-1]])
 
 
 @pytest.mark.parametrize("size", [2, 3, 5])

@@ -25,7 +25,7 @@ BATCHES = (*TRAIN, TEST)
 SHAPE = (3, 32, 32)  # of an image: the red bytes, the green ones, the blue ones, row by row
 PIXELS = 3 * 32 * 32
 CLASSES = 10
-FOLDERS = ("cifar-10-batches-py", "cifar-10-batches-bin")
+PATTERNS = ("cifar-10-batches-py", "cifar-10-batches-bin", "cifar-10-*.tar.gz")
 
 
 class Published(NamedTuple):
@@ -66,11 +66,11 @@ def find(where: pathlib.Path) -> pathlib.Path | None:
         return where
     if _batch_files(where):
         return where
-    folders = [path for name in FOLDERS for path in _below(where, name)]
-    archives = _below(where, "cifar-10-*.tar.gz")
-    return next(
-        (path for path in (*folders, *archives) if path.is_file() or _batch_files(path)), None
-    )
+    for pattern in PATTERNS:
+        for path in _below(where, pattern):
+            if path.is_file() or _batch_files(path):
+                return path
+    return None
 
 
 def _below(where: pathlib.Path, pattern: str) -> list[pathlib.Path]:
@@ -119,15 +119,14 @@ def read(source: pathlib.Path, published: Published = OFFICIAL) -> ImageData:
     if missing:
         raise DataError(f"{source} must hold the batches of CIFAR-10, got none called {missing[0]}")
     _check_classes(source, batches, published.rows)
-    x, targets = zip(*(batches[name] for name in TRAIN), strict=True)
-    test_x, test_targets = batches[TEST]
-    return ImageData(_images(x), np.concatenate(targets), _images([test_x]), test_targets)
+    return ImageData(*_joined(batches, TRAIN), *_joined(batches, (TEST,)))
 
 
-def _images(batches) -> np.ndarray:
-    """Rows of bytes, (n, 3072), as images, (3, 32, 32, n)."""
-    rows = np.concatenate(batches)
-    return np.ascontiguousarray(rows.T).reshape(*SHAPE, len(rows))
+def _joined(batches: dict, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """The images of some batches, in order, (3, 32, 32, n), and their classes."""
+    rows = np.concatenate([batches[name][0] for name in names])
+    targets = np.concatenate([batches[name][1] for name in names])
+    return np.ascontiguousarray(rows.T).reshape(*SHAPE, len(rows)), targets
 
 
 def _check_archive(path: pathlib.Path, published: Published):
@@ -231,8 +230,9 @@ def _check_classes(source: pathlib.Path, batches: dict, rows: int):
     for names in (TRAIN, (TEST,)):
         targets = np.concatenate([batches[name][1] for name in names])
         counts = np.bincount(targets, minlength=CLASSES)
-        if (counts != len(names) * rows // CLASSES).any():
+        each = len(names) * rows // CLASSES
+        if (counts != each).any():
             raise DataError(
-                f"{source} must hold {len(names) * rows // CLASSES} images of each class in "
-                f"{names[0]}..., got {counts.tolist()}"
+                f"{source} must hold {each} images of each class in {', '.join(names)}, got "
+                f"{counts.tolist()}"
             )

@@ -270,8 +270,8 @@ class Result:
             swept, a recorded value without `higher_is_better`, or a combination in which every lane
             has diverged.
         """
-        # By medians, in which a diverged lane ranks worst: a rate at which half of the seeds
-        # diverge does not win by those that survived.
+        # By medians, in which a diverged lane ranks worst: a rate at which half of the lanes are
+        # lost does not win by those that survived.
         self.metric(name)
         if name.startswith("test_"):
             raise ValueError(

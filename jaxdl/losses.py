@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Integer, Real
+from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Real
 
 from jaxdl.checks import number_between
 from jaxdl.checks.targets import class_count, in_float32, one_output, paired
-from jaxdl.types import AnyArray, traced
+from jaxdl.types import AnyArray, PerExample, traced
 
 Logits = Float[AnyArray, "classes batch"]
 ClassNumbers = Integer[AnyArray, "batch"] | Bool[AnyArray, "batch"]
@@ -52,7 +52,7 @@ def cross_entropy(outputs: Logits, targets: ClassNumbers) -> PerExampleValues:
     return jnp.where(_among(targets, classes), loss, jnp.nan)
 
 
-def smoothed_cross_entropy(smoothing) -> Callable:
+def smoothed_cross_entropy(smoothing: Real[ArrayLike, ""]) -> PerExample:
     """Makes the softmax cross-entropy whose labels are smoothed (Szegedy et al., 2016).
 
     The target has probability 1 - smoothing (1 - 1/classes) and every other class smoothing /
@@ -73,7 +73,7 @@ def smoothed_cross_entropy(smoothing) -> Callable:
     ['0.3269']
     """
     if not traced(smoothing):
-        number_between("smoothing", smoothing, 0, 1)
+        number_between("smoothing", smoothing, 0.0, 1.0)
     return functools.partial(_smoothed_cross_entropy, smoothing=smoothing)
 
 
@@ -86,7 +86,7 @@ def _smoothed_cross_entropy(outputs: Logits, targets: ClassNumbers, *, smoothing
     return jnp.where(_among(targets, classes), loss, jnp.nan)
 
 
-def plain(function):
+def plain(function: Callable) -> Callable:
     """Gives the function behind one that an argument was bound to, as the smoothing of a loss."""
     return function.func if isinstance(function, functools.partial) else function
 

@@ -128,6 +128,9 @@ def test_shapes_hold_for_losses_and_metrics(checked, dtype):
         function = getattr(checked.losses, name)
         values = jax.eval_shape(lambda outputs, f=function, y=targets: f(outputs, y), outputs)
         assert values.shape == (3,)
+    smoothed = checked.losses.smoothed_cross_entropy(0.1)
+    outputs = jax.ShapeDtypeStruct((2, 3), dtype)
+    assert jax.eval_shape(lambda outputs: smoothed(outputs, CLASSES), outputs).shape == (3,)
 
 
 REFUSED = {
@@ -166,7 +169,10 @@ def test_shapes_are_really_checked(checked, name):
 ANNOTATED = [
     *(ROOT / f"{name}.py" for name in ("batches", "cells", "losses", "sampling", "tasks")),
     *(ROOT / f"models/{name}.py" for name in ("from_flax", "perceptron", "rnn")),
-    *sorted((ROOT / "data").glob("*.py")),
+    *(
+        ROOT / f"data/{name}.py"
+        for name in ("arrays", "gaussians", "moons", "palindromes", "splits")
+    ),
 ]
 
 

@@ -57,7 +57,7 @@ def number_from_zero(name: str, value) -> float:
 
 
 def number_between(name: str, value, least: float, most: float):
-    """Returns the value, or a ValueError if it is no number with least <= value <= most."""
+    """Returns the value, or raises a ValueError if it is no number with least <= value <= most."""
     number = _plain(value)
     if not _real(number) or not least <= number <= most:
         limit = f"from {least:g} up" if most == math.inf else f"from {least:g} to {most:g}"

@@ -7,11 +7,12 @@ import struct
 import tarfile
 
 import numpy as np
+import pytest
 from array_record.python.array_record_module import ArrayRecordWriter
 from PIL import Image
 from tensorflow_datasets.proto import tf_example_pb2
 
-from jaxdl.data.published import BATCHES, Published
+from jaxdl.data.published import BATCHES, TEST, TRAIN, Published
 
 ROWS = 10  # images of a batch
 
@@ -168,3 +169,22 @@ def info(version, splits, file_format):
         "fileFormat": file_format,
         "splits": parts,
     }
+
+
+def check_read(data, batches=None):
+    """What was read is what was drawn."""
+    batches = drawn() if batches is None else batches
+    train_x, train_targets = images_of(batches, TRAIN)
+    test_x, test_targets = images_of(batches, [TEST])
+    expected = train_x, train_targets, test_x, test_targets
+    for part, wanted, dtype in zip(data, expected, ["u1", "i4"] * 2, strict=True):
+        np.testing.assert_array_equal(part, wanted)
+        assert part.dtype == dtype
+
+
+def refused(kind, pattern, attempt):
+    """The attempt ends in one line of this kind."""
+    with pytest.raises(kind, match=pattern) as caught:
+        attempt()
+    assert "\n" not in str(caught.value)
+    return caught.value

@@ -4,7 +4,6 @@ import functools
 import hashlib
 import http.server
 import os
-import pickle
 import re
 import tarfile
 import threading
@@ -15,10 +14,9 @@ import pytest
 
 from jaxdl import cli, tasks
 from jaxdl.checks import DataError, MissingData
-from jaxdl.data import cifar10, download, prepared, published, stored, unpickling
+from jaxdl.data import cifar10, download, prepared, published, stored
 
 BATCHES = tiny.drawn()
-FORMS = ("binary", "python")
 
 
 @pytest.fixture(autouse=True)
@@ -28,231 +26,6 @@ def own_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "usual"))
     for name in ("JAXDL_DATA_DIR", "JAXDL_CACHE"):
         monkeypatch.delenv(name, raising=False)
-
-
-def check_read(data, batches=BATCHES):
-    """What was read is what was drawn."""
-    train_x, train_targets = tiny.images_of(batches, published.TRAIN)
-    test_x, test_targets = tiny.images_of(batches, [published.TEST])
-    expected = train_x, train_targets, test_x, test_targets
-    for part, wanted, dtype in zip(data, expected, ["u1", "i4"] * 2, strict=True):
-        np.testing.assert_array_equal(part, wanted)
-        assert part.dtype == dtype
-
-
-def refused(kind, pattern, attempt):
-    """The attempt ends in one line of this kind."""
-    with pytest.raises(kind, match=pattern) as caught:
-        attempt()
-    assert "\n" not in str(caught.value)
-    return caught.value
-
-
-# ---- as its authors publish it
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_archives_and_folders_hold_the_images_that_were_written(form, tmp_path):
-    files = tiny.contents(BATCHES, form)
-    archive = tiny.write_archive(tmp_path / "cifar-10.tar.gz", files)
-    check_read(published.read(archive, tiny.published(files, archive)))
-    folder = tiny.write_folder(tmp_path / "anything", files)
-    assert published.find(folder) == folder
-    check_read(published.read(folder, tiny.published(files)))
-
-
-@pytest.mark.parametrize(
-    "place",
-    ["", "cifar-10-batches-py", "datasets/cifar-10-batches-py", "target/cifar-10-batches-bin"],
-)
-def test_folders_are_found_where_torchvision_and_keras_leave_them(place, tmp_path):
-    form = "binary" if place.endswith("bin") else "python"
-    files = tiny.contents(BATCHES, form)
-    folder = tiny.write_folder(tmp_path / "data" / place, files)
-    (tmp_path / "cifar-10-batches-py").mkdir()  # an empty one is none
-    check_read(published.read(published.find(tmp_path / "data"), tiny.published(files)))
-    assert published.find(tmp_path / "data") == folder
-    assert published.find(tmp_path / "cifar-10-batches-py") is None
-
-
-def test_an_archive_in_a_folder_is_found(tmp_path):
-    archive = tmp_path / "cifar-10-python.tar.gz"
-    tiny.write_archive(archive, {})
-    assert published.find(tmp_path) == archive
-
-
-def test_pickles_of_python_3_and_numpy_2_are_read(tmp_path):
-    files = {}
-    for name, (data, labels) in BATCHES.items():
-        batch = {b"data": np.asfortranarray(data), b"labels": labels.tolist(), b"filenames": [b"a"]}
-        files[name] = pickle.dumps(batch, protocol=2)
-    assert b"numpy._core.multiarray" in files["test_batch"]
-    folder = tiny.write_folder(tmp_path / "folder", files)
-    check_read(published.read(folder, tiny.published(files)))
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_the_official_checksums_refuse_another_archive(form, tmp_path):
-    archive = tiny.write_archive(tmp_path / "cifar.tar.gz", tiny.contents(BATCHES, form))
-    refused(DataError, "wrong checksum, md5 .* not c58f30108f.*", lambda: published.read(archive))
-
-
-def test_the_official_checksums_refuse_other_batches(tmp_path):
-    folder = tiny.write_folder(tmp_path / "folder", tiny.contents(BATCHES, "python"))
-    refused(
-        DataError,
-        "data_batch_1 of .* has the wrong checksum, md5 .* not c99cafc152244af753f735de768cd75f",
-        lambda: published.read(folder),
-    )
-
-
-@pytest.mark.parametrize("name", ["data_batch_3", "test_batch"])
-def test_one_changed_byte_of_a_batch_is_seen(name, tmp_path):
-    files = tiny.contents(BATCHES, "python")
-    checksums = tiny.published(files)
-    files[name] = files[name][:-50] + b"?" + files[name][-49:]
-    folder = tiny.write_folder(tmp_path / "folder", files)
-    refused(DataError, f"{name} of .* wrong checksum", lambda: published.read(folder, checksums))
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_a_truncated_archive_is_seen(form, tmp_path):
-    files = tiny.contents(BATCHES, form)
-    archive = tiny.write_archive(tmp_path / "cifar.tar.gz", files)
-    checksums = tiny.published(files, archive)
-    archive.write_bytes(archive.read_bytes()[:60_000])
-    refused(DataError, "wrong checksum.*cut short", lambda: published.read(archive, checksums))
-    # without the checksum, too
-    checksums = tiny.published(files, archive)
-    refused(DataError, "no whole tar archive", lambda: published.read(archive, checksums))
-
-
-def test_what_is_no_archive_is_refused(tmp_path):
-    path = tmp_path / "cifar.tar.gz"
-    path.write_bytes(b"<html>404</html>")
-    checksums = tiny.published({}, path)
-    refused(DataError, "no whole tar archive", lambda: published.read(path, checksums))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda content: content[:-1], "must hold 10 images of 3072 bytes"),
-        (lambda content: content[: -(1 + 3072)], "must hold 10 images of 3072 bytes"),
-        (lambda content: b"\x0a" + content[1:], "must hold classes 0 to 9, got 10"),
-        (lambda content: content[3073:] + content[-3073:], "of each class"),
-    ],
-)
-def test_binary_batches_are_checked_by_what_is_known_of_them(change, message, tmp_path):
-    files = tiny.contents(BATCHES, "binary")
-    files["data_batch_2.bin"] = change(files["data_batch_2.bin"])
-    folder = tiny.write_folder(tmp_path / "folder", files)
-    refused(DataError, message, lambda: published.read(folder, tiny.published({})))
-
-
-def test_an_archive_that_lacks_a_batch_is_refused(tmp_path):
-    files = tiny.contents(BATCHES, "binary")
-    del files["data_batch_4.bin"]
-    archive = tiny.write_archive(tmp_path / "cifar.tar.gz", files)
-    refused(
-        DataError,
-        "none called data_batch_4",
-        lambda: published.read(archive, tiny.published(files, archive)),
-    )
-
-
-# ---- what must not be trusted
-
-
-def link(kind, name="cifar-10-batches/readme.html", target="/etc/passwd"):
-    member = tarfile.TarInfo(name)
-    member.type, member.linkname = kind, target
-    return member
-
-
-@pytest.mark.parametrize(
-    "member",
-    [
-        tarfile.TarInfo("../outside"),
-        tarfile.TarInfo("/tmp/outside"),
-        tarfile.TarInfo("cifar-10-batches/../../outside"),
-        link(tarfile.SYMTYPE),
-        link(tarfile.LNKTYPE),
-        link(tarfile.CHRTYPE),
-    ],
-    ids=lambda member: f"{member.name} {member.type}",
-)
-def test_an_archive_with_paths_out_of_its_folder_is_refused(member, tmp_path):
-    files = tiny.contents(BATCHES, "binary")
-    archive = tiny.write_archive(tmp_path / "cifar.tar.gz", files, extra=[member])
-    before = sorted(tmp_path.rglob("*"))
-    refused(
-        DataError,
-        "must hold files and folders below its own, got",
-        lambda: published.read(archive, tiny.published(files, archive)),
-    )
-    assert sorted(tmp_path.rglob("*")) == before
-
-
-class Call:
-    """Calls a function where it is unpickled."""
-
-    def __init__(self, function, *arguments):
-        self.called = function, arguments
-
-    def __reduce__(self):
-        return self.called
-
-
-@pytest.mark.parametrize("protocol", range(6))
-@pytest.mark.parametrize(
-    ("function", "arguments"),
-    [
-        (os.system, ("touch OUTSIDE",)),
-        (eval, ("open('OUTSIDE', 'w')",)),
-        (open, ("OUTSIDE", "w")),
-        (np.ndarray, ((2,),)),
-        (np.load, ("OUTSIDE",)),
-        (functools.partial, (print,)),
-    ],
-    ids=lambda value: getattr(value, "__name__", ""),
-)
-def test_a_pickle_that_calls_anything_is_refused(
-    function, arguments, protocol, tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
-    evil = {b"data": BATCHES["test_batch"][0], b"labels": [Call(function, *arguments)]}
-    files = tiny.contents(BATCHES, "python") | {"data_batch_1": pickle.dumps(evil, protocol)}
-    folder = tiny.write_folder(tmp_path / "folder", files)
-    refused(
-        DataError, "is no batch of CIFAR-10", lambda: published.read(folder, tiny.published(files))
-    )
-    assert not (tmp_path / "OUTSIDE").exists()
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        np.array([open], object),  # an array of anything
-        np.zeros(2, "M8[s]"),
-        np.dtype([("a", "u1")]),
-        {1, 2},
-        1j,
-        range(3),
-        np.float64(1.0),
-    ],
-    ids=str,
-)
-def test_an_unpickled_value_is_of_numbers_lists_and_dicts(value):
-    with pytest.raises(pickle.UnpicklingError, match="not allowed"):
-        unpickling.loads(pickle.dumps(value, protocol=2))
-
-
-@pytest.mark.parametrize("content", [b"", b"\x80\x02", b"garbage", b"\x80\x02}.", b"\x80\x02]."])
-def test_damaged_pickles_are_refused_by_one_kind_of_error(content, tmp_path):
-    files = dict.fromkeys(published.BATCHES, content)
-    folder = tiny.write_folder(tmp_path / "folder", files)
-    refused(DataError, "no batch of CIFAR", lambda: published.read(folder, tiny.published(files)))
 
 
 # ---- as TensorFlow Datasets prepares it
@@ -315,7 +88,7 @@ def test_a_cache_that_is_damaged_or_off_costs_time_alone(tmp_path, monkeypatch):
     content[len(content) // 2] ^= 1  # a pixel
     for damaged in (bytes(content), bytes(content[:5000]), b""):
         kept.write_bytes(damaged)
-        refused(DataError, "is damaged", lambda: stored.read(kept))
+        tiny.refused(DataError, "is damaged", lambda: stored.read(kept))
         check_prepared(cifar10.load(version))
         check_prepared(stored.read(kept))  # it was written anew
     kept.unlink()
@@ -350,9 +123,9 @@ def test_a_prepared_folder_that_is_damaged_is_refused(tmp_path):
     whole = records.read_bytes()
     for content in (whole[:20_000], b"x" * len(whole)):
         records.write_bytes(content)
-        refused(DataError, "3.0.2 .*prepare it anew", lambda: cifar10.load(version))
+        tiny.refused(DataError, "3.0.2 .*prepare it anew", lambda: cifar10.load(version))
     (version / "dataset_info.json").write_text("{")
-    refused(DataError, "3.0.2 .*prepare it anew", lambda: cifar10.load(version))
+    tiny.refused(DataError, "3.0.2 .*prepare it anew", lambda: cifar10.load(version))
 
 
 @pytest.mark.parametrize(
@@ -365,7 +138,7 @@ def test_a_prepared_folder_that_is_damaged_is_refused(tmp_path):
 )
 def test_another_prepared_data_set_is_refused(splits, shape, message, tmp_path):
     version = tiny.write_prepared(tmp_path / "cifar10" / "3.0.2", splits, shape=shape)
-    refused(DataError, message, lambda: cifar10.load(version))
+    tiny.refused(DataError, message, lambda: cifar10.load(version))
 
 
 def test_a_folder_that_needs_tensorflow_is_refused_where_named_and_passed_over_else(
@@ -374,7 +147,7 @@ def test_a_folder_that_needs_tensorflow_is_refused_where_named_and_passed_over_e
     version = tiny.write_prepared(
         tmp_path / "usual" / "cifar10" / "3.0.2", SPLITS, file_format="tfrecord"
     )
-    refused(DataError, "file_format='array_record'", lambda: cifar10.load(version))
+    tiny.refused(DataError, "file_format='array_record'", lambda: cifar10.load(version))
     assert cifar10.usual_source() is None
 
 
@@ -402,7 +175,7 @@ def test_a_named_folder_without_data_is_an_error_and_nothing_else_is_taken(tmp_p
     cifar10.add(tiny.write_prepared(tmp_path / "cifar10" / "3.0.2", SPLITS))
     (tmp_path / "empty").mkdir()
     for where in (tmp_path / "empty", tmp_path / "nowhere"):
-        error = refused(
+        error = tiny.refused(
             MissingData,
             "data_dir must be or hold .*array_record.*",
             lambda where=where: cifar10.load(where),
@@ -410,8 +183,8 @@ def test_a_named_folder_without_data_is_an_error_and_nothing_else_is_taken(tmp_p
         assert isinstance(error, FileNotFoundError)
         assert isinstance(error, ValueError)
     monkeypatch.setenv("JAXDL_DATA_DIR", str(tmp_path / "nowhere"))
-    refused(MissingData, "JAXDL_DATA_DIR must be", cifar10.load)
-    refused(ValueError, "data_dir must be a folder", lambda: cifar10.load(3))
+    tiny.refused(MissingData, "JAXDL_DATA_DIR must be", cifar10.load)
+    tiny.refused(ValueError, "data_dir must be a folder", lambda: cifar10.load(3))
 
 
 # ---- downloads
@@ -444,13 +217,13 @@ def served(tmp_path_factory):
 
 def test_a_download_is_shown_checked_and_kept(served, tmp_path, capfd):
     remote, checksums, asked = served
-    check_read(cifar10.downloaded(remote, checksums), tiny.drawn(200))
+    tiny.check_read(cifar10.downloaded(remote, checksums), tiny.drawn(200))
     shown = capfd.readouterr()
     assert shown.out == ""
     # how much of how much, time so far, time left, rate
     assert re.search(r"\d/3 \[\d\d:\d\d<.*MiB/s\]", shown.err)
     asked.clear()
-    check_read(cifar10.load(), tiny.drawn(200))  # now it is an added copy
+    tiny.check_read(cifar10.load(), tiny.drawn(200))  # now it is an added copy
     assert not asked
     kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     assert [path.name for path in kept] == ["cifar10.npz"]
@@ -466,14 +239,14 @@ def test_a_download_is_shown_checked_and_kept(served, tmp_path, capfd):
 )
 def test_a_download_that_fails_leaves_nothing(change, kind, message, served, tmp_path):
     remote, checksums, _ = served
-    refused(kind, message, lambda: cifar10.downloaded(remote._replace(**change), checksums))
+    tiny.refused(kind, message, lambda: cifar10.downloaded(remote._replace(**change), checksums))
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
 def test_a_missing_file_on_the_server_is_said_to_be_missing(served):
     remote, checksums, _ = served
     elsewhere = remote._replace(url=remote.url.replace("cifar-10", "other"))
-    error = refused(
+    error = tiny.refused(
         MissingData, "cannot be reached", lambda: cifar10.downloaded(elsewhere, checksums)
     )
     assert "jaxdl data add" in str(error)
@@ -521,13 +294,13 @@ def test_data_add_takes_an_archive_and_refuses_what_is_not_the_published_one(
     official = tiny.published(files, archive)
     monkeypatch.setattr(published.read, "__defaults__", (official,))
     assert cli.main(["data", "add", str(archive)]) == 0
-    check_read(cifar10.load())
+    tiny.check_read(cifar10.load())
 
 
 def test_a_kept_copy_that_is_damaged_is_said_to_be(tmp_path, capsys):
     cifar10.add(tiny.write_prepared(tmp_path / "cifar10" / "3.0.2", SPLITS))
     cifar10.added().write_bytes(b"PK")
-    refused(DataError, "cifar10.npz is damaged .*: delete it", cifar10.load)
+    tiny.refused(DataError, "cifar10.npz is damaged .*: delete it", cifar10.load)
     assert cli.main(["data", "list"]) == 0
     assert "is damaged" in capsys.readouterr().out
 

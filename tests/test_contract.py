@@ -52,7 +52,9 @@ def directed(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("directed") / "run"
     task = measured(**dict.fromkeys(ERRORS, metric))
     rates = {"learning_rate": [1e-3, 0.3, 1e30]}
-    return study(task=task, sweep=rates, defaults=None).run(folder), load(folder)
+    record = {"norm": lambda info: optax.tree.norm(info.params)}
+    given = study(task=task, sweep=rates, defaults=None, record=record)
+    return given.run(folder), load(folder)
 
 
 @pytest.mark.parametrize("name", ERRORS)
@@ -111,13 +113,9 @@ def test_records_that_would_overwrite_or_leave_their_folder_are_refused(name):
         make_train(TASK, MLP, optax.sgd(0.1), steps=2, record={name: lambda info: info.loss})
 
 
-def test_a_recorded_value_has_no_direction_until_one_is_given():
-    result = study(
-        record={"norm": lambda info: optax.tree.norm(info.params)},
-        sweep={"learning_rate": [0.01, 1.0]},
-        defaults=None,
-    ).run()
-    a, b = {"learning_rate": 0.01}, {"learning_rate": 1.0}
+def test_a_recorded_value_has_no_direction_until_one_is_given(directed):
+    result, _ = directed
+    a, b = {"learning_rate": 1e-3}, {"learning_rate": 0.3}
     for call in (
         lambda: result.best("norm_mean", over="learning_rate"),
         lambda: result.compare("norm_mean", a, b),
@@ -220,9 +218,8 @@ def test_growing_a_study_asks_no_new_config_to_read_every_default(tmp_path):
     assert len(study(sweep={"kind": ["heavy", "plain"]}, **changes).run(tmp_path).lanes) == 8
 
 
-def test_names_carry_no_rules():
-    """A width that multiplies, a rate of zero and an infinite clip are what a user may mean by
-    them."""
+def unruly():
+    """A study of a width that multiplies, a rate of zero and an infinite clip."""
 
     def model(hp):
         return models.mlp(2, (int(4 * hp.width),), 2)
@@ -230,28 +227,34 @@ def test_names_carry_no_rules():
     def optimizer(hp):
         return optax.chain(optax.clip_by_global_norm(hp.clip), optax.sgd(hp.learning_rate))
 
-    result = study(
+    return study(
         model=model,
         optimizer=optimizer,
         defaults=None,
         sweep={"width": [0.5, 1.0], "learning_rate": [0, 0.1], "clip": [1.0, math.inf]},
-    ).run()
+    )
+
+
+@pytest.fixture(scope="module")
+def ran_unruly(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unruly") / "run"
+    return unruly().run(folder), folder
+
+
+def test_names_carry_no_rules(ran_unruly):
+    """What a user may mean by such values is what they get."""
+    result, _ = ran_unruly
     control = result.rows({"learning_rate": 0})
     assert np.ptp(result.history["train_loss"][control], axis=1).max() == 0
     assert len(result.lanes) == 2 * 2 * 2 * 4
 
 
-def test_an_infinite_value_is_kept_on_disk(tmp_path):
-    def optimizer(hp):
-        return optax.chain(optax.clip_by_global_norm(hp.clip), optax.sgd(0.1))
-
-    changes = {"optimizer": optimizer, "defaults": None, "sweep": {"clip": [0.1, math.inf]}}
-    first = study(**changes).run(tmp_path)
-    again = load(tmp_path)
-    assert again.configs == first.configs == [{"clip": 0.1}, {"clip": math.inf}]
-    np.testing.assert_array_equal(
-        again.final("test_loss"), study(**changes).run(tmp_path).final("test_loss")
-    )
+def test_an_infinite_value_is_kept_on_disk(ran_unruly):
+    first, folder = ran_unruly
+    again = load(folder)
+    assert again.configs == first.configs
+    assert [config["clip"] for config in again.configs] == [1.0, math.inf] * 4
+    np.testing.assert_array_equal(again.final("test_loss"), unruly().run(folder).final("test_loss"))
 
 
 def by_hand(optimizer, steps: int) -> list[float]:

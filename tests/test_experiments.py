@@ -11,7 +11,6 @@ import types
 
 import pytest
 from commands import command as in_this_process
-from commands import report_of
 
 from experiments import batch_size, frame, perceptron_grid
 from experiments.options import experiments
@@ -233,22 +232,3 @@ def test_the_readme_names_files_that_exist():
         assert (ROOT / command_line[0] / f"{command_line[1]}.py").exists()
     for figure in re.findall(r"!\[.*?\]\((.*?)\)", text):
         assert (ROOT / figure).exists()
-
-
-def test_a_swept_number_of_steps_is_drawn_as_far_as_it_goes(tmp_path):
-    swept = (
-        "--sweep",
-        "steps=4,8",
-        "--sweep",
-        "batch_size=8",
-        "--sweep",
-        "learning_rate=0.1",
-        "--sweep",
-        "reduction=mean",
-    )
-    arguments = ("--quick", "--seeds", "2", "--eval-every", "4", *swept)
-    report = report_of("batch_size", *arguments, "--out", str(tmp_path / "run"))
-    assert [(row["steps"], row["n"]) for row in report["rows"]] == [(4, 2), (8, 2)]
-    assert {"accuracy.png", "loss.png"} <= {
-        path.name for path in (tmp_path / "run" / "figures").iterdir()
-    }

@@ -142,13 +142,19 @@ def kind_of(study, name="width"):
     return {program.axes[name].kind for program in study.plan().programs}
 
 
+COUNTS_DEAD = {"mean": lambda info: jnp.mean(jnp.abs(info.params[0].weight))}
+
+
+@pytest.fixture(scope="module")
+def two_units_alone():
+    return width_study(record=COUNTS_DEAD, sweep={"width": [2]}).run()
+
+
 @pytest.mark.parametrize("widths", [[2, 8], [8, 2], [8, 3, 2]])
-def test_a_record_that_counts_dead_units_demotes_the_width(widths):
-    record = {"mean": lambda info: jnp.mean(jnp.abs(info.params[0].weight))}
-    study = width_study(record=record, sweep={"width": widths})
+def test_a_record_that_counts_dead_units_demotes_the_width(widths, two_units_alone):
+    study = width_study(record=COUNTS_DEAD, sweep={"width": widths})
     assert kind_of(study) == {"static"}
-    result = study.run()
-    alone = width_study(record=record, sweep={"width": [2]}).run()
+    result, alone = study.run(), two_units_alone
     np.testing.assert_allclose(
         result.final("mean_mean")[result.rows({"width": 2})], alone.final("mean_mean"), rtol=1e-5
     )

@@ -1,5 +1,6 @@
 """Nothing is lost: kills, Ctrl-C, broken files, full memory, shards."""
 
+import functools
 import json
 import os
 import resource
@@ -38,10 +39,16 @@ def small(**changes):
     return Study(**{**declared, **changes})
 
 
+@functools.cache
+def same():
+    """`small()`, planned and compiled once: what is tested is what the runs leave on disk."""
+    return small()
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole") / "run"
-    small().run(folder)
+    same().run(folder)
     return kill_study.blocks(folder)
 
 
@@ -63,7 +70,7 @@ def test_ctrl_c_saves_and_the_same_call_continues(tmp_path, whole, monkeypatch):
 
     monkeypatch.setattr(engine, "run_block", interrupted)
     with pytest.raises(KeyboardInterrupt, match="interrupted: saved, the same call continues"):
-        small().run(tmp_path / "run")
+        same().run(tmp_path / "run")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert len(store.finished_blocks(tmp_path / "run")) == 2
     saved = store.read_checkpoint(tmp_path / "run", 2)
@@ -80,7 +87,7 @@ def test_ctrl_c_saves_and_the_same_call_continues(tmp_path, whole, monkeypatch):
 
 
 def test_every_checkpoint_of_a_block_leads_to_its_end(monkeypatch):
-    study = small()
+    study = same()
     program = study.plan().programs[0]
     compiled = study._compiled({0: program})[0].result()
     lanes, kept = [(program.configs[0], seed) for seed in range(3)], []
@@ -104,7 +111,7 @@ def test_in_a_notebook_ctrl_c_returns_what_there_is(tmp_path, monkeypatch):
     monkeypatch.setattr(
         engine, "run_block", lambda *args: (original(*args), os.kill(os.getpid(), signal.SIGINT))[0]
     )
-    partial = small().run(tmp_path / "run")
+    partial = same().run(tmp_path / "run")
     assert 0 < len(partial.lanes) < 80
 
 
@@ -151,7 +158,7 @@ def test_a_command_that_is_interrupted_exits_130(tmp_path):
 @pytest.mark.parametrize("harm", ["truncated", "missing", "corrupt event", "checkpoint"])
 def test_only_what_is_broken_is_computed_again(harm, tmp_path, whole):
     run = tmp_path / "run"
-    small().run(run)
+    same().run(run)
     block, events = store.block_path(run, 3), run / store.EVENTS
     before = {path.name: path.stat().st_mtime_ns for path in (run / "blocks").iterdir()}
     if harm == "truncated":
@@ -168,7 +175,7 @@ def test_only_what_is_broken_is_computed_again(harm, tmp_path, whole):
             path = store.checkpoint_path(run, 3)
             path.write_bytes(path.read_bytes()[:-30])
     assert len(load(run).lanes) < 80
-    small().run(run)
+    same().run(run)
     assert kill_study.blocks(run) == whole
     changed = [
         path.name
@@ -212,6 +219,8 @@ def test_a_command_that_runs_out_of_memory_ends_with_one_line(tmp_path, monkeypa
         "--lane-size",
         "2",
         "--sweep",
+        "batch_size=8",
+        "--sweep",
         "learning_rate=0.1",
         "--sweep",
         "reduction=mean",
@@ -230,7 +239,7 @@ def test_a_command_that_runs_out_of_memory_ends_with_one_line(tmp_path, monkeypa
 
 def test_a_folder_that_cannot_be_written_is_named():
     with pytest.raises(OSError, match="/proc/jaxdl"):
-        small().run("/proc/jaxdl/run")
+        same().run("/proc/jaxdl/run")
 
 
 @pytest.mark.parametrize(
@@ -255,13 +264,13 @@ def test_a_full_disk_is_named_and_what_is_stored_is_kept(
     monkeypatch.setattr(store, writer, write_until_full)
     try:
         with pytest.raises(OSError, match=file):
-            small().run(run)
+            same().run(run)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, free)
     assert set(store.finished_blocks(run)) == {0, 1, 2}
     assert not list(run.rglob(".*"))
     monkeypatch.undo()
-    small().run(run)
+    same().run(run)
     assert kill_study.blocks(run) == whole
 
 
@@ -442,17 +451,17 @@ def test_a_study_is_whole_unless_a_shard_is_asked_for(tmp_path, monkeypatch, cap
         running, "_train", lambda run, manifest, missing: asked.append(sorted(missing)) or []
     )
     asked = []
-    small().run(tmp_path / "run")
-    small().run(tmp_path / "run", shard="auto")
-    small().run(tmp_path / "run", shard="1/2")
+    same().run(tmp_path / "run")
+    same().run(tmp_path / "run", shard="auto")
+    same().run(tmp_path / "run", shard="1/2")
     assert asked == [[0, 1, 2, 3, 4, 5], [3], [1, 3, 5]]
     partial = capsys.readouterr().err.splitlines()  # nothing is trained here, and each run says so
     assert len(partial) == 3
     assert all("holds 0 of" in line for line in partial)
     with pytest.raises(ValueError, match="path must be a run folder"):
-        small().run(shard="auto")
+        same().run(shard="auto")
     monkeypatch.delenv("SLURM_PROCID")
-    small().run(tmp_path / "run", shard="auto")
+    same().run(tmp_path / "run", shard="auto")
     assert asked[3:] == [[0, 1, 2, 3, 4, 5]]
     line, rest = capsys.readouterr().err.splitlines()
     assert "holds 0 of" in rest
@@ -463,7 +472,7 @@ def test_a_study_is_whole_unless_a_shard_is_asked_for(tmp_path, monkeypatch, cap
 
 
 def test_replay_says_whether_it_is_the_stored_lane(tmp_path, capsys, monkeypatch):
-    made = small()
+    made = same()
     made.run(tmp_path / "run")
     made.replay({"batch_size": 5}, 2, progress=True)
     assert "bit-equal to the stored lane" in capsys.readouterr().err

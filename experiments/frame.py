@@ -16,7 +16,14 @@ import numpy as np
 from experiments.columns import Column, Lanes
 from experiments.options import Stop, first_line
 from experiments.references import Reference
-from experiments.request import Request, Size, check_allowed, merge_sweeps, run_folder
+from experiments.request import (
+    Request,
+    Size,
+    check_allowed,
+    check_folder,
+    merge_sweeps,
+    run_folder,
+)
 from jaxdl import Result, Study, tables
 
 
@@ -152,6 +159,8 @@ def run(experiment: Experiment, options) -> Report:
     request = request_of(experiment, options)
     studies = build(experiment, request)
     folder = run_folder(options, request.sweep, experiment.sweep)
+    if not options.plan:
+        check_folder(folder, experiment.studies)
     results = run_studies(studies, folder, options)
     rows: list[dict] = []
     # One list for all studies: JSON has no tables, and a row says which study it is of.

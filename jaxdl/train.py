@@ -14,7 +14,9 @@ from jaxdl.checks import check_float32, known_arguments, mapping, one_of, positi
 from jaxdl.datasets import check_dataset
 from jaxdl.sampling import seed_key
 from jaxdl.training.checks import (
+    check_accumulate,
     check_eval_params,
+    check_eval_train_rows,
     check_norm_bound,
     check_record,
     check_shared_targets,
@@ -30,7 +32,7 @@ from jaxdl.training.evaluation import (
 )
 from jaxdl.training.lane import Lane, Streams, Weights, fresh_running, init, streams
 from jaxdl.training.recipe import MOST_STEPS, NORM_BOUND, REDUCTIONS, Recipe, Schedule, prepared
-from jaxdl.training.records import StepInfo, mark_unseen, running_values
+from jaxdl.training.records import StepInfo, gradient_norm, mark_unseen, running_values
 from jaxdl.training.segment import segment
 from jaxdl.training.step import accept, propose, step
 from jaxdl.types import Dataset, Model, Task
@@ -50,6 +52,8 @@ def make_train(
     record: dict[str, Callable] | None = None,
     eval_params: Callable | None = None,
     norm_bound: float = NORM_BOUND,
+    eval_train_rows: int | None = None,
+    accumulate: int = 1,
 ) -> Callable:
     """Makes a whole training run as one pure function of a key.
 
@@ -67,6 +71,11 @@ def make_train(
         where the optimizer trains others (schedule-free, averages).
       norm_bound: a lane whose parameters would get a larger Euclidean norm counts as diverged;
         above 0, at most 1e18.
+      eval_train_rows: how many rows of the training split are evaluated, the same ones whatever
+        the key; all of them by default.
+      accumulate: micro-batches that a batch is computed in, which divides the batch size: a step
+        then holds the arrays of one of them at a time, and gives the same update up to rounding
+        (dropout draws anew for each, and batch norm sees them one by one).
 
     Returns:
       ``train(key, dataset=None) -> (params, state, history)``, where history maps names to float32
@@ -88,11 +97,25 @@ def make_train(
     if batch_size is not None:
         positive_int("batch_size", batch_size)
     check_norm_bound(norm_bound)
+    check_eval_train_rows(eval_train_rows)
+    check_accumulate(accumulate, batch_size)
     check_eval_params(eval_params)
     record = mapping("record", record, "name -> function (StepInfo) -> scalar")
     check_task(task, sampling, record)
     # without its batch size, which depends on the data
-    recipe = Recipe(task, model, optimizer, 0, reduction, sampling, record, eval_params, norm_bound)
+    recipe = Recipe(
+        task=task,
+        model=model,
+        optimizer=optimizer,
+        batch_size=0,
+        reduction=reduction,
+        sampling=sampling,
+        record=record,
+        eval_params=eval_params,
+        norm_bound=norm_bound,
+        eval_train_rows=eval_train_rows,
+        accumulate=accumulate,
+    )
 
     def train(key, dataset: Dataset | None = None):
         check_float32()
@@ -100,6 +123,7 @@ def make_train(
         dataset = _data_of(task, model, key, dataset)
         n = dataset.train_targets.shape[-1]
         size = positive_int("batch_size", n if batch_size is None else batch_size, most=n)
+        check_accumulate(accumulate, size)
         return _run(recipe._replace(batch_size=size), key, dataset, schedule)
 
     return train
@@ -142,7 +166,9 @@ __all__ = [
     "Streams",
     "Weights",
     "accept",
+    "check_accumulate",
     "check_eval_params",
+    "check_eval_train_rows",
     "check_norm_bound",
     "check_record",
     "check_shared_targets",
@@ -152,6 +178,7 @@ __all__ = [
     "evaluate_split",
     "evaluated_params",
     "fresh_running",
+    "gradient_norm",
     "init",
     "make_train",
     "mark_unseen",

@@ -1,5 +1,6 @@
 """Models as pairs of pure functions."""
 
+from jaxdl.models.bfloat16 import in_bfloat16
 from jaxdl.models.cnn import cnn
 from jaxdl.models.from_flax import from_flax
 from jaxdl.models.mlp import mlp
@@ -7,4 +8,4 @@ from jaxdl.models.perceptron import perceptron
 from jaxdl.models.resnet import resnet
 from jaxdl.models.rnn import rnn
 
-__all__ = ["cnn", "from_flax", "mlp", "perceptron", "resnet", "rnn"]
+__all__ = ["cnn", "from_flax", "in_bfloat16", "mlp", "perceptron", "resnet", "rnn"]

@@ -8,6 +8,7 @@ recorded values.
 """
 
 import numbers
+import traceback
 from typing import Any, NamedTuple
 
 import jax
@@ -344,7 +345,21 @@ def _split(spec: Spec, configs, name: str) -> list[list[dict]]:
 
 def _reason(failure: Exception) -> str:
     first = str(failure).strip().splitlines()
-    return f"{type(failure).__name__}: {first[0][:100] if first else ''}"
+    return f"{type(failure).__name__}: {first[0][:100] if first else ''}{_remedy(failure)}"
+
+
+def _remedy(failure: Exception) -> str:
+    """What to write where a schedule of optax asks in Python what a value is."""
+    frames = traceback.walk_tb(failure.__traceback__)
+    names = [frame.f_code.co_name for frame, _ in frames if _is_schedule(frame)]
+    if not names:
+        return ""
+    instead = "lambda count: hp.learning_rate * schedule(count), schedule from jaxdl.schedules"
+    return f" optax's {names[-1]} branches on it in Python; {instead}, stays traced"
+
+
+def _is_schedule(frame) -> bool:
+    return frame.f_globals.get("__name__", "").startswith("optax.schedules")
 
 
 def _agreed(spec: Spec, program: Program, found: Work) -> list[tuple[Program, Work]]:

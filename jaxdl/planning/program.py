@@ -100,6 +100,7 @@ def _recipe(spec: Spec, values: dict, settings: dict, hp: dict, read: set | None
     chosen = {**settings, **{name: value for name, value in hp.items() if name in SETTINGS}}
     task = resolve("task", spec.task, bound)
     train.check_task(task, chosen["sampling"], spec.record)
+    train.check_accumulate(spec.accumulate, chosen["batch_size"])
     return train.Recipe(
         task=task,
         model=resolve("model", spec.model, bound),
@@ -110,6 +111,8 @@ def _recipe(spec: Spec, values: dict, settings: dict, hp: dict, read: set | None
         record=spec.record,
         eval_params=spec.eval_params,
         norm_bound=spec.norm_bound,
+        eval_train_rows=spec.eval_train_rows,
+        accumulate=spec.accumulate,
     )
 
 
@@ -169,7 +172,8 @@ def _sized(recipe: train.Recipe, lane: train.Lane, dataset: Dataset) -> train.Re
             raise TypeError("the model has state, which would see the padding of a batch")
         positive_int("batch_size", size.max, most=n)
         return recipe
-    return recipe._replace(batch_size=positive_int("batch_size", size, most=n))
+    train.check_accumulate(recipe.accumulate, positive_int("batch_size", size, most=n))
+    return recipe._replace(batch_size=int(size))
 
 
 def whole(functions: LaneFunctions, stop: int) -> Callable:

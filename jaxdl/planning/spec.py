@@ -13,7 +13,15 @@ from jaxdl.batches import SAMPLINGS
 from jaxdl.checks import brief, function_of, integer, mapping, one_of, positive_int, unknown
 from jaxdl.parts import check_part
 from jaxdl.planning.hp import Hyperparameters, at
-from jaxdl.train import MOST_STEPS, REDUCTIONS, check_eval_params, check_norm_bound, check_record
+from jaxdl.train import (
+    MOST_STEPS,
+    REDUCTIONS,
+    check_accumulate,
+    check_eval_params,
+    check_eval_train_rows,
+    check_norm_bound,
+    check_record,
+)
 
 SETTINGS = ("batch_size", "steps", "eval_every", "reduction", "sampling")
 MOST_SEEDS = 2**32  # a seed is a uint32
@@ -41,10 +49,23 @@ class Spec(NamedTuple):
     seeds: tuple[int, ...]
     eval_params: Callable | None = None
     norm_bound: float = math.inf
+    eval_train_rows: int | None = None
+    accumulate: int = 1
 
 
 def declare(
-    task, model, optimizer, settings, record, defaults, sweep, seeds, eval_params, norm_bound
+    task,
+    model,
+    optimizer,
+    settings,
+    record,
+    defaults,
+    sweep,
+    seeds,
+    eval_params,
+    norm_bound,
+    eval_train_rows=None,
+    accumulate=1,
 ) -> Spec:
     """Checks a study's arguments and spreads its sweep into configs.
 
@@ -71,6 +92,8 @@ def declare(
     check_eval_params(eval_params)
     check_record(record)
     check_norm_bound(norm_bound)
+    check_eval_train_rows(eval_train_rows)
+    check_accumulate(accumulate)
     return Spec(
         task=task,
         model=model,
@@ -84,6 +107,8 @@ def declare(
         seeds=seed_list(seeds),
         eval_params=eval_params,
         norm_bound=norm_bound,
+        eval_train_rows=eval_train_rows,
+        accumulate=accumulate,
     )
 
 

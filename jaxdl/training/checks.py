@@ -3,11 +3,11 @@
 import jax
 
 from jaxdl.batches import SAMPLINGS
-from jaxdl.checks import check_name, function_of, number_within, one_of
+from jaxdl.checks import check_name, function_of, number_within, one_of, positive_int
 from jaxdl.datasets import check_dataset, check_targets, depends_on_targets
 from jaxdl.sampling import seed_key
 from jaxdl.training.recipe import LARGEST_BOUND, prepared
-from jaxdl.types import Dataset, Model, Task, check_metrics
+from jaxdl.types import Dataset, Model, Size, Task, capacity, check_metrics, traced
 
 
 def check_task(task: Task, sampling: str | None = None, record: dict | None = None):
@@ -50,11 +50,34 @@ def check_eval_params(function):
         function_of("eval_params", function, "(params, opt_state) -> params", None, None)
 
 
+def check_eval_train_rows(count):
+    """Refuses what is neither None nor a number of rows; how many there are is seen later."""
+    if count is not None:
+        positive_int("eval_train_rows", count)
+
+
+def check_accumulate(accumulate, batch_size: Size | None = None):
+    """Refuses a number of micro-batches that does not divide the batch, where that is known.
+
+    Of a padded batch only the largest size is looked at: the others are right as well, as their
+    dead places weigh nothing.
+    """
+    positive_int("accumulate", accumulate)
+    if batch_size is None or traced(batch_size):
+        return
+    size = capacity(batch_size)
+    if size % accumulate:
+        raise ValueError(
+            f"accumulate must divide the batch size {size} into equal micro-batches, got "
+            f"{accumulate}"
+        )
+
+
 def check_shared_targets(task: Task, model: Model, dataset: Dataset):
     """Refuses targets that are at hand and lie beyond the model's outputs, or what the loss is
     defined for."""
-    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(dataset))
-    if traced or not depends_on_targets(task):
+    is_traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(dataset))
+    if is_traced or not depends_on_targets(task):
         return
 
     def outputs_of(key, x):

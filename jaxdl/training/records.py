@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from jaxdl.checks import brief
 
@@ -29,6 +30,14 @@ class Running(NamedTuple):
     total: Any
     max: Any
     count: Any
+
+
+def gradient_norm(info: StepInfo):
+    """Computes the Euclidean norm of a step's gradient, before the optimizer clips or scales it.
+
+    For ``record={"grad_norm": train.gradient_norm}``.
+    """
+    return optax.tree.norm(info.grads)
 
 
 def names(record) -> tuple[str, ...]:

@@ -8,13 +8,13 @@ import optax
 
 from jaxdl import parts
 from jaxdl.batches import draw_batch
-from jaxdl.losses import WITH_GRADIENT
+from jaxdl.losses import WITH_GRADIENT, plain
 from jaxdl.sampling import steps_of_pass
 from jaxdl.training import records
+from jaxdl.training.gradient import Batch, Gradient, gradient
 from jaxdl.training.lane import Lane, Streams, Weights
-from jaxdl.training.recipe import Recipe, prepared
+from jaxdl.training.recipe import Recipe
 from jaxdl.training.records import StepInfo
-from jaxdl.training.values import check_gradient, per_example
 from jaxdl.types import Dataset
 
 
@@ -106,7 +106,7 @@ def _takes_rows_alone(recipe: Recipe) -> bool:
         ours
         and recipe.task.augment is None
         and recipe.task.prepare is None
-        and recipe.task.loss in WITH_GRADIENT
+        and plain(recipe.task.loss) in WITH_GRADIENT
     )
 
 
@@ -139,54 +139,36 @@ def _checked(batch) -> tuple:
 
 def _propose(recipe: Recipe, lane: Lane, batch, keys: Streams, index) -> tuple[Weights, StepInfo]:
     """The update that a batch asks for."""
-    x, targets, weight = _augmented(recipe, batch, keys, index)
-    x = prepared(recipe.task, x)
+    augmented = _augmented(recipe, batch, keys, index)
     dropout_key = jax.random.fold_in(keys.dropout, index)
-
-    def objective(params):
-        outputs, state = parts.apply(recipe.model, params, lane.state, x, dropout_key, train=True)
-        losses = per_example("loss", recipe.task.loss(outputs, targets), len(weight))
-        check_gradient(recipe.task.loss, outputs, targets)
-        # a NaN in a place without an example weighs nothing
-        weighted = jnp.where(weight == 0, 0.0, losses) * weight
-        total = jnp.sum(weighted)
-        mean = total / jnp.sum(weight)
-        value = mean if recipe.reduction == "mean" else total
-        return value, (mean, state)
-
-    value_and_grad = jax.value_and_grad(objective, has_aux=True)
-    (value, (loss, state)), grads = value_and_grad(lane.params)
-    extra = _extra_arguments(recipe.optimizer, value, grads, lambda params: objective(params)[0])
-    updates, opt_state = _updates(recipe.optimizer, grads, lane, extra)
+    learned = gradient(recipe, lane.params, lane.state, augmented, dropout_key)
+    updates, opt_state = _updates(recipe.optimizer, learned, lane)
     params = optax.apply_updates(lane.params, updates)
-    info = StepInfo(index, loss, lane.params, grads, updates)
-    return Weights(params, state, opt_state), info
+    info = StepInfo(index, learned.loss, lane.params, learned.grads, updates)
+    return Weights(params, learned.state, opt_state), info
 
 
-def _augmented(recipe: Recipe, batch, keys: Streams, index) -> tuple:
-    """A batch as the task augments it: (x, targets, weight)."""
+def _augmented(recipe: Recipe, batch, keys: Streams, index) -> Batch:
+    """A batch as the task augments it."""
     x, targets, weight = batch
     if recipe.task.augment is None:
-        return x, targets, weight
+        return Batch(x, targets, weight)
     key = jax.random.fold_in(keys.augment, index)
     augmented = recipe.task.augment(key, x, targets)
     pair = parts.several("task.augment", augmented, "x", "targets")
-    return *parts.aligned("task.augment", *pair), weight
+    x, targets = parts.aligned("task.augment", *pair)
+    return Batch(x, targets, weight)
 
 
-def _updates(optimizer, grads, lane: Lane, extra: dict) -> tuple:
+def _updates(optimizer, learned: Gradient, lane: Lane) -> tuple:
     """What the optimizer adds to the params, and its state after that."""
-    name = "optimizer.update"
-    updated = optimizer.update(grads, lane.opt_state, lane.params, **extra)
+    name, extra = "optimizer.update", {}
+    # what optax hands to transformations that take more than gradients: see `optax.lbfgs`
+    if isinstance(optimizer, optax.GradientTransformationExtraArgs):
+        extra = {"value": learned.value, "grad": learned.grads, "value_fn": learned.value_of}
+    updated = optimizer.update(learned.grads, lane.opt_state, lane.params, **extra)
     updates, opt_state = parts.several(name, updated, "updates", "opt_state")
     parts.built_like(name, updates, lane.params, "updates like params")
     like_init = "an opt_state like that of init"
     parts.built_like(name, opt_state, lane.opt_state, like_init, types=True)
     return updates, opt_state
-
-
-def _extra_arguments(optimizer, value, grads, value_fn) -> dict:
-    """What optax hands to the transformations that take more than gradients: see `optax.lbfgs`."""
-    if not isinstance(optimizer, optax.GradientTransformationExtraArgs):
-        return {}
-    return {"value": value, "grad": grads, "value_fn": value_fn}

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdl.losses import WITH_GRADIENT
+from jaxdl.losses import WITH_GRADIENT, plain
 
 
 def per_example(name: str, values, batch: int, differentiable: bool = True):
@@ -60,7 +60,7 @@ def has_gradient(loss, outputs, targets) -> bool:
     >>> [has_gradient(function, jnp.ones((1, 2)), jnp.ones(2)) for function in functions]
     [True, False]
     """
-    if loss in WITH_GRADIENT or not _all_floats(outputs):
+    if plain(loss) in WITH_GRADIENT or not _all_floats(outputs):
         return True
     shapes = jax.tree.map(_shape_of, (outputs, targets))
     gradient = jax.grad(lambda outputs, targets: jnp.sum(loss(outputs, targets)))

@@ -110,7 +110,8 @@ def scaled(work: Work, scalings: dict[str, Scaling], sizes: dict[str, int]) -> W
         values = [
             value * factor for value, factor in zip(values, scalings[name].at(size), strict=True)
         ]
-    return Work._make([*(max(1.0, value) for value in values[:-1]), work.equations])
+    grown = Work._make([max(1.0, value) for value in values])
+    return grown._replace(equations=work.equations, convolutions=work.convolutions)
 
 
 def cheapest_partition(

@@ -410,3 +410,39 @@ def test_work_counts_products_and_the_arrays_of_a_step():
     work = cost.work_of(jax.make_jaxpr(train)(jnp.ones((3, 4)), 5).jaxpr)
     assert work.step_flops == 2 * 3 * 4 * 4
     assert work.widest == 3 * 4 * 4
+
+
+def test_work_counts_convolutions_and_their_gradients():
+    def train(weight, x, stop):
+        def loss(weight):
+            y = jax.lax.conv_general_dilated(
+                x, weight, (2, 1), "VALID", dimension_numbers=("CHWN", "OIHW", "CHWN")
+            )
+            return jnp.sum(y**2)
+
+        step = lambda i, weight: weight - jax.grad(loss)(weight)
+        return jax.lax.fori_loop(0, stop, lambda i, w: jax.lax.fori_loop(0, stop, step, w), weight)
+
+    jaxpr = jax.make_jaxpr(train)(jnp.ones((5, 3, 3, 3)), jnp.ones((3, 9, 8, 4)), 5)
+    work = cost.work_of(jaxpr.jaxpr)
+    once = 2 * (5 * 4 * 6 * 4) * (3 * 3 * 3)  # outputs times taps and channels
+    assert work.step_flops == 2 * once  # forwards, and for the kernel; the input needs none
+    assert work.convolutions == 2
+    assert work.lane_size() == 1
+    small = work._replace(convolutions=0, widest=3000.0)
+    assert small.lane_size() == 64
+    growth = grouping.Scaling((2, 4, 8), (small, small, small))
+    assert grouping.scaled(small, {"width": growth}, {"width": 4}).lane_size() == 64
+    growth = grouping.Scaling((2, 4, 8), (work, work, work))
+    assert grouping.scaled(work, {"width": growth}, {"width": 4}).lane_size() == 1
+
+
+def test_lanes_of_a_network_of_products_go_one_by_one_where_its_arrays_are_large():
+    rows = jnp.zeros((64, 768))
+    task = tasks.from_arrays(rows, jnp.arange(64) % 2)._replace(
+        prepare=lambda x: x.reshape(3, 16, 16, -1)
+    )
+    cnn = lambda channels: models.cnn(channels, 2, inputs=(3, 16, 16), method="taps")
+    plan = lambda model: Study(task, model, optax.sgd(0.1), batch_size=32, steps=2).plan()
+    (program,) = plan(cnn((32, 64))).programs
+    assert program.lane_size == 1

@@ -1,13 +1,14 @@
 """Pooling: maxima and means over windows, and over whole pictures."""
 
 import math
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 from jaxtyping import Array, Num
 
 from jaxdl.checks import brief
 from jaxdl.lowering.pooling import pool_max, pool_sum
-from jaxdl.lowering.windows import windows_of
+from jaxdl.lowering.windows import Window, windows_of
 
 AXES = {4: (1, 2), 3: (0,)}  # pictures (channels, height, width, batch); (time, channels, batch)
 
@@ -79,10 +80,19 @@ def _windows(x, window, stride, padding):
         layouts = "(channels, height, width, batch) or (time, channels, batch)"
         raise ValueError(f"x must be {layouts}, got {brief(x)}")
     axes = AXES[x.ndim]
-    stride = window if stride is None else stride
-    windows = windows_of(window, stride, padding, [x.shape[axis] for axis in axes], "window")
+    sides = [x.shape[axis] for axis in axes]
+    return axes, pool_windows(sides, window, window if stride is None else stride, padding)
+
+
+def pool_windows(sides: Sequence[int], window, stride, padding) -> list[Window]:
+    """Makes the windows of a pool along the sides of a picture.
+
+    Raises:
+      ValueError: a padding that windows would lie in whole.
+    """
+    windows = windows_of(window, stride, padding, sides, "window")
     for each in windows:
         if max(each.low, each.high) > each.size // 2:
             most = f"at most half the window, {each.size // 2}"
             raise ValueError(f"padding must be {most}, got {max(each.low, each.high)}")
-    return axes, windows
+    return windows

@@ -9,6 +9,7 @@ from jaxdl import layers
 from jaxdl.checks import brief, flag, fraction, one_of, positive_int
 from jaxdl.layers import Conv2d, Norm
 from jaxdl.layers.conv import kernel_of
+from jaxdl.layers.pool import pool_windows
 from jaxdl.lowering.windows import method_of, windows_of
 from jaxdl.models.pictures import (
     NORMS,
@@ -130,9 +131,9 @@ def cnn(
     units = _times(blocks[-1].outputs, places[0] * places[1])
 
     def initialise(key):
-        keys = jax.random.split(key, len(blocks) + 1)
-        pairs = [_init_block(k, design, layer) for k, layer in zip(keys, blocks, strict=False)]
-        head = layers.init_dense(keys[-1], outputs, units, design.scheme)
+        *keys, head_key = jax.random.split(key, len(blocks) + 1)
+        pairs = [_init_block(k, design, layer) for k, layer in zip(keys, blocks, strict=True)]
+        head = layers.init_dense(head_key, outputs, units, design.scheme)
         state = tuple(running for _, running in pairs) if norm == "batch" else ()
         return (tuple(block for block, _ in pairs), head), state
 
@@ -223,7 +224,7 @@ def _places(design: Design, blocks: list[Layer], inputs) -> tuple[int, int]:
     for layer in blocks:
         sides = _sides(sides, windows_of(design.kernel, layer.stride, padding, sides))
         if layer.pooled:
-            sides = _sides(sides, windows_of(*design.window, sides, "pool_window"))
+            sides = _sides(sides, pool_windows(sides, *design.window))
     return sides[0], sides[1]
 
 

@@ -79,8 +79,8 @@ def means(reduced: Callable, examples: Examples, most: int) -> dict:
 
         return reduced(x, targets, sum_of_new)
 
-    # One chunk after the other: a CNN of six layers on 45,000 images takes 171 MB beside its data and weights
-    # this way, its step included, where all at once took 14 GB.
+    # One chunk after the other: for a CNN of six layers on 45,000 images a lane takes 171 MB beside
+    # its data and weights, its step included, where all images at once took 14 GB.
     sums = jax.lax.map(sums_of, jnp.arange(chunks))
     return {name: jnp.sum(each) / rows for name, each in sums.items()}
 

@@ -1,5 +1,6 @@
 """The mean loss and metrics of a lane over every split of its data."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,8 @@ def splits(dataset: Dataset) -> dict[str, tuple]:
 def metric_names(task: Task, dataset: Dataset) -> list[str]:
     """Names the history keys of an evaluation: ``{train,valid,test}_{loss,...}``."""
     kinds = ("loss", *task.metrics)
-    return [f"{split}_{name}" for split in splits(dataset) for name in kinds]
+    pairs = itertools.product(splits(dataset), kinds)
+    return [f"{split}_{name}" for split, name in pairs]
 
 
 def directions(task: Task) -> dict[str, bool]:
@@ -53,13 +55,16 @@ def evaluate(recipe: Recipe, params, state, dataset: Dataset) -> dict:
     chunk sees another one's state.
     """
     reduced = _reducer(recipe, params, state)
-    examples = {split: Examples(*pair) for split, pair in splits(dataset).items()}
-    examples["train"] = examples["train"]._replace(order=_train_rows(recipe, dataset))
+    examples = {}
+    for split, (x, targets) in splits(dataset).items():
+        order = _train_rows(recipe, dataset) if split == "train" else None
+        examples[split] = Examples(x, targets, order)
+    # asked once for all splits, whose rows are alike: it takes a trace
     most = most_rows(recipe, reduced, examples.values())
     values: dict[str, Any] = {}
     for split, there in examples.items():
-        of_split = means(reduced, there, most)
-        values |= {f"{split}_{name}": mean for name, mean in of_split.items()}
+        for name, mean in means(reduced, there, most).items():
+            values[f"{split}_{name}"] = mean
     return values
 
 
@@ -84,8 +89,10 @@ def check_train_rows(recipe: Recipe, dataset: Dataset):
 
 def evaluate_split(recipe: Recipe, params, state, x, targets) -> dict:
     """Computes the mean loss and metrics over some examples: name -> float32 scalar."""
-    reduced, examples = _reducer(recipe, params, state), Examples(x, targets)
-    return means(reduced, examples, most_rows(recipe, reduced, [examples]))
+    reduced = _reducer(recipe, params, state)
+    examples = Examples(x, targets)
+    most = most_rows(recipe, reduced, [examples])
+    return means(reduced, examples, most)
 
 
 def _reducer(recipe: Recipe, params, state) -> Callable:
@@ -94,7 +101,8 @@ def _reducer(recipe: Recipe, params, state) -> Callable:
     functions = {"loss": recipe.task.loss, **of_metrics}
 
     def reduced(x, targets, reduce):
-        outputs, _ = parts.apply(recipe.model, params, state, prepared(recipe.task, x))
+        inputs = prepared(recipe.task, x)
+        outputs, _ = parts.apply(recipe.model, params, state, inputs)
         return _reduced(functions, outputs, targets, reduce)
 
     return reduced
@@ -112,7 +120,8 @@ def _reduced(functions: dict, outputs, targets, reduce: Callable) -> dict:
     for name, function in functions.items():
         is_loss = name == "loss"
         label = "loss" if is_loss else f"metric {name!r}"
-        each = per_example(label, function(outputs, targets), batch, differentiable=is_loss)
+        each = function(outputs, targets)
+        each = per_example(label, each, batch, differentiable=is_loss)
         values[name] = reduce(jnp.where(spoilt, jnp.nan, each))
     return values
 
@@ -121,6 +130,8 @@ def _is_nan(tree, batch: int):
     """Which examples have a NaN among the arrays of a tree, batch axis last: (batch,) bool."""
     spoilt = jnp.zeros(batch, bool)
     for leaf in jax.tree.leaves(tree):
-        if jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.shape[-1:] == (batch,):
-            spoilt |= jnp.isnan(leaf).reshape(-1, batch).any(axis=0)
+        is_float = jnp.issubdtype(leaf.dtype, jnp.floating)
+        if is_float and leaf.shape[-1:] == (batch,):
+            by_example = jnp.isnan(leaf).reshape(-1, batch)
+            spoilt |= by_example.any(axis=0)
     return spoilt

@@ -47,8 +47,13 @@ def gradient(recipe: Recipe, params, state, batch: Batch, key) -> Gradient:
         value = mean if recipe.reduction == "mean" else total
         return value, (mean, after)
 
-    (value, (loss, after)), grads = jax.value_and_grad(objective, has_aux=True)(params)
-    return Gradient(value, loss, after, grads, lambda params: objective(params)[0])
+    def value_of(params):
+        value, _ = objective(params)
+        return value
+
+    value_and_grad = jax.value_and_grad(objective, has_aux=True)
+    (value, (mean, after)), grads = value_and_grad(params)
+    return Gradient(value, mean, after, grads, value_of)
 
 
 def _total(recipe: Recipe, params, state, batch: Batch, key) -> tuple:
@@ -70,27 +75,29 @@ def _accumulated(recipe: Recipe, params, state, batch: Batch, key) -> Gradient:
     and not by its own: so short and padded batches give what they give at once.
     """
     weight = jnp.sum(batch.weight)
+    scale = weight if recipe.reduction == "mean" else 1.0
 
     def objective(params, state, part, key):
         total, after = _total(recipe, params, state, part, key)
-        return total / weight if recipe.reduction == "mean" else total, (total, after)
+        return total / scale, (total, after)
 
     def add_gradient(sums, state, part, key):
         value_and_grad = jax.value_and_grad(objective, has_aux=True)
-        (value, (total, after)), grads = value_and_grad(params, state, part, key)
-        return jax.tree.map(jnp.add, sums, (value, total, grads)), after
+        (_, (total, after)), grads = value_and_grad(params, state, part, key)
+        return jax.tree.map(jnp.add, sums, (total, grads)), after
 
     def value_of(params):
-        def add_value(value, state, part, key):
-            share, (_, after) = objective(params, state, part, key)
-            return value + share, after
+        def add_total(sum_, state, part, key):
+            total, after = _total(recipe, params, state, part, key)
+            return sum_ + total, after
 
-        return _over_parts(recipe, add_value, jnp.float32(0.0), state, batch, key)[0]
+        total, _ = _over_parts(recipe, add_total, zero, state, batch, key)
+        return total / scale
 
-    nothing = (jnp.float32(0.0), jnp.float32(0.0), jax.tree.map(jnp.zeros_like, params))
-    sums, after = _over_parts(recipe, add_gradient, nothing, state, batch, key)
-    value, total, grads = sums
-    return Gradient(value, total / weight, after, grads, value_of)
+    zero = jnp.float32(0.0)
+    nothing = (zero, jax.tree.map(jnp.zeros_like, params))
+    (total, grads), after = _over_parts(recipe, add_gradient, nothing, state, batch, key)
+    return Gradient(total / scale, total / weight, after, grads, value_of)
 
 
 def _over_parts(recipe: Recipe, add: Callable, sums, state, batch: Batch, key) -> tuple:
@@ -105,27 +112,33 @@ def _over_parts(recipe: Recipe, add: Callable, sums, state, batch: Batch, key) -
     size = rows_at_a_time(recipe)
     number, rest = divmod(len(batch.weight), size)
 
-    def part_at(index, size: int) -> Batch:
-        begin = index * rows_at_a_time(recipe)
-        return jax.tree.map(
-            lambda array: jax.lax.dynamic_slice_in_dim(jnp.asarray(array), begin, size, axis=-1),
-            batch,
-        )
-
     def add_part(carry, index):
-        sums, state = carry
+        sums, before = carry
+        part = _rows(batch, index * size, size)
         part_key = jax.random.fold_in(key, index)
-        sums, after = add(sums, state, part_at(index, size), part_key)
-        return (sums, jax.tree.map(_typed_as, after, state)), None
+        sums, after = add(sums, before, part, part_key)
+        after = jax.tree.map(_typed_as, after, before)
+        return (sums, after), None
 
-    state = jax.tree.map(jnp.asarray, state)
-    (sums, state), _ = jax.lax.scan(add_part, (sums, state), jnp.arange(number))
-    if rest:
-        part_key = jax.random.fold_in(key, number)
-        sums, state = add(sums, state, part_at(number, rest), part_key)
-    return sums, state
+    # state goes from one micro-batch to the next, as it goes from batch to batch
+    carry = (sums, jax.tree.map(jnp.asarray, state))
+    (sums, state), _ = jax.lax.scan(add_part, carry, jnp.arange(number))
+    if not rest:
+        return sums, state
+    part = _rows(batch, number * size, rest)
+    return add(sums, state, part, jax.random.fold_in(key, number))
+
+
+def _rows(batch: Batch, begin, size: int) -> Batch:
+    """Some examples of a batch, one after the other."""
+
+    def rows(array):
+        return jax.lax.dynamic_slice_in_dim(jnp.asarray(array), begin, size, axis=-1)
+
+    return jax.tree.map(rows, batch)
 
 
 def _typed_as(new, old):
     """A new value of an array in the old one's type, as a loop wants it; a key has one type."""
-    return new if jnp.issubdtype(old.dtype, jax.dtypes.prng_key) else jnp.asarray(new, old.dtype)
+    is_key = jnp.issubdtype(old.dtype, jax.dtypes.prng_key)
+    return new if is_key else jnp.asarray(new, old.dtype)

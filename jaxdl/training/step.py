@@ -42,6 +42,7 @@ def propose(
     if not live:
         return _propose(recipe, lane, batch, keys, index)
     short_batch = jax.tree.map(lambda leaf: leaf[..., :live], batch)
+    # all lanes of a program come to their short batch at the same step, so one side is computed
     passes = steps_of_pass(dataset.train_targets.shape[-1], recipe.batch_size)
     return jax.lax.cond(
         index % passes == passes - 1,
@@ -62,6 +63,7 @@ def accept(recipe: Recipe, lane: Lane, proposed: Weights, info: StepInfo) -> Lan
 
     before = Weights(lane.params, lane.state, lane.opt_state)
     after = jax.tree.map(keep, proposed, before)
+    # the first failure counts: what a frozen lane computes after it means nothing
     failed_first_here = ~healthy & (lane.diverged_at < 0)
     running = {}
     for name, value in records.seen_in(recipe.record, info).items():
@@ -100,21 +102,19 @@ def _takes_rows_alone(recipe: Recipe) -> bool:
     That is known of this library's functions alone; for others the step of a short batch is
     compiled apart.
     """
+    task = recipe.task
     model = str(getattr(recipe.model.apply, "__module__", ""))
     ours = model.startswith("jaxdl.models.") and not model.endswith(".from_flax")
-    return (
-        ours
-        and recipe.task.augment is None
-        and recipe.task.prepare is None
-        and plain(recipe.task.loss) in WITH_GRADIENT
-    )
+    as_they_are = task.augment is None and task.prepare is None
+    return ours and as_they_are and plain(task.loss) in WITH_GRADIENT
 
 
 def _batch(recipe: Recipe, dataset: Dataset, keys: Streams, index, order):
     """The batch of a step: the task's own, or drawn from the training rows."""
     if recipe.task.batch is not None:
         batch = recipe.task.batch(dataset, keys.shuffle, index, recipe.batch_size)
-        return _checked(parts.several("task.batch", batch, "x", "targets", "weight"))
+        triple = parts.several("task.batch", batch, "x", "targets", "weight")
+        return _checked(triple)
     return draw_batch(
         dataset,
         keys.shuffle,

@@ -90,6 +90,7 @@ def _varies(jaxpr) -> bool:
     """Whether an output of a jaxpr is computed from its inputs."""
     tainted = set(jaxpr.invars)
 
+    # a constant of the program is no input; nor is a literal, which has its value with it
     def is_tainted(value) -> bool:
         literal = hasattr(value, "val")
         return not literal and value in tainted

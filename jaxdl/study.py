@@ -58,6 +58,8 @@ class Study:
         optax.contrib.schedule_free_eval_params(opt_state, params)``.
       norm_bound: a lane whose parameters would get a larger Euclidean norm counts as diverged;
         above 0, at most 1e18.
+      rewrite_convolutions: whether the convolutions of a model, whatever library wrote it, are put
+        into forms that are fast inside a loop on CPU: the same numbers up to rounding.
 
     Raises:
       ValueError: a line that names the parameter, the allowed range and the value given.
@@ -83,6 +85,7 @@ class Study:
         record: dict[str, Callable] | None = None,
         eval_params: Callable | None = None,
         norm_bound: float = NORM_BOUND,
+        rewrite_convolutions: bool = True,
     ):
         settings = {
             "batch_size": batch_size,
@@ -102,6 +105,7 @@ class Study:
             seeds,
             eval_params,
             norm_bound,
+            rewrite_convolutions,
         )
         self._shapes = one_of("shapes", shapes, ("auto", "pad", "bucket"))
         self._measures = isinstance(lane_size, str) and lane_size == MEASURE

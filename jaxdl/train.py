@@ -17,6 +17,7 @@ from jaxdl.checks import (
     brief,
     check_float32,
     check_name,
+    flag,
     function_of,
     known_arguments,
     mapping,
@@ -26,6 +27,7 @@ from jaxdl.checks import (
 )
 from jaxdl.datasets import check_dataset, check_targets, depends_on_targets
 from jaxdl.losses import WITH_GRADIENT
+from jaxdl.lowering.rewriting import with_looped_convolutions
 from jaxdl.sampling import pass_order, seed_key, steps_of_pass, stream
 from jaxdl.types import Dataset, Model, Size, Task, check_metrics
 
@@ -611,6 +613,7 @@ def make_train(
     record: dict[str, Callable] | None = None,
     eval_params: Callable | None = None,
     norm_bound: float = NORM_BOUND,
+    rewrite_convolutions: bool = True,
 ) -> Callable:
     """A whole training run as one pure function of a key.
 
@@ -628,6 +631,8 @@ def make_train(
         where the optimizer trains others (schedule-free, averages).
       norm_bound: a lane whose parameters would get a larger Euclidean norm counts as diverged;
         above 0, at most 1e18.
+      rewrite_convolutions: whether the model's convolutions are put into forms that are fast inside
+        a loop on CPU: the same numbers up to rounding.
 
     Returns:
       ``train(key, dataset=None) -> (params, state, history)``, where history maps names to float32
@@ -651,6 +656,8 @@ def make_train(
     if batch_size is not None:
         positive_int("batch_size", batch_size)
     check_norm_bound(norm_bound)
+    if flag("rewrite_convolutions", rewrite_convolutions):
+        model = with_looped_convolutions(model)
     check_eval_params(eval_params)
     check_task(task, sampling, mapping("record", record, "name -> function (StepInfo) -> scalar"))
 

@@ -18,6 +18,7 @@ from jaxdl.planning.cost import Work, program_seconds
 from jaxdl.planning.grouping import shape
 from jaxdl.planning.program import REASONS, Axis, Program, concrete_recipe, value_of
 from jaxdl.planning.show import plan_text
+from jaxdl.planning.slow import slow_notes
 from jaxdl.planning.spec import SETTINGS, Spec, check_read, settings_of
 from jaxdl.planning.trial import disagreement, trial, work
 from jaxdl.sampling import seed_key
@@ -112,16 +113,17 @@ def make_plan(
         check_read(spec, read)
     check_targets(spec, [program for program, _ in sorted_])
     shaped = [found for program, full in sorted_ for found in shape(spec, program, full, shapes)]
+    works = tuple(of_lane for _, of_lane, _ in shaped)
     programs = tuple(
         p._replace(lane_size=lane_size or of_lane.lane_size()) for p, of_lane, _ in shaped
     )
     return Plan(
         programs=programs,
-        works=tuple(of_lane for _, of_lane, _ in shaped),
+        works=works,
         useful=tuple(useful for *_, useful in shaped),
         seeds=len(spec.seeds),
         metrics=metrics,
-        notes=notes(spec, programs),
+        notes=notes(spec, programs, works),
     )
 
 
@@ -159,9 +161,11 @@ def _with_every_value(spec: Spec) -> list[tuple[dict, str]]:
     return chosen
 
 
-def notes(spec: Spec, programs) -> tuple[str, ...]:
+def notes(spec: Spec, programs, works) -> tuple[str, ...]:
     """What a reader should know before the run, a line each."""
     lines = [line for program in programs for line in _notes_on(spec, program)]
+    for of_lane in works:
+        lines += slow_notes(of_lane.plain_convolutions, spec.rewrite_convolutions)
     return tuple(dict.fromkeys(lines))
 
 

@@ -5,6 +5,7 @@ import math
 from typing import NamedTuple
 
 from jaxdl.planning.jaxprs import jaxprs
+from jaxdl.planning.slow import plain_convolutions
 
 # Measured with jax 0.10 on 2 CPU cores (2.1 GHz, AVX-512, 2 MB of L2 a core); see
 # benchmarks/lane_rate.py and shapes.py.
@@ -30,6 +31,7 @@ class Work(NamedTuple):
     evaluation_flops: float = 0.0
     widest: float = 1.0  # bytes of a step's largest array
     equations: int = 1
+    plain_convolutions: tuple[str, ...] = ()  # of a step, where each stands: slow in a loop
 
     def seconds(self, steps: int, evaluations: int) -> float:
         """The time of one lane among many."""
@@ -93,7 +95,12 @@ class _Tally:
 
 
 def _product_flops(equation) -> float:
-    if equation.primitive.name != "dot_general":
+    name = equation.primitive.name
+    if name in ("conv_general_dilated", "looped_convolution"):
+        kernel = equation.invars[1].aval
+        outputs = kernel.shape[equation.params["dimension_numbers"].rhs_spec[0]]
+        return 2.0 * kernel.size / max(1, outputs) * equation.outvars[0].aval.size
+    if name != "dot_general":
         return 0.0
     contracted = equation.params["dimension_numbers"][0][0]
     depth = math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
@@ -111,6 +118,7 @@ def work_of(jaxpr) -> Work:
         tally.flops[1],
         tally.widest,
         tally.equations,
+        tuple(plain_convolutions(jaxpr)),
     )
 
 

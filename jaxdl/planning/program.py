@@ -10,6 +10,7 @@ import numpy as np
 from jaxdl import train
 from jaxdl.checks import positive_int
 from jaxdl.datasets import check_dataset
+from jaxdl.lowering.rewriting import with_looped_convolutions
 from jaxdl.parts import dataset_of, resolve
 from jaxdl.planning.hp import Hyperparameters, at
 from jaxdl.planning.spec import SETTINGS, Spec, settings_of, values_of
@@ -100,9 +101,10 @@ def _recipe(spec: Spec, values: dict, settings: dict, hp: dict, read: set | None
     chosen = {**settings, **{name: value for name, value in hp.items() if name in SETTINGS}}
     task = resolve("task", spec.task, bound)
     train.check_task(task, chosen["sampling"], spec.record)
+    model = resolve("model", spec.model, bound)
     return train.Recipe(
         task=task,
-        model=resolve("model", spec.model, bound),
+        model=with_looped_convolutions(model) if spec.rewrite_convolutions else model,
         optimizer=resolve("optimizer", spec.optimizer, bound),
         batch_size=chosen["batch_size"],
         reduction=chosen["reduction"],

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxdl.batches import SAMPLINGS
-from jaxdl.checks import brief, function_of, integer, mapping, one_of, positive_int, unknown
+from jaxdl.checks import brief, flag, function_of, integer, mapping, one_of, positive_int, unknown
 from jaxdl.parts import check_part
 from jaxdl.planning.hp import Hyperparameters, at
 from jaxdl.train import MOST_STEPS, REDUCTIONS, check_eval_params, check_norm_bound, check_record
@@ -41,10 +41,21 @@ class Spec(NamedTuple):
     seeds: tuple[int, ...]
     eval_params: Callable | None = None
     norm_bound: float = math.inf
+    rewrite_convolutions: bool = True
 
 
 def declare(
-    task, model, optimizer, settings, record, defaults, sweep, seeds, eval_params, norm_bound
+    task,
+    model,
+    optimizer,
+    settings,
+    record,
+    defaults,
+    sweep,
+    seeds,
+    eval_params,
+    norm_bound,
+    rewrite_convolutions,
 ) -> Spec:
     """Checks a study's arguments and spreads its sweep into configs.
 
@@ -84,6 +95,7 @@ def declare(
         seeds=seed_list(seeds),
         eval_params=eval_params,
         norm_bound=norm_bound,
+        rewrite_convolutions=flag("rewrite_convolutions", rewrite_convolutions),
     )
 
 

@@ -67,7 +67,8 @@ def empty(spec: Spec) -> dict:
 def declared(spec: Spec) -> dict:
     """The arguments of a study that are plain values, for people and for naming what differs."""
     settings = {**spec.settings, "reduction": spec.settings["reduction"] or "mean"}
-    values = {**settings, **spec.defaults, "norm_bound": spec.norm_bound}
+    own = {name: getattr(spec, name) for name in ("norm_bound", "rewrite_convolutions")}
+    values = {**settings, **spec.defaults, **own}
     return {name: _shown(value) for name, value in values.items()}
 
 

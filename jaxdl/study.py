@@ -64,6 +64,8 @@ class Study:
         for every lane. All by default; for large data a few thousand tell as much in less time.
       accumulate: micro-batches that every batch is computed in, for the memory of one of them; it
         divides the batch size. See `make_train`.
+      rewrite_convolutions: whether the convolutions of a model, whatever library wrote it, are put
+        into forms that are fast inside a loop on CPU: the same numbers up to rounding.
 
     Raises:
       ValueError: a line that names the parameter, the allowed range and the value given.
@@ -91,6 +93,7 @@ class Study:
         norm_bound: float = NORM_BOUND,
         eval_train_rows: int | None = None,
         accumulate: int = 1,
+        rewrite_convolutions: bool = True,
     ):
         compiler.choose_devices()  # a setting that is a function may start jax's backend
         settings = {
@@ -113,6 +116,7 @@ class Study:
             norm_bound,
             eval_train_rows,
             accumulate,
+            rewrite_convolutions,
         )
         self._shapes = one_of("shapes", shapes, ("auto", "pad", "bucket"))
         self._measures = isinstance(lane_size, str) and lane_size == MEASURE

@@ -10,8 +10,9 @@ import numpy as np
 import optax
 
 from jaxdl import parts
-from jaxdl.checks import check_float32, known_arguments, mapping, one_of, positive_int
+from jaxdl.checks import check_float32, flag, known_arguments, mapping, one_of, positive_int
 from jaxdl.datasets import check_dataset
+from jaxdl.lowering.rewriting import with_looped_convolutions
 from jaxdl.sampling import seed_key
 from jaxdl.training.checks import (
     check_accumulate,
@@ -54,6 +55,7 @@ def make_train(
     norm_bound: float = NORM_BOUND,
     eval_train_rows: int | None = None,
     accumulate: int = 1,
+    rewrite_convolutions: bool = True,
 ) -> Callable:
     """Makes a whole training run as one pure function of a key.
 
@@ -76,6 +78,8 @@ def make_train(
       accumulate: micro-batches that a batch is computed in, which divides the batch size: a step
         then holds the arrays of one of them at a time, and gives the same update up to rounding
         (dropout draws anew for each, and batch norm sees them one by one).
+      rewrite_convolutions: whether the model's convolutions are put into forms that are fast inside
+        a loop on CPU: the same numbers up to rounding.
 
     Returns:
       ``train(key, dataset=None) -> (params, state, history)``, where history maps names to float32
@@ -99,6 +103,8 @@ def make_train(
     check_norm_bound(norm_bound)
     check_eval_train_rows(eval_train_rows)
     check_accumulate(accumulate, batch_size)
+    if flag("rewrite_convolutions", rewrite_convolutions):
+        model = with_looped_convolutions(model)
     check_eval_params(eval_params)
     record = mapping("record", record, "name -> function (StepInfo) -> scalar")
     check_task(task, sampling, record)

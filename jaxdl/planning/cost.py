@@ -5,6 +5,7 @@ import math
 from typing import NamedTuple
 
 from jaxdl.planning.jaxprs import jaxprs
+from jaxdl.planning.slow import plain_convolutions
 
 # Measured with jax 0.10 on 2 CPU cores (2.1 GHz, AVX-512, 2 MB of L2 a core); see
 # benchmarks/lane_rate.py and shapes.py.
@@ -20,6 +21,7 @@ CACHE_BYTES = 300_000
 # assumed for the cost of chunks that are not full; blocks may not depend on the devices at hand
 DEVICES = 2
 CONVOLUTION = "conv_general_dilated"
+LOOPED = "looped_convolution"  # see `lowering.looped`
 
 
 class Work(NamedTuple):
@@ -32,6 +34,7 @@ class Work(NamedTuple):
     widest: float = 1.0  # bytes of a step's largest array
     equations: int = 1
     convolutions: int = 0  # of XLA's own, in a step
+    plain_convolutions: tuple[str, ...] = ()  # of a step, where each stands: slow in a loop
 
     def seconds(self, steps: int, evaluations: int) -> float:
         """The time of one lane among many."""
@@ -105,7 +108,7 @@ def _product_flops(equation) -> float:
     if name == "dot_general":
         contracted = equation.params["dimension_numbers"][0][0]
         depth = math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
-    elif name == CONVOLUTION:
+    elif name in (CONVOLUTION, LOOPED):
         depth = _taps(equation)
     else:
         return 0.0
@@ -116,7 +119,7 @@ def _taps(equation) -> float:
     """How many numbers a place of a convolution adds up, but for zeros between dilated inputs."""
     kernel = equation.invars[1].aval
     outputs = kernel.shape[equation.params["dimension_numbers"].rhs_spec[0]]
-    return kernel.size / outputs / math.prod(equation.params["lhs_dilation"])
+    return kernel.size / max(1, outputs) / math.prod(equation.params["lhs_dilation"])
 
 
 def work_of(jaxpr) -> Work:
@@ -131,6 +134,7 @@ def work_of(jaxpr) -> Work:
         tally.widest,
         tally.equations,
         tally.convolutions,
+        tuple(plain_convolutions(jaxpr)),
     )
 
 

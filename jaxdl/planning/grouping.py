@@ -98,13 +98,13 @@ def _estimate(parts: Parts, program: Program, full: Work) -> Callable[[Sizes], W
     ends = {name: _smallest(parts, program, name) for name in most}
 
     def at(sizes: Sizes) -> Work:
-        values = np.asarray(full, float)
+        values = np.asarray(full[:-1], float)
         for name, (least, of_least) in ends.items():
             if least < most[name]:
                 place = (sizes[name] - least) / (most[name] - least)
-                share = np.asarray(of_least) / np.maximum(full, 1e-9)
+                share = np.asarray(of_least[:-1]) / np.maximum(full[:-1], 1e-9)
                 values = values * (share + place * (1 - share))
-        return Work(*values.tolist())
+        return Work._make([*values.tolist(), full.plain_convolutions])
 
     return at
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxdl import train
 from jaxdl.checks import positive_int
 from jaxdl.datasets import check_dataset
+from jaxdl.lowering.rewriting import with_looped_convolutions
 from jaxdl.parts import dataset_of, resolve
 from jaxdl.planning.config import SETTINGS, Config, config_key
 from jaxdl.planning.hp import Hyperparameters, at
@@ -101,9 +102,10 @@ def _recipe(parts: Parts, config: Config, hp: dict, read: set[str] | None) -> tr
     task = resolve("task", parts.task, bound)
     train.check_task(task, settings["sampling"], parts.record)
     train.check_accumulate(parts.accumulate, settings["batch_size"])
+    model = resolve("model", parts.model, bound)
     return train.Recipe(
         task=task,
-        model=resolve("model", parts.model, bound),
+        model=with_looped_convolutions(model) if parts.rewrite_convolutions else model,
         optimizer=resolve("optimizer", parts.optimizer, bound),
         batch_size=settings["batch_size"],
         reduction=settings["reduction"],

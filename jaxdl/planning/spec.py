@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxdl.checks import brief, integer, mapping, positive_int, unknown
+from jaxdl.checks import brief, flag, integer, mapping, positive_int, unknown
 from jaxdl.parts import check_part
 from jaxdl.planning.config import SETTINGS, Config, Names, check_value, complete, config_key
 from jaxdl.planning.sweep import Values, spread
@@ -33,6 +33,7 @@ class Parts(NamedTuple):
     norm_bound: float
     eval_train_rows: int | None
     accumulate: int
+    rewrite_convolutions: bool
     names: Names  # what hp can read beside the swept values
 
 
@@ -59,13 +60,14 @@ def declare(
     norm_bound: float,
     eval_train_rows: int | None = None,
     accumulate: int = 1,
+    rewrite_convolutions: bool = True,
 ) -> Spec:
     """Checks a study's arguments and spreads its sweep into complete configs.
 
     Args:
       settings: name -> value, function of hp, or None, of each of `config.SETTINGS`.
       task, model, optimizer, record, defaults, sweep, seeds, eval_params, norm_bound,
-        eval_train_rows, accumulate: see `jaxdl.Study`.
+        eval_train_rows, accumulate, rewrite_convolutions: see `jaxdl.Study`.
 
     Raises:
       ValueError: a line that names the parameter, the allowed range and the value given.
@@ -96,6 +98,7 @@ def declare(
         norm_bound=norm_bound,
         eval_train_rows=eval_train_rows,
         accumulate=accumulate,
+        rewrite_convolutions=flag("rewrite_convolutions", rewrite_convolutions),
         names=names,
     )
     return Spec(parts, axes, configs, seeds, frozenset(read))

@@ -66,7 +66,8 @@ def declared(spec: Spec) -> dict:
     parts = spec.parts
     settings = {**parts.names.settings, "reduction": parts.names.settings["reduction"] or "mean"}
     values = {**settings, **parts.names.defaults, "norm_bound": parts.norm_bound}
-    values |= {"eval_train_rows": parts.eval_train_rows, "accumulate": parts.accumulate}
+    for name in ("eval_train_rows", "accumulate", "rewrite_convolutions"):
+        values[name] = getattr(parts, name)
     return {name: _plain(value) for name, value in values.items()}
 
 

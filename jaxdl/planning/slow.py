@@ -1,0 +1,51 @@
+"""Names the operations of a step that are known to be slow in a loop on CPU, and that stay so."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import jax
+
+from jaxdl.lowering.looped import PLAIN
+from jaxdl.lowering.rewriting import OPEN, can_loop
+from jaxdl.planning.jaxprs import jaxprs
+
+STEPS = 2  # the loops around a step: over intervals, over steps
+ELSEWHERE = "outside the model's apply"  # or in a derivative that the user wrote
+
+
+def plain_convolutions(jaxpr, loops: int = 0, inside: str = ELSEWHERE) -> Iterator[str]:
+    """Yields, for every convolution of a step that is XLA's own, where it stands.
+
+    Args:
+      jaxpr: of a whole training.
+      loops, inside: around this part of it.
+    """
+    for equation in jaxpr.eqns:
+        name = equation.primitive.name
+        if equation.primitive is PLAIN and loops >= STEPS and can_loop(equation):
+            yield inside
+        deeper = loops + (name == "while")
+        where = inside if name in OPEN else f"inside {name}"
+        for part in jaxprs(equation):
+            yield from plain_convolutions(part, deeper, where)
+
+
+def slow_notes(places, rewrites: bool) -> list[str]:
+    """Says how many convolutions stay, a line a place; nothing on other backends.
+
+    Args:
+      places: of `plain_convolutions`.
+      rewrites: whether the study has convolutions rewritten.
+    """
+    if jax.default_backend() != "cpu":
+        return []
+    if not rewrites:
+        places = ["with rewrite_convolutions=False"] * len(places)
+    lines = []
+    for where, count in Counter(places).items():
+        stay = "1 convolution is" if count == 1 else f"{count} convolutions are"
+        lines.append(
+            f"{stay} not rewritten {where}: a gradient of one takes 20 to 60 times as long inside "
+            "a loop as called from Python"
+        )
+    return lines

@@ -5,7 +5,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxdl import data, losses, models, tasks, testing
+    from jaxdl import augment, data, losses, models, tasks, testing
     from jaxdl.reporting import plots, stats, tables
     from jaxdl.result import Result, load
     from jaxdl.study import Study
@@ -16,6 +16,7 @@ __all__ = [
     "Metric",
     "Result",
     "Study",
+    "augment",
     "data",
     "load",
     "losses",

@@ -38,6 +38,14 @@ class UnknownName(ValueError, AttributeError):
     """A name that is not there; the message ends with the nearest one that is."""
 
 
+class DataError(ValueError):
+    """Data that are damaged, or not what they should be: commands end with exit code 3."""
+
+
+class MissingData(DataError, FileNotFoundError):
+    """Data that are nowhere to be had."""
+
+
 def check_float32():
     """Raises a ValueError where jax computes in 64 bits: draws, and so results, would be others."""
     import jax

@@ -7,6 +7,7 @@ import numpy as np
 from jaxdl import data, losses
 from jaxdl.checks import fraction, function_of, integer, number_from_zero, one_of, positive_int
 from jaxdl.checks import signed as check_signed
+from jaxdl.data.images import images, images_from_arrays
 from jaxdl.datasets import check_fits, check_probabilities
 from jaxdl.sampling import permute, seed_key, stream
 from jaxdl.types import Dataset, Metric, Padded, Size, Task, capacity, check_metrics, mask, traced
@@ -394,6 +395,8 @@ __all__ = [
     "classification",
     "from_arrays",
     "gaussians",
+    "images",
+    "images_from_arrays",
     "moons",
     "palindromes",
     "signed",

@@ -1,42 +1,183 @@
 """The contracts that everything else is written against.
 
 Arrays are batch-last: points are ``(features, batch)``, sequences ``(time, features, batch)``,
-images ``(channels, height, width, batch)``. Weights are ``(out, in)``.
+images ``(channels, height, width, batch)``. Weights are ``(out, in)``. A key is used once.
+
+Four NamedTuples are what users hand in: `Model`, `Dataset`, `Metric` and `Task`. Each function in
+them has a Protocol here that says what it is called with and what it returns; functions written
+without annotations meet it all the same. Arguments before the ``/`` may have any name.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
-import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, Integer, Num, PRNGKeyArray, Shaped
 
 from jaxdl.checks import brief, check_name
+from jaxdl.sizes import Padded, Size, capacity, check_padded, live, mask
+
+AnyArray = Array | np.ndarray  # data that all lanes share come from the host
+Params = Any  # a tree of float arrays, the leaves that have a gradient
+State = Any  # a tree of what a model carries along untrained (running means); () for most models
+Inputs = Shaped[AnyArray, "*example batch"]  # float32, or integers where the model takes them
+Targets = Shaped[AnyArray, "*label batch"]  # class numbers (batch,), or numbers a label
+
+
+@runtime_checkable
+class InitFunction(Protocol):
+    """Draws the parameters of a model and its state before the first step.
+
+    `key` decides all that is random. It does not depend on the config, so that seed k starts from
+    the same draws under every config; drawn with `sampling.rows`, a narrow layer has the first
+    weights of a wide one.
+    """
+
+    def __call__(self, key: PRNGKeyArray, /) -> tuple[Params, State]:
+        """Returns (params, state); sizes may be `Padded`, and what lies beyond is exactly zero."""
+
+
+@runtime_checkable
+class ApplyFunction(Protocol):
+    """Computes a model's outputs for a batch.
+
+    `train` tells a step of training from an evaluation: what is random (dropout) or looks at the
+    batch as a whole (batch norm) does so only where it is True. `key` is what dropout draws from,
+    another one at every step; None where nothing may be random, as in every evaluation. Examples
+    must not mix where `train` is False.
+    """
+
+    def __call__(
+        self,
+        params: Params,
+        state: State,
+        x: Inputs,
+        /,
+        *,
+        key: PRNGKeyArray | None = None,
+        train: bool = False,
+    ) -> tuple[Any, State]:
+        """Returns (outputs, state): outputs (..., batch), the state as it was unless `train`."""
 
 
 class Model(NamedTuple):
     """A pair of pure functions."""
 
-    init: Callable  # (key) -> (params, state); state is () for most models
-    apply: Callable  # (params, state, x, *, key=None, train=False) -> (outputs, state)
+    init: InitFunction  # (key) -> (params, state)
+    apply: ApplyFunction  # (params, state, x, *, key=None, train=False) -> (outputs, state)
 
 
 class Dataset(NamedTuple):
     """Arrays with the batch axis last; the validation split is optional."""
 
-    train_x: Any
-    train_targets: Any
+    train_x: Any  # Inputs: (features, rows), (time, features, rows), ...
+    train_targets: Any  # Targets: (rows,) or (labels, rows)
     test_x: Any
     test_targets: Any
     valid_x: Any = None
     valid_targets: Any = None
 
 
+@runtime_checkable
+class DataFunction(Protocol):
+    """Draws the data of a lane.
+
+    `key` is the lane's seed key; draw from ``sampling.stream(key, "data")``, so that data share no
+    draws with weights or batches. It does not depend on the config: seed k has the same data under
+    every config. Shapes must be the same for all keys.
+    """
+
+    def __call__(self, key: PRNGKeyArray, /) -> Dataset:
+        """Returns a `Dataset` of arrays of numbers."""
+
+
+@runtime_checkable
+class PerExample(Protocol):
+    """Measures every example of a batch: a loss to minimise, or a metric to report.
+
+    `outputs` are what the model gives, ``(classes, batch)`` for instance, and `targets` those of
+    the same examples. A value depends on its own example alone: the trainer weighs them, adds them
+    up and divides. A loss has a gradient in the outputs; what a function is not defined for should
+    give NaN, so that the lane counts as diverged.
+    """
+
+    def __call__(self, outputs: Any, targets: Targets, /) -> Num[Array, "batch"]:
+        """Returns a value per example."""
+
+
 class Metric(NamedTuple):
     """A value per example, and which direction of it is better: declared, never guessed from a
     name."""
 
-    function: Callable  # (outputs, targets) -> per-example value, shape (batch,)
+    function: PerExample  # (outputs, targets) -> per-example value, shape (batch,)
     higher_is_better: bool
+
+
+@runtime_checkable
+class AugmentFunction(Protocol):
+    """Varies the examples of a batch at random: flips, crops, noise.
+
+    Called in training only, before `prepare`, on the batch as it was drawn. `key` is another one at
+    every step, from the lane's "augment" stream. It may change values of x and of targets, never
+    the number of examples.
+    """
+
+    def __call__(self, key: PRNGKeyArray, x: Inputs, targets: Targets, /) -> tuple[Inputs, Targets]:
+        """Returns (x, targets), batch axis last."""
+
+
+@runtime_checkable
+class PrepareFunction(Protocol):
+    """Turns stored inputs into those that the model takes, such as uint8 into normalised floats.
+
+    Called in training (after `augment`) and in evaluation alike, so it must not be random, and has
+    no key.
+    """
+
+    def __call__(self, x: Inputs, /) -> Inputs:
+        """Returns x for the model, batch axis last."""
+
+
+@runtime_checkable
+class BatchFunction(Protocol):
+    """Makes the batch of a step, for a task that does not draw rows of its data set.
+
+    `dataset` is the lane's. `key` is its shuffle key, the same at every step: fold `step` (int
+    scalar, from 0) into it. `batch_size` is an int or `Padded`; a padded batch has `capacity`
+    places of which the first `live` ones are examples. `weight` says how much each place counts in
+    the loss: 1 for an example, 0 for a place that holds none. The mean loss is
+    ``sum(weight * loss) / sum(weight)``.
+    """
+
+    def __call__(
+        self, dataset: Dataset, key: PRNGKeyArray, step: Integer[ArrayLike, ""], batch_size: Size, /
+    ) -> tuple[Inputs, Targets, Float[Array, "batch"]]:
+        """Returns (x, targets, weight), with one weight an example."""
+
+
+@runtime_checkable
+class RecordFunction(Protocol):
+    """Measures a step of training: the norm of its gradients, for instance.
+
+    `info` is a `train.StepInfo`: step, loss (the batch's mean), params (before the update), grads
+    and updates. Between evaluations the smallest, the mean and the largest value are kept.
+    """
+
+    def __call__(self, info: Any, /) -> Float[ArrayLike, ""]:
+        """Returns a real scalar."""
+
+
+@runtime_checkable
+class EvalParamsFunction(Protocol):
+    """Picks the weights that evaluation uses, where the optimizer trains others.
+
+    `params` are those that are trained, `opt_state` the optimizer's, which may hold an average of
+    them (schedule-free, EMA).
+    """
+
+    def __call__(self, params: Params, opt_state: Any, /) -> Params:
+        """Returns a tree like params."""
 
 
 class Task(NamedTuple):
@@ -47,21 +188,21 @@ class Task(NamedTuple):
     task that brings its own batches may not be given one.
     """
 
-    data: Any  # (key) -> Dataset, drawn per lane; or a Dataset that all lanes share
-    loss: Callable  # (outputs, targets) -> per-example loss, shape (batch,)
+    data: Any  # a DataFunction, drawn per lane; or a Dataset that all lanes share
+    loss: PerExample  # (outputs, targets) -> per-example loss, shape (batch,)
     metrics: dict[str, Metric]
-    augment: Callable | None = None  # (key, x, targets) -> (x, targets), in training only
-    prepare: Callable | None = None  # (x) -> x, in training and evaluation alike
-    batch: Callable | None = None  # (dataset, key, step, batch_size) -> (x, targets, weight)
+    augment: AugmentFunction | None = None  # (key, x, targets) -> (x, targets), in training only
+    prepare: PrepareFunction | None = None  # (x) -> x, in training and evaluation alike
+    batch: BatchFunction | None = None  # (dataset, key, step, batch_size) -> (x, targets, weight)
 
 
 def traced(value) -> bool:
-    """Whether a value is a scalar that is not at hand, because it is traced."""
+    """Tells whether a value is a scalar that is not at hand, because it is traced."""
     return isinstance(value, jax.core.Tracer) and value.shape == ()
 
 
 def check_metrics(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
-    """The metrics, if each one declares its direction and is called by a name of its own.
+    """Returns the metrics, if each one declares its direction and is called by a name of its own.
 
     Raises:
       ValueError: a bare function (with what to write instead), or a name that is taken.
@@ -81,73 +222,31 @@ def check_metrics(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
     return dict(metrics)
 
 
-class Padded:
-    """A size that differs between the lanes of one program: arrays have `max` rows, `size` of them
-    live.
-
-    It is no number: whatever would need one (a Python branch, ``range``, arithmetic) raises, so
-    that code which does not understand padding is noticed and gets a program per value instead. Use
-    `live`, `capacity` and `mask` on a size that may be an int or a `Padded`.
-    """
-
-    __slots__ = ("max", "size")
-    __hash__ = None  # type: ignore[assignment]
-
-    def __init__(self, size, max: int):
-        self.size = size
-        self.max = max
-
-    def __repr__(self) -> str:
-        return f"Padded(size={self.size}, max={self.max})"
-
-    def _refuse(self, *_):
-        raise TypeError(
-            "a padded size has no single value here: use live(), capacity() or mask() of "
-            "jaxdl.types"
-        )
-
-    __bool__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse  # type: ignore[assignment]
-    __int__ = __index__ = __float__ = __iter__ = __len__ = __getitem__ = _refuse  # type: ignore[assignment]
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _refuse
-    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _refuse
-    __pow__ = __rpow__ = __neg__ = __abs__ = __jax_array__ = __array__ = _refuse
-
-
-Size = int | Padded
-
-
-def live(size: Size):
-    """The number that counts in formulas (fan-in, a mean's denominator): an int, or a traced
-    scalar."""
-    return size.size if isinstance(size, Padded) else size
-
-
-def capacity(size: Size) -> int:
-    """The number that arrays are shaped by: always an int."""
-    return size.max if isinstance(size, Padded) else size
-
-
-def check_padded(name: str, size: Padded, least: int = 1):
-    """Raises a ValueError for a padded size whose live part, where it is known, is not in
-    least..max.
-
-    >>> check_padded("length", Padded(9, max=5))
-    Traceback (most recent call last):
-    ValueError: length must be an integer from 1 to its padded maximum 5, got 9
-    """
-    number = None if isinstance(size.size, jax.core.Tracer) else size.size
-    if size.max < least or (number is not None and not least <= number <= size.max):
-        raise ValueError(
-            f"{name} must be an integer from {least} to its padded maximum {size.max}, got {number}"
-        )
-
-
-def mask(size: Size) -> jax.Array | None:
-    """Which of the `capacity` places are live, shape (capacity,), bool; None where all of them are.
-
-    >>> mask(3) is None
-    True
-    >>> mask(Padded(2, max=4)).tolist()
-    [True, True, False, False]
-    """
-    return jnp.arange(size.max) < size.size if isinstance(size, Padded) else None
+__all__ = [
+    "AnyArray",
+    "ApplyFunction",
+    "AugmentFunction",
+    "BatchFunction",
+    "DataFunction",
+    "Dataset",
+    "EvalParamsFunction",
+    "InitFunction",
+    "Inputs",
+    "Metric",
+    "Model",
+    "Padded",
+    "Params",
+    "PerExample",
+    "PrepareFunction",
+    "RecordFunction",
+    "Size",
+    "State",
+    "Targets",
+    "Task",
+    "capacity",
+    "check_metrics",
+    "check_padded",
+    "live",
+    "mask",
+    "traced",
+]

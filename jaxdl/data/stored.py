@@ -1,0 +1,116 @@
+"""Image data sets as array files in a folder of the user, beside the cache.
+
+A file holds the arrays as training wants them, so reading it is copying it. It is written aside and
+renamed, and its parts carry checksums: one that is there is whole, or is seen not to be.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import zipfile
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxdl.checks import DataError
+
+CHUNK = 2**20
+
+
+class ImageData(NamedTuple):
+    """A data set of images as it was published: training and test images, their classes."""
+
+    train_x: np.ndarray  # uint8 (channels, height, width, n)
+    train_targets: np.ndarray  # int32 (n,)
+    test_x: np.ndarray
+    test_targets: np.ndarray
+
+
+def folder() -> pathlib.Path | None:
+    """The folder of array files, which may not be there yet: ``jaxdl-data`` in XDG_CACHE_HOME or in
+    ``~/.cache``; None where ``JAXDL_CACHE=off`` says so, or for a user without a home.
+
+    Raises:
+      ValueError: ``JAXDL_CACHE`` is neither ``on`` nor ``off``.
+    """
+    # Not inside the folder of compiled programs: that one is kept small by deleting what is old.
+    switch = os.environ.get("JAXDL_CACHE", "").lower()
+    if switch not in ("", "on", "off"):
+        given = os.environ["JAXDL_CACHE"]
+        raise ValueError(f"JAXDL_CACHE must be 'on' (the default) or 'off', got {given!r}")
+    if switch == "off":
+        return None
+    try:
+        home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    except RuntimeError:
+        return None
+    return pathlib.Path(home) / "jaxdl-data"
+
+
+def write(path: pathlib.Path, data: ImageData, about: dict):
+    """Writes a data set, whole or not at all.
+
+    Args:
+      path: where to; its folder is made.
+      about: what `describe` gives back, JSON values.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    aside = path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
+    text = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    try:
+        with open(aside, "wb") as file:
+            np.savez(file, about=text, **data._asdict())
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+
+
+def read(path: pathlib.Path) -> ImageData:
+    """Reads a data set.
+
+    Raises:
+      FileNotFoundError: there is none.
+      DataError: it is damaged.
+    """
+    # Every part of the archive has a checksum, which is compared as it is read.
+    with _opened(path) as parts:
+        return ImageData(*(parts[name] for name in ImageData._fields))
+
+
+def describe(path: pathlib.Path) -> dict:
+    """What was said about a data set when it was written.
+
+    Raises:
+      FileNotFoundError, DataError: as for `read`.
+    """
+    with _opened(path) as parts:
+        return json.loads(parts["about"].tobytes())
+
+
+@contextlib.contextmanager
+def _opened(path: pathlib.Path):
+    """The parts of an array file, with one kind of error for all that may be wrong with them."""
+    try:
+        with np.load(path, allow_pickle=False) as parts:
+            yield parts
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path} is damaged ({error}): delete it") from None
+
+
+def digest(paths: list[pathlib.Path]) -> str:
+    """The sha256 of files, their names included, in the order given."""
+    found = hashlib.sha256()
+    for path in paths:
+        found.update(f"{path.name} {path.stat().st_size}\0".encode())
+        with open(path, "rb") as file:
+            while chunk := file.read(CHUNK):
+                found.update(chunk)
+    return found.hexdigest()

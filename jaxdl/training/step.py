@@ -1,0 +1,192 @@
+"""One update of a lane: its batch, what is proposed, and whether that is accepted."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxdl import parts
+from jaxdl.batches import draw_batch
+from jaxdl.losses import WITH_GRADIENT
+from jaxdl.sampling import steps_of_pass
+from jaxdl.training import records
+from jaxdl.training.lane import Lane, Streams, Weights
+from jaxdl.training.recipe import Recipe, prepared
+from jaxdl.training.records import StepInfo
+from jaxdl.training.values import check_gradient, per_example
+from jaxdl.types import Dataset
+
+
+def step(recipe: Recipe, lane: Lane, dataset: Dataset, keys: Streams, index, order=None) -> Lane:
+    """Updates a lane once; refused for good once the lane has diverged.
+
+    A lane diverges at the first loss that is not finite or update that takes the norm of the
+    parameters beyond the recipe's `norm_bound` (or makes it NaN); that update is not applied.
+    """
+    proposed, info = propose(recipe, lane, dataset, keys, index, order)
+    return accept(recipe, lane, proposed, info)
+
+
+def propose(
+    recipe: Recipe, lane: Lane, dataset: Dataset, keys: Streams, index, order=None
+) -> tuple[Weights, StepInfo]:
+    """Computes the update of a step, applied or not.
+
+    The last batch of a pass may be short. Its dead places weigh nothing in the loss, but what looks
+    at a batch as a whole (batch norm, a loss that counts its points) would count them: it gets the
+    live rows alone.
+    """
+    batch = _batch(recipe, dataset, keys, index, order)
+    live = _rows_of_a_short_batch(recipe, lane, dataset)
+    if not live:
+        return _propose(recipe, lane, batch, keys, index)
+    short_batch = jax.tree.map(lambda leaf: leaf[..., :live], batch)
+    passes = steps_of_pass(dataset.train_targets.shape[-1], recipe.batch_size)
+    return jax.lax.cond(
+        index % passes == passes - 1,
+        lambda: _propose(recipe, lane, short_batch, keys, index),
+        lambda: _propose(recipe, lane, batch, keys, index),
+    )
+
+
+def accept(recipe: Recipe, lane: Lane, proposed: Weights, info: StepInfo) -> Lane:
+    """Moves a lane on if the step was healthy; else leaves it where it was, and marks it."""
+    norm_is_fine = _square_norm(proposed.params) <= recipe.norm_bound**2
+    healthy = (lane.diverged_at < 0) & jnp.isfinite(info.loss) & norm_is_fine
+
+    # Lanes of one program cannot stop alone: a frozen lane goes on computing, and its results are
+    # dropped here.
+    def keep(new, old):
+        return jnp.where(healthy, new, old)
+
+    before = Weights(lane.params, lane.state, lane.opt_state)
+    after = jax.tree.map(keep, proposed, before)
+    failed_first_here = ~healthy & (lane.diverged_at < 0)
+    running = {}
+    for name, value in records.seen_in(recipe.record, info).items():
+        running[name] = records.include(lane.running[name], value, healthy)
+    return lane._replace(
+        **after._asdict(),
+        diverged_at=jnp.where(failed_first_here, info.step, lane.diverged_at),
+        running=running,
+    )
+
+
+def _square_norm(tree):
+    leaves = [leaf.astype(jnp.float32) for leaf in jax.tree.leaves(tree)]
+    return sum(jnp.sum(jnp.square(leaf)) for leaf in leaves)
+
+
+def pass_steps(recipe: Recipe, dataset: Dataset) -> int | None:
+    """Counts the steps of a pass, where batches are cut from passes of one length; else None."""
+    own_batches = recipe.task.batch is not None
+    if own_batches or recipe.sampling != "epoch" or not isinstance(recipe.batch_size, int):
+        return None
+    return steps_of_pass(dataset.train_targets.shape[-1], recipe.batch_size)
+
+
+def _rows_of_a_short_batch(recipe: Recipe, lane: Lane, dataset: Dataset) -> int:
+    """The rows of a pass's last batch where its dead places must not be seen; else 0."""
+    alone = not jax.tree.leaves(lane.state) and _takes_rows_alone(recipe)
+    if pass_steps(recipe, dataset) is None or alone:
+        return 0
+    return dataset.train_targets.shape[-1] % recipe.batch_size
+
+
+def _takes_rows_alone(recipe: Recipe) -> bool:
+    """Whether every row of a batch is known to have its loss whatever the other rows are.
+
+    That is known of this library's functions alone; for others the step of a short batch is
+    compiled apart.
+    """
+    model = str(getattr(recipe.model.apply, "__module__", ""))
+    ours = model.startswith("jaxdl.models.") and not model.endswith(".from_flax")
+    return (
+        ours
+        and recipe.task.augment is None
+        and recipe.task.prepare is None
+        and recipe.task.loss in WITH_GRADIENT
+    )
+
+
+def _batch(recipe: Recipe, dataset: Dataset, keys: Streams, index, order):
+    """The batch of a step: the task's own, or drawn from the training rows."""
+    if recipe.task.batch is not None:
+        batch = recipe.task.batch(dataset, keys.shuffle, index, recipe.batch_size)
+        return _checked(parts.several("task.batch", batch, "x", "targets", "weight"))
+    return draw_batch(
+        dataset,
+        keys.shuffle,
+        index,
+        recipe.batch_size,
+        sampling=recipe.sampling or "step",
+        order=order,
+    )
+
+
+def _checked(batch) -> tuple:
+    """A task's own batch, if its weights are one an example and its arrays of one batch."""
+    x, targets, weight = batch
+    first: Any = next(iter(jax.tree.leaves(x)), ())
+    shape, batch_shape = jnp.shape(weight), jnp.shape(first)[-1:]
+    if batch_shape and shape != batch_shape:
+        raise ValueError(
+            f"batch must give one weight per example, shape {batch_shape}, got shape {shape}"
+        )
+    return parts.aligned("task.batch", x, targets, weight)
+
+
+def _propose(recipe: Recipe, lane: Lane, batch, keys: Streams, index) -> tuple[Weights, StepInfo]:
+    """The update that a batch asks for."""
+    x, targets, weight = _augmented(recipe, batch, keys, index)
+    x = prepared(recipe.task, x)
+    dropout_key = jax.random.fold_in(keys.dropout, index)
+
+    def objective(params):
+        outputs, state = parts.apply(recipe.model, params, lane.state, x, dropout_key, train=True)
+        losses = per_example("loss", recipe.task.loss(outputs, targets), len(weight))
+        check_gradient(recipe.task.loss, outputs, targets)
+        # a NaN in a place without an example weighs nothing
+        weighted = jnp.where(weight == 0, 0.0, losses) * weight
+        total = jnp.sum(weighted)
+        mean = total / jnp.sum(weight)
+        value = mean if recipe.reduction == "mean" else total
+        return value, (mean, state)
+
+    value_and_grad = jax.value_and_grad(objective, has_aux=True)
+    (value, (loss, state)), grads = value_and_grad(lane.params)
+    extra = _extra_arguments(recipe.optimizer, value, grads, lambda params: objective(params)[0])
+    updates, opt_state = _updates(recipe.optimizer, grads, lane, extra)
+    params = optax.apply_updates(lane.params, updates)
+    info = StepInfo(index, loss, lane.params, grads, updates)
+    return Weights(params, state, opt_state), info
+
+
+def _augmented(recipe: Recipe, batch, keys: Streams, index) -> tuple:
+    """A batch as the task augments it: (x, targets, weight)."""
+    x, targets, weight = batch
+    if recipe.task.augment is None:
+        return x, targets, weight
+    key = jax.random.fold_in(keys.augment, index)
+    augmented = recipe.task.augment(key, x, targets)
+    pair = parts.several("task.augment", augmented, "x", "targets")
+    return *parts.aligned("task.augment", *pair), weight
+
+
+def _updates(optimizer, grads, lane: Lane, extra: dict) -> tuple:
+    """What the optimizer adds to the params, and its state after that."""
+    name = "optimizer.update"
+    updated = optimizer.update(grads, lane.opt_state, lane.params, **extra)
+    updates, opt_state = parts.several(name, updated, "updates", "opt_state")
+    parts.built_like(name, updates, lane.params, "updates like params")
+    like_init = "an opt_state like that of init"
+    parts.built_like(name, opt_state, lane.opt_state, like_init, types=True)
+    return updates, opt_state
+
+
+def _extra_arguments(optimizer, value, grads, value_fn) -> dict:
+    """What optax hands to the transformations that take more than gradients: see `optax.lbfgs`."""
+    if not isinstance(optimizer, optax.GradientTransformationExtraArgs):
+        return {}
+    return {"value": value, "grad": grads, "value_fn": value_fn}

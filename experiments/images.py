@@ -12,6 +12,7 @@ from experiments.frame import Finding, Run
 from experiments.request import Request
 from jaxdl import Metric, Study, augment, losses, stats, tables, tasks
 from jaxdl.checks import one_of
+from jaxdl.data.cifar10 import CLASSES as CIFAR10_NAMES
 from jaxdl.types import Dataset, Model, Task
 
 CLASSES = 10

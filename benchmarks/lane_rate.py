@@ -1,24 +1,36 @@
-"""How many training steps a second: lanes of one program against an eager PyTorch loop.
+"""How many training steps a second: lanes of one program against an eager PyTorch loop?
 
-The network is R1's: 2-20-2, ReLU, cross-entropy, SGD, 800 training points, batches drawn without replacement at
-every step, no evaluation. PyTorch runs one network on one thread, as the reports' code did. Contestants
-take turns; a second, identical copy of ours shows what the machine's noise alone does to a ratio.
+The network is R1's: 2-20-2, ReLU, cross-entropy, SGD, 800 training points, batches drawn without
+replacement at every step, no evaluation. PyTorch runs one network on one thread, as the reports'
+code did. Contestants take turns; a second, identical copy of ours shows what the machine's noise
+alone does to a ratio.
 
-With --lanes: how wide to vmap, and in which layout. The same network with so many lanes vmapped together on each device,
-with the batch last (ours) and first (points (batch, features), weights (in, out), as most libraries have it), without
-PyTorch. The largest number is one wide vmap, the smaller ones are chunks of it; the planner's lane_size is marked.
+With --lanes: how wide to vmap, and in which layout. The same network with so many lanes vmapped
+together on each device, with the batch last (ours) and first (points (batch, features), weights
+(in, out), as most libraries have it), without PyTorch. The largest number is one wide vmap, the
+smaller ones are chunks of it; the planner's lane_size is marked.
 
-Command: make bench   (or: python -m benchmarks lane_rate [--rounds N] [--lanes N ...] [--batch-sizes N ...] [--json FILE])
+Command: make bench
+     or: python -m benchmarks lane_rate [--rounds N] [--lanes N ...] [--batch-sizes N ...]
+                                        [--json FILE]
 """
 
-import argparse
+import itertools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from benchmarks.timing import device_name, engine_burst, interleave, spread, write_json
+from benchmarks.timing import (
+    Burst,
+    command,
+    device_name,
+    engine_burst,
+    interleave,
+    spread,
+    write_json,
+)
 from jaxdl import Study, models, tasks
 from jaxdl.batches import draw_batch
 from jaxdl.reporting.tables import Table
@@ -26,6 +38,8 @@ from jaxdl.types import Dataset, Model, Task
 
 BATCH_SIZES = (1, 32, 128, 800)
 TASK, NETWORK = tasks.moons(1000, 0.1), models.mlp(2, (20,), 2)
+POINTS, FEATURES = 800, 2
+BURST_STEPS = 300  # of PyTorch
 
 
 def study(
@@ -47,33 +61,33 @@ def study(
     )
 
 
-FEATURES = 2
-
-
 def renamed(points):
-    """Points (batch, features) under the shape (features, batch): no transpose, the same memory."""
+    """Calls points (batch, features) (features, batch): no transpose, the same memory."""
     return points.reshape(points.shape[::-1])
 
 
 def batch_first() -> tuple[Task, Model]:
-    """The same data and network with points (batch, features) and weights (in, out).
-
-    The points lie in memory with the features of each beside each other. Between the functions here they are
-    called (features, batch), as the library wants it: the same memory, and `reshape` back costs nothing.
-    """
+    """Makes the same data and network with points (batch, features) and weights (in, out)."""
+    # The points lie in memory with the features of each beside each other. Between the functions
+    # here they are called (features, batch), as the library wants it: the same memory, and
+    # `reshape` back costs nothing.
 
     def draw(key) -> Dataset:
         drawn = TASK.data(key)
-        return drawn._replace(train_x=renamed(drawn.train_x.T), test_x=renamed(drawn.test_x.T))
+        train_x, test_x = renamed(drawn.train_x.T), renamed(drawn.test_x.T)
+        return drawn._replace(train_x=train_x, test_x=test_x)
 
     def batch(dataset, key, step, batch_size):
-        columns = dataset._replace(train_x=jnp.arange(dataset.train_targets.shape[-1])[None, :])
+        # Row numbers take the place of points: what is drawn is which rows.
+        numbers = jnp.arange(dataset.train_targets.shape[-1])
+        columns = dataset._replace(train_x=numbers[None, :])
         rows, targets, weight = draw_batch(columns, key, step, batch_size)
         points = dataset.train_x.reshape(-1, FEATURES).at[rows[0]].get(mode="promise_in_bounds")
         return renamed(points), targets, weight
 
     def loss(outputs, targets):
-        wanted = (targets[:, None] == jnp.arange(outputs.shape[1])[None, :]).astype(jnp.float32)
+        classes = jnp.arange(outputs.shape[1])
+        wanted = (targets[:, None] == classes[None, :]).astype(jnp.float32)
         return -jnp.sum(wanted * jax.nn.log_softmax(outputs, axis=1), axis=1)
 
     def init(key):
@@ -83,81 +97,97 @@ def batch_first() -> tuple[Task, Model]:
     def apply(params, state, x, *, key=None, train=False):
         x = x.reshape(-1, FEATURES)
         (first, first_bias), (second, second_bias) = params
-        return jax.nn.relu(x @ first + first_bias[None, :]) @ second + second_bias[None, :], state
+        hidden = jax.nn.relu(x @ first + first_bias[None, :])
+        return hidden @ second + second_bias[None, :], state
 
     return Task(data=draw, batch=batch, loss=loss, metrics={}), Model(init, apply)
 
 
-def pytorch(batch_size: int):
-    """A burst of steps of an eager PyTorch loop on one thread."""
+def pytorch(batch_size: int) -> Burst:
+    """Makes a burst of steps of an eager PyTorch loop on one thread."""
     import torch
 
     torch.set_num_threads(1)
-    x, y = torch.randn(800, 2), torch.randint(0, 2, (800,))
-    net = torch.nn.Sequential(torch.nn.Linear(2, 20), torch.nn.ReLU(), torch.nn.Linear(20, 2))
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    x, y = torch.randn(POINTS, FEATURES), torch.randint(0, 2, (POINTS,))
+    network = torch.nn.Sequential(
+        torch.nn.Linear(FEATURES, 20), torch.nn.ReLU(), torch.nn.Linear(20, 2)
+    )
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     loss_function = torch.nn.CrossEntropyLoss()
 
+    def draw():
+        if batch_size == POINTS:
+            return slice(None)
+        return torch.randperm(POINTS)[:batch_size]
+
     def burst() -> float:
-        for _ in range(300):
-            rows = torch.randperm(800)[:batch_size] if batch_size < 800 else slice(None)
+        for _ in range(BURST_STEPS):
+            rows = draw()
             optimizer.zero_grad()
-            loss_function(net(x[rows]), y[rows]).backward()
+            loss_function(network(x[rows]), y[rows]).backward()
             optimizer.step()
-        return 300
+        return BURST_STEPS
 
     return burst
 
 
 def measure(batch_size: int, rounds: int) -> dict:
-    """One batch size's rates and ratios."""
-    contestants = {name: engine_burst(study(batch_size)) for name in ("jaxdl", "twin")}
-    contestants["pytorch"] = pytorch(batch_size)
-    rates = interleave(contestants, rounds)
-    ratio, noise = rates["jaxdl"] / rates["pytorch"], rates["jaxdl"] / rates["twin"]
-    return {
-        "batch_size": batch_size,
-        **{f"{name}_per_second": float(np.median(rate)) for name, rate in rates.items()},
-        "ratio": ratio.tolist(),
-        "twin_ratio": noise.tolist(),
+    """Measures one batch size's rates and ratios."""
+    contestants = {
+        "jaxdl": engine_burst(study(batch_size)),
+        "twin": engine_burst(study(batch_size)),
+        "pytorch": pytorch(batch_size),
     }
+    rates = interleave(contestants, rounds)
+    figures: dict = {"batch_size": batch_size}
+    for name, rate in rates.items():
+        figures[f"{name}_per_second"] = float(np.median(rate))
+    figures["ratio"] = (rates["jaxdl"] / rates["pytorch"]).tolist()
+    figures["twin_ratio"] = (rates["jaxdl"] / rates["twin"]).tolist()
+    return figures
 
 
 def layouts(batch_size: int, lane_sizes: list[int], rounds: int) -> list[dict]:
-    """One batch size's time of a lane-step by lanes vmapped together and layout; empty where memory does not suffice."""
+    """Measures one batch size's lane-step by lanes vmapped together and layout.
+
+    Returns:
+      a dict a lane size, with times in us by round; none where memory does not suffice.
+    """
     contestants = {}
-    for layout, parts in {"last": (TASK, NETWORK), "first": batch_first()}.items():
-        for lane_size in lane_sizes:
-            try:
-                contestants[layout, lane_size] = engine_burst(study(batch_size, lane_size, *parts))
-            except jax.errors.JaxRuntimeError as error:
-                if "RESOURCE_EXHAUSTED" not in str(error):
-                    raise
+    parts = {"last": (TASK, NETWORK), "first": batch_first()}
+    for layout, lane_size in itertools.product(parts, lane_sizes):
+        try:
+            burst = engine_burst(study(batch_size, lane_size, *parts[layout]))
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+        else:
+            contestants[layout, lane_size] = burst
     rates = interleave(contestants, rounds)
-    times = {key: (1e6 / rate).tolist() for key, rate in rates.items()}
-    return [
-        {
-            "batch_size": batch_size,
-            "lane_size": n,
-            **{f"batch_{layout}_us": times.get((layout, n), []) for layout in ("last", "first")},
-        }
-        for n in lane_sizes
-    ]
+    figures = []
+    for lane_size in lane_sizes:
+        row: dict = {"batch_size": batch_size, "lane_size": lane_size}
+        for layout in parts:
+            rate = rates.get((layout, lane_size), np.array([]))
+            row[f"batch_{layout}_us"] = (1e6 / rate).tolist()
+        figures.append(row)
+    return figures
 
 
 def compare(options) -> tuple[Table, list[dict]]:
-    """The table of our rate beside PyTorch's, and its figures."""
-    found = [measure(batch_size, options.rounds) for batch_size in options.batch_sizes]
-    rows = tuple(
-        (
-            row["batch_size"],
-            1e6 / row["jaxdl_per_second"],
-            1e6 / row["pytorch_per_second"],
-            spread(row["ratio"]),
-            spread(row["twin_ratio"]),
+    """Makes the table of our rate beside PyTorch's, and its figures."""
+    figures, rows = [], []
+    for batch_size in options.batch_sizes:
+        of_size = measure(batch_size, options.rounds)
+        row = (
+            batch_size,
+            1e6 / of_size["jaxdl_per_second"],
+            1e6 / of_size["pytorch_per_second"],
+            spread(of_size["ratio"]),
+            spread(of_size["twin_ratio"]),
         )
-        for row in found
-    )
+        figures.append(of_size)
+        rows.append(row)
     columns = (
         "batch size",
         "jaxdl, us a lane-step",
@@ -165,29 +195,18 @@ def compare(options) -> tuple[Table, list[dict]]:
         "ratio: median [min, max]",
         "identical twin",
     )
-    return Table(
-        f"Lane rate on {device_name()}, {options.rounds} rounds in turns", columns, rows
-    ), found
+    title = f"Lane rate on {device_name()}, {options.rounds} rounds in turns"
+    return Table(title, columns, tuple(rows)), figures
 
 
 def widths(options) -> tuple[Table, list[dict]]:
-    """The table of lanes vmapped together and layouts, and its figures."""
-    found, rows = [], []
+    """Makes the table of lanes vmapped together and layouts, and its figures."""
+    figures = []
     for batch_size in options.batch_sizes:
         planned = study(batch_size).plan().programs[0].lane_size
-        for row in layouts(batch_size, sorted({*options.lanes, planned}), options.rounds):
-            last, first = (row[f"batch_{layout}_us"] for layout in ("last", "first"))
-            ratio = spread(np.divide(first, last)) if last and first else "-"
-            size = f"{row['lane_size']}{' (planned)' * (row['lane_size'] == planned)}"
-            rows.append(
-                (
-                    batch_size,
-                    size,
-                    *(spread(times) if times else "out of memory" for times in (last, first)),
-                    ratio,
-                )
-            )
-            found.append({**row, "planned": planned})
+        lane_sizes = sorted({*options.lanes, planned})
+        for row in layouts(batch_size, lane_sizes, options.rounds):
+            figures.append({**row, "planned": planned})
     columns = (
         "batch size",
         "lanes a device",
@@ -195,16 +214,22 @@ def widths(options) -> tuple[Table, list[dict]]:
         "batch first, us",
         "batch first / last",
     )
-    return Table(
-        f"Lanes vmapped together on {device_name()}, {options.rounds} rounds in turns",
-        columns,
-        tuple(rows),
-    ), found
+    title = f"Lanes vmapped together on {device_name()}, {options.rounds} rounds in turns"
+    return Table(title, columns, tuple(map(width_row, figures))), figures
+
+
+def width_row(figures: dict) -> tuple:
+    """Makes the row of one batch size and lane size."""
+    lane_size = figures["lane_size"]
+    mark = " (planned)" if lane_size == figures["planned"] else ""
+    last, first = figures["batch_last_us"], figures["batch_first_us"]
+    times = [spread(us) if us else "out of memory" for us in (last, first)]
+    ratio = spread(np.divide(first, last)) if last and first else "-"
+    return (figures["batch_size"], f"{lane_size}{mark}", *times, ratio)
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks lane_rate", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser = command("lane_rate", __doc__)
     parser.add_argument(
         "--lanes",
         type=int,
@@ -213,11 +238,8 @@ def main(arguments: list[str]) -> None:
         help="compare so many lanes a device, in both layouts",
     )
     parser.add_argument("--batch-sizes", type=int, nargs="+", metavar="N", default=BATCH_SIZES)
-    parser.add_argument(
-        "--json", metavar="FILE", help="also writes the figures, with the device's name"
-    )
     options = parser.parse_args(arguments)
-    table, found = widths(options) if options.lanes else compare(options)
+    table, figures = widths(options) if options.lanes else compare(options)
     print(table)
     if options.json:
-        write_json(options.json, rows=found)
+        write_json(options.json, rows=figures)

@@ -1,12 +1,13 @@
 """Is auto as fast as the better of padding everything and a program per size?
 
-Three sweeps, each with 1 and 100 seeds, cold (an empty compilation cache) and warm: widths 1..32, batch sizes 1..800, and
-lengths 5..15 of a recurrent network of 32 units. Every run is a process of its own, from its start to its end; auto, pad and bucket take turns.
+Three sweeps, each with 1 and 100 seeds, cold (an empty compilation cache) and warm: widths 1..32,
+batch sizes 1..800, and lengths 5..15 of a recurrent network of 32 units. Every run is a process of
+its own, from its start to its end; auto, pad and bucket take turns.
 
 Command: python -m benchmarks shapes [--rounds N] [--json FILE]
 """
 
-import argparse
+import itertools
 import os
 import subprocess
 import sys
@@ -15,28 +16,49 @@ import time
 
 import numpy as np
 
-from benchmarks.timing import write_json
+from benchmarks.timing import command, write_json
 from jaxdl.reporting.tables import Table
 
 SCRIPT = """
 import sys, optax
 from jaxdl import Study, data, models, tasks
+
 axis, seeds, shapes = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-values = {"width": [1, 2, 4, 8, 16, 32], "batch_size": [1, 10, 32, 128, 400, 800], "length": list(range(5, 16))}
+values = {
+    "width": [1, 2, 4, 8, 16, 32],
+    "batch_size": [1, 10, 32, 128, 400, 800],
+    "length": list(range(5, 16)),
+}
+asked = {"sweep": {axis: values[axis]}, "seeds": seeds, "shapes": shapes, "eval_every": 50}
 if axis == "length":
-    Study(task=lambda hp: tasks.palindromes(hp.length), optimizer=optax.rmsprop(1e-3),
-          model=lambda hp: models.rnn(1, 32, data.DIGITS, length=data.palindrome_steps(hp.length)),
-          sweep={axis: values[axis]}, seeds=seeds, steps=500, eval_every=50, batch_size=32, shapes=shapes).run()
+    study = Study(
+        lambda hp: tasks.palindromes(hp.length),
+        lambda hp: models.rnn(1, 32, data.DIGITS, length=data.palindrome_steps(hp.length)),
+        optax.rmsprop(1e-3),
+        steps=500,
+        batch_size=32,
+        **asked,
+    )
 else:
-    defaults = {name: size for name, size in {"width": 20, "batch_size": 128}.items() if name != axis}
-    Study(task=tasks.moons(1000, 0.1), model=lambda hp: models.mlp(2, (hp.width,), 2), optimizer=optax.sgd(0.1),
-          defaults=defaults, sweep={axis: values[axis]}, seeds=seeds, steps=1500, eval_every=50, shapes=shapes).run()
+    defaults = {"width": 20, "batch_size": 128}
+    del defaults[axis]
+    study = Study(
+        tasks.moons(1000, 0.1),
+        lambda hp: models.mlp(2, (hp.width,), 2),
+        optax.sgd(0.1),
+        defaults=defaults,
+        steps=1500,
+        **asked,
+    )
+study.run()
 """
+AXES = ("width", "batch_size", "length")
+SEEDS = (1, 100)
 SHAPES = ("auto", "pad", "bucket")
 
 
 def seconds(axis: str, seeds: int, shapes: str, cache: str) -> float:
-    """The time of one run in a process of its own."""
+    """Times one run in a process of its own."""
     environment = {**os.environ, "XDG_CACHE_HOME": cache}
     begin = time.perf_counter()
     subprocess.run(
@@ -46,40 +68,28 @@ def seconds(axis: str, seeds: int, shapes: str, cache: str) -> float:
 
 
 def measure(axis: str, seeds: int, rounds: int) -> dict:
-    """Cold and warm times of one sweep, by shapes, in turns."""
-    found: dict = {shapes: {"cold": [], "warm": []} for shapes in SHAPES}
-    for _ in range(rounds):
-        for shapes in SHAPES:
-            with tempfile.TemporaryDirectory() as cache:
-                found[shapes]["cold"].append(seconds(axis, seeds, shapes, cache))
-                found[shapes]["warm"].append(seconds(axis, seeds, shapes, cache))
-    return {"axis": axis, "seeds": seeds, **found}
+    """Times one sweep by shapes, cold and then warm, in turns."""
+    times: dict = {shapes: {"cold": [], "warm": []} for shapes in SHAPES}
+    for _, shapes in itertools.product(range(rounds), SHAPES):
+        with tempfile.TemporaryDirectory() as cache:
+            for state in ("cold", "warm"):
+                times[shapes][state].append(seconds(axis, seeds, shapes, cache))
+    return {"axis": axis, "seeds": seeds, **times}
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks shapes", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument(
-        "--axes",
-        nargs="+",
-        choices=("width", "batch_size", "length"),
-        default=("width", "batch_size", "length"),
-    )
-    parser.add_argument("--json", metavar="FILE", help="also writes the figures")
+    parser = command("shapes", __doc__, rounds=1)
+    parser.add_argument("--axes", nargs="+", choices=AXES, default=AXES)
     options = parser.parse_args(arguments)
-    found = [measure(axis, seeds, options.rounds) for axis in options.axes for seeds in (1, 100)]
+    sweeps = itertools.product(options.axes, SEEDS)
+    figures = [measure(axis, seeds, options.rounds) for axis, seeds in sweeps]
     rows = []
-    for sweep in found:
-        for cache in ("cold", "warm"):
-            times = [float(np.median(sweep[shapes][cache])) for shapes in SHAPES]
-            rows.append((sweep["axis"], sweep["seeds"], cache, *times, times[0] / min(times[1:])))
-    columns = (
-        "axis",
-        "seeds",
-        "cache",
-        *(f"{shapes}, s" for shapes in SHAPES),
-        "auto / better of the others",
-    )
+    for sweep, state in itertools.product(figures, ("cold", "warm")):
+        times = [float(np.median(sweep[shapes][state])) for shapes in SHAPES]
+        ratio = times[0] / min(times[1:])
+        rows.append((sweep["axis"], sweep["seeds"], state, *times, ratio))
+    headings = [f"{shapes}, s" for shapes in SHAPES]
+    columns = ("axis", "seeds", "cache", *headings, "auto / better of the others")
     print(Table(f"Whole runs, median of {options.rounds}", columns, tuple(rows)))
     if options.json:
-        write_json(options.json, rows=found)
+        write_json(options.json, rows=figures)

@@ -6,6 +6,7 @@ import json
 import sys
 
 from experiments import options as command_line
+from jaxdl.checks import DataError
 from jaxdl.cli import fail
 from jaxdl.planning.background import leave
 
@@ -29,6 +30,8 @@ def main(arguments=None) -> int:
     except command_line.Stop as stop:
         print(stop, file=sys.stdout if options.plan else sys.stderr)
         return 0
+    except DataError as error:
+        return fail(str(error), code=3)
     except (ValueError, OSError, MemoryError) as error:
         return fail(str(error))
     except KeyboardInterrupt as interrupt:

@@ -20,6 +20,7 @@ from experiments.request import (
     Request,
     Size,
     check_allowed,
+    check_folder,
     merge_sweeps,
     run_folder,
     with_options,
@@ -161,6 +162,8 @@ def run(experiment: Experiment, options) -> Report:
     request = request_of(experiment, options)
     studies = build(experiment, request)
     folder = run_folder(options, request.sweep, experiment.sweep)
+    if not options.plan:
+        check_folder(folder, experiment.studies)
     results = run_studies(studies, folder, options)
     rows: list[dict] = []
     # One list for all studies: JSON has no tables, and a row says which study it is of.

@@ -142,3 +142,21 @@ def run_folder(options, sweep: dict, usual: dict) -> pathlib.Path:
     parts += [options.shapes] if options.shapes != "auto" else []
     parts += [f"by-{name}" for name in sweep if name not in usual]
     return pathlib.Path("runs") / "-".join(parts)
+
+
+def check_folder(folder: pathlib.Path, studies: Iterable[str]):
+    """Refuses a folder that holds something beside the runs of these studies, before any is run.
+
+    Raises:
+      ValueError: the run of another experiment, or no run at all, lies there.
+    """
+    # An only study is called "", and has the folder itself: it looks at what is in it.
+    names = {*studies, "figures"}
+    if "" in names or not folder.exists():
+        return
+    others = sorted(path.name for path in folder.iterdir() if path.name not in names)
+    if others:
+        raise ValueError(
+            "--out must be a new folder or one that this experiment has written, got "
+            f"{folder}, which holds {others[0]}"
+        )

@@ -62,7 +62,7 @@ def flip(share: float = 0.5) -> Callable:
 
     def flip_batch(key, x, targets):
         batch = _image_shape(x)[-1]
-        mirrored = jax.random.bernoulli(key, share, (batch,))
+        mirrored = jax.random.bernoulli(key, float(share), (batch,))
         # One select: a twentieth of the time that a gather takes.
         return jnp.where(mirrored[None, None, None], x[:, :, ::-1], x), targets
 
@@ -87,11 +87,12 @@ def cutout(size: int, fill=0) -> Callable:
     def cutout_batch(key, x, targets):
         _, height, width, batch = _image_shape(x)
         positive_int("size", size, most=min(height, width))
+        colour = _colour(fill, x)
         row_key, column_key = jax.random.split(key)
         row = _near(jax.random.randint(row_key, (batch,), 0, height), height, size)
         column = _near(jax.random.randint(column_key, (batch,), 0, width), width, size)
         covered = row[:, None] & column[None]
-        return jnp.where(covered[None], _colour(fill, x), x), targets
+        return jnp.where(covered[None], colour, x), targets
 
     return cutout_batch
 

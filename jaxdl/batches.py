@@ -1,15 +1,26 @@
 """Batches of training rows as the trainer draws them, for tasks that bring none of their own."""
 
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Integer, PRNGKeyArray, Shaped
 
 from jaxdl.checks import integer
 from jaxdl.sampling import batch_rows
-from jaxdl.types import Dataset
+from jaxdl.types import AnyArray, Dataset, Index, Size
 
 SAMPLINGS = ("step", "epoch")
 
 
-def draw_batch(dataset: Dataset, key, step, batch_size, *, sampling: str = "step", order=None):
+def draw_batch(
+    dataset: Dataset,
+    key: PRNGKeyArray,
+    step: Index,
+    batch_size: Size,
+    *,
+    sampling: str = "step",
+    order: Integer[Array, "rows"] | None = None,
+) -> tuple[
+    Shaped[AnyArray, "*example batch"], Shaped[AnyArray, "*label batch"], Float[Array, "batch"]
+]:
     """Draws a batch of training rows, without replacement.
 
     Args:
@@ -24,6 +35,7 @@ def draw_batch(dataset: Dataset, key, step, batch_size, *, sampling: str = "step
       no example.
     """
     n = dataset.train_targets.shape[-1]
+    # The whole of the data needs no look-up: the arrays themselves are the batch.
     if sampling == "step" and integer(batch_size) and batch_size == n:
         return dataset.train_x, dataset.train_targets, jnp.ones(n, jnp.float32)
     rows, weight = batch_rows(key, step, n, batch_size, sampling, order)
@@ -31,4 +43,5 @@ def draw_batch(dataset: Dataset, key, step, batch_size, *, sampling: str = "step
 
 
 def _take(array, rows):
+    # row numbers come from a permutation of these rows, so no bound needs a check in the loop
     return jnp.asarray(array).at[..., rows].get(mode="promise_in_bounds")

@@ -1,4 +1,4 @@
-"""``jaxdl``: what a run folder holds, shown or exported as CSV."""
+"""``jaxdl``: what a run folder holds, shown or exported as CSV; which data are at hand."""
 
 import argparse
 import csv
@@ -6,6 +6,9 @@ import io
 import math
 import pathlib
 import sys
+from collections.abc import Iterable
+
+from jaxdl.checks import DataError
 
 
 class Parser(argparse.ArgumentParser):
@@ -16,58 +19,100 @@ class Parser(argparse.ArgumentParser):
         sys.exit(fail(f"{self.prog}: {message}"))
 
 
-def fail(message: str) -> int:
-    """Prints an error as one line on stderr; returns the exit code of bad input."""
+def fail(message: str, code: int = 2) -> int:
+    """Prints an error as one line on stderr; returns the exit code: 2 for bad input, 3 for data
+    that are missing or damaged."""
     print("error: " + " ".join(message.split()), file=sys.stderr)
-    return 2
+    return code
 
 
 def parser() -> Parser:
-    """The command line."""
-    made = Parser(prog="jaxdl", description="Reads the run folders that studies write.")
-    commands = made.add_subparsers(
+    """Makes the command line."""
+    top = Parser(
+        prog="jaxdl",
+        description="Reads the run folders that studies write; keeps the data they are trained on.",
+    )
+    commands = top.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=Parser
     )
-    shown = commands.add_parser(
+    showing = commands.add_parser(
         "show",
         help="what a run holds",
         description="Prints what a run folder holds, and one metric.",
     )
-    shown.add_argument("run", type=pathlib.Path, metavar="RUN", help="run folder")
-    shown.add_argument(
+    showing.add_argument("run", type=pathlib.Path, metavar="RUN", help="run folder")
+    showing.add_argument(
         "--metric",
         metavar="NAME",
         help="the metric of the table (default: the last one of the test split, "
         "the loss only if there is no other)",
     )
-    exported = commands.add_parser(
+    exporting = commands.add_parser(
         "export",
         help="lanes and curves as CSV",
         description="Writes lanes.csv (a row a lane) and history.csv (a row an evaluation).",
     )
-    exported.add_argument("run", type=pathlib.Path, metavar="RUN", help="run folder")
-    exported.add_argument(
+    exporting.add_argument("run", type=pathlib.Path, metavar="RUN", help="run folder")
+    exporting.add_argument(
         "--out", type=pathlib.Path, metavar="DIR", help="where to (default: the run folder)"
     )
-    return made
+    add_data_commands(commands)
+    return top
+
+
+def add_data_commands(commands):
+    """Adds ``data list`` and ``data add`` to the command line."""
+    data = commands.add_parser(
+        "data",
+        help="image data sets at hand",
+        description="Says which image data sets are at hand; keeps a copy of one.",
+    )
+    kinds = data.add_subparsers(
+        dest="data_command", required=True, metavar="COMMAND", parser_class=Parser
+    )
+    kinds.add_parser(
+        "list",
+        help="what is at hand, and from where",
+        description="Prints a line a data set and place, in the order in which they are looked at.",
+    )
+    added = kinds.add_parser(
+        "add",
+        help="check and keep a copy of CIFAR-10",
+        description="Checks a copy of CIFAR-10 and keeps it for later runs: "
+        "cifar-10-python.tar.gz, cifar-10-binary.tar.gz, the folder that either unpacks to, "
+        "or one that TensorFlow Datasets has prepared as array_record.",
+    )
+    added.add_argument("path", type=pathlib.Path, metavar="PATH", help="archive or folder")
 
 
 def main(arguments=None) -> int:
     """Runs the command; returns its exit code."""
     options = parser().parse_args(arguments)
     try:
-        print(
-            show(options.run, options.metric)
-            if options.command == "show"
-            else export(options.run, options.out or options.run)
-        )
+        print(text_of(options))
+    except DataError as error:
+        return fail(str(error), code=3)
     except (ValueError, KeyError, OSError) as error:
         return fail(str(error))
     return 0
 
 
+def text_of(options) -> str:
+    """Does what the command line asks; returns what it prints."""
+    if options.command == "show":
+        return show(options.run, options.metric)
+    if options.command == "export":
+        return export(options.run, options.out or options.run)
+    from jaxdl.data import library  # it needs jax, which --help does not
+
+    return library.listed() if options.data_command == "list" else library.add(options.path)
+
+
+# jax and matplotlib take seconds to import: `--help` and wrong arguments do without them.
+
+
 def show(run: pathlib.Path, metric: str | None = None) -> str:
-    """What a run folder holds, as text.
+    """Describes what a run folder holds, as text.
 
     Args:
       run: its folder.
@@ -84,52 +129,51 @@ def show(run: pathlib.Path, metric: str | None = None) -> str:
     text = "\n".join(about(run, manifest, result))
     if not result.lanes:
         return text
-    names = sorted(
-        (name for name in result.history if name.startswith("test_")),
-        key=lambda name: name != "test_loss",
-    )
-    chosen = metric or names[-1]
-    return f"{text}\n\n{result.table(chosen)}"
+    return f"{text}\n\n{result.table(metric or _usual_metric(result.history))}"
+
+
+def _usual_metric(names: Iterable[str]) -> str:
+    """The last metric of the test split; the loss comes first, and so only if there is no other."""
+    of_test = [name for name in names if name.startswith("test_")]
+    return sorted(of_test, key=lambda name: name != "test_loss")[-1]
 
 
 def about(run: pathlib.Path, manifest, result) -> list[str]:
-    """The lines on a run's settings, programs and progress."""
+    """Makes the lines on a run's settings, programs and progress."""
     from jaxdl.running.blocks import stored
-    from jaxdl.running.manifest import blocks_of
-    from jaxdl.running.store import ABOUT
+    from jaxdl.running.lanes import ABOUT
+    from jaxdl.running.manifest import blocks_of, planned_lanes
 
-    blocks, diverged = blocks_of(manifest), int(result.diverged.sum())
-    planned = len(result.lanes) + result.missing
-    seeds = {seed for _, lanes in blocks for _, seed in lanes}
-    lines = [
-        str(run),
-        "study     " + _pairs(manifest["study"]),
-        *(
-            f"axis      {name}: {', '.join(map(str, _values(manifest, name)))}"
-            for name in manifest["axes"]
-        ),
+    trained = len(result.lanes)
+    diverged = int(result.diverged.sum())
+    seeds = {seed for _, seed in planned_lanes(manifest)}
+    lines = [str(run), "study     " + _pairs(manifest["study"])]
+    for name in manifest["axes"]:
+        lines.append(f"axis      {name}: {', '.join(_values(manifest, name))}")
+    lines += [
         f"seeds     {len(seeds)}",
-        f"lanes     {len(result.lanes)} of {planned} trained: {len(result.lanes) - diverged} "
+        f"lanes     {trained} of {trained + result.missing} trained: {trained - diverged} "
         f"finished, {diverged} diverged",
-        f"blocks    {len(stored(manifest, run, ABOUT))} of {len(blocks)}",
+        f"blocks    {len(stored(manifest, run, ABOUT))} of {len(blocks_of(manifest))}",
         "versions  " + _pairs(manifest["versions"]),
     ]
-    return lines + [
-        f"program {number} {_program(program)}"
-        for number, program in enumerate(manifest["programs"])
-    ]
+    for number, program in enumerate(manifest["programs"]):
+        lines.append(f"program {number} {_program(program)}")
+    return lines
 
 
 def _pairs(values: dict) -> str:
     return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
-def _values(manifest: dict, name: str) -> list:
-    return list(dict.fromkeys(config[name] for config in manifest["configs"]))
+def _values(manifest: dict, name: str) -> list[str]:
+    """The values of an axis in order; as text, because 1 and 1.0 are two of them."""
+    return list(dict.fromkeys(str(config[name]) for config in manifest["configs"]))
 
 
 def _program(program: dict) -> str:
-    axes = ", ".join(f"{name} {axis[0]}" for name, axis in program["axes"].items()) or "no axes"
+    kinds = [f"{name} {axis[0]}" for name, axis in program["axes"].items()]
+    axes = ", ".join(kinds) or "no axes"
     configs = len(program["configs"])
     many = "s" * (configs != 1)
     return (
@@ -163,43 +207,48 @@ def export(run: pathlib.Path, out: pathlib.Path) -> str:
     tables = {"lanes.csv": lane_rows(result), "history.csv": history_rows(result)}
     for name, rows in tables.items():
         write_atomically(out / name, to_csv(rows).encode())
-    return ", ".join(f"{out / name}: {len(rows) - 1} rows" for name, rows in tables.items())
+    counts = [f"{out / name}: {len(rows) - 1} rows" for name, rows in tables.items()]
+    return ", ".join(counts)
 
 
 def lane_rows(result) -> list[list]:
-    """The header and the rows of lanes.csv."""
+    """Makes the header and the rows of lanes.csv."""
     metrics = {name: result.final(name) for name in result.history}
     names = [*result.axes, "seed", "status", "diverged_at"]
-    rows = [
-        [row, *(lane[name] for name in names), *(values[row] for values in metrics.values())]
-        for row, lane in enumerate(result.lanes)
-    ]
-    return [["lane", *names, *metrics], *rows]
+    rows: list[list] = [["lane", *names, *metrics]]
+    for row, lane in enumerate(result.lanes):
+        declared = [lane[name] for name in names]
+        measured = [values[row] for values in metrics.values()]
+        rows.append([row, *declared, *measured])
+    return rows
 
 
 def history_rows(result) -> list[list]:
-    """The header and the rows of history.csv."""
+    """Makes the header and the rows of history.csv."""
+    curves = result.history.values()
     rows: list[list] = [["lane", "step", *result.history]]
     for lane in range(len(result.lanes)):
         steps = result.steps if result.steps.ndim == 1 else result.steps[lane]
         for column, step in enumerate(steps.tolist()):
-            if step >= 0:  # configs with shorter schedules have columns beyond their end
-                rows.append(
-                    [lane, step, *(curves[lane, column] for curves in result.history.values())]
-                )
+            # Configs with shorter schedules have columns beyond their end.
+            if step >= 0:
+                measured = [values[lane, column] for values in curves]
+                rows.append([lane, step, *measured])
     return rows
 
 
 def to_csv(rows: list[list]) -> str:
-    """Rows as CSV text; float32 values with the digits that bring them back."""
+    """Writes rows as CSV text; float32 values with the digits that bring them back."""
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(
-        [[_cell(value) for value in row] for row in rows]
-    )
+    writer = csv.writer(buffer, lineterminator="\n")
+    for row in rows:
+        writer.writerow([_cell(value) for value in row])
     return buffer.getvalue()
 
 
-def _cell(value):
+def _cell(value) -> str:
     """A value as CSV holds it: empty for None and NaN."""
-    missing = value is None or (not isinstance(value, str) and math.isnan(value))
-    return "" if missing else str(value)
+    if value is None:
+        return ""
+    is_nan = not isinstance(value, str) and math.isnan(value)
+    return "" if is_nan else str(value)

@@ -1,18 +1,20 @@
-"""What data sets will not do: their shapes and types, and the values of targets that are at
-hand."""
+"""Checks of data sets: their shapes and types, and the values of targets that are at hand."""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import DTypeLike, Shaped
 
 from jaxdl import losses
 from jaxdl.checks import signed as check_signed
-from jaxdl.types import Dataset, Task
+from jaxdl.types import AnyArray, Dataset, Task
 
 SPLITS = ("train", "valid", "test")
 
 
-def check_dataset(dataset) -> Dataset:
+def check_dataset(dataset: Any) -> Dataset:
     """Returns the data set, if its arrays fit each other; they may be traced.
 
     Raises:
@@ -36,7 +38,7 @@ def check_dataset(dataset) -> Dataset:
 
 
 def _parts(dataset: Dataset) -> dict[str, tuple]:
-    """The splits that a data set has: name -> (x, targets)."""
+    """Returns the splits that a data set has: name -> (x, targets)."""
     parts = dataset._asdict()
     return {
         name: (parts[f"{name}_x"], parts[f"{name}_targets"])
@@ -45,8 +47,12 @@ def _parts(dataset: Dataset) -> dict[str, tuple]:
     }
 
 
-def check_array(name: str, array):
-    """Refuses what is no array of numbers, and integers that would wrap around on the device."""
+def check_array(name: str, array: Any):
+    """Refuses what is no array of numbers, and integers that would wrap around on the device.
+
+    Raises:
+      ValueError: a masked array, no array, no numbers, no example, integers beyond int32.
+    """
     if np.ma.isMaskedArray(array):
         raise ValueError(
             f"{name} must not be masked, got a masked array: fill its masked values or drop their "
@@ -60,18 +66,21 @@ def check_array(name: str, array):
         raise ValueError(
             f"{name} must hold at least one example, batch axis last, got shape {array.shape}"
         )
-    held = jax.dtypes.canonicalize_dtype(
-        array.dtype
-    )  # int32 for an int64, unless jax_enable_x64 is on
+    # int32 for an int64, unless jax_enable_x64 is on
+    held = jax.dtypes.canonicalize_dtype(array.dtype)
     if array.dtype != held and jnp.issubdtype(held, jnp.integer):
         check_fits(name, array, held)
 
 
-def check_fits(name: str, array, dtype):
-    """Refuses numbers beyond the range of a type, infinity and NaN."""
+def check_fits(name: str, array: Shaped[AnyArray, "..."], dtype: DTypeLike):
+    """Refuses numbers beyond the range of a type, infinity and NaN.
+
+    Raises:
+      ValueError: some values are none of the type's; says how many.
+    """
     limits = jnp.iinfo(dtype) if jnp.issubdtype(dtype, jnp.integer) else jnp.finfo(dtype)
-    low, high = limits.min, limits.max
-    outside = int((~((array >= low) & (array <= high))).sum())
+    inside = (array >= limits.min) & (array <= limits.max)
+    outside = int((~inside).sum())  # a NaN is not inside, whatever it is compared with
     if outside:
         raise ValueError(
             f"{name} must be finite and fit {np.dtype(dtype)}, got {outside} values that do not"
@@ -100,8 +109,8 @@ def _check_alike(name: str, array, first_name: str, first):
 
 
 def check_targets(task: Task, outputs: tuple[int, ...], dataset: Dataset):
-    """Refuses targets that the task's loss or metrics, where they are of this library, give NaN
-    for.
+    """Refuses targets for which the task's loss or metrics, where they are of this library, give
+    NaN.
 
     Args:
       task: its functions.
@@ -114,12 +123,8 @@ def check_targets(task: Task, outputs: tuple[int, ...], dataset: Dataset):
     """
     for split, (_, targets) in _parts(dataset).items():
         name, values = f"{split}_targets", np.asarray(targets)
-        if (
-            _uses(task, losses.OF_CLASSES)
-            and values.dtype.kind in "iu"
-            and len(outputs) == 2
-            and outputs[0] > 1
-        ):
+        has_classes = values.dtype.kind in "iu" and len(outputs) == 2 and outputs[0] > 1
+        if has_classes and _uses(task, losses.OF_CLASSES):
             check_classes(name, values, outputs[0])
         if _uses(task, losses.OF_PROBABILITIES):
             check_probabilities(name, values)
@@ -128,30 +133,28 @@ def check_targets(task: Task, outputs: tuple[int, ...], dataset: Dataset):
 
 
 def depends_on_targets(task: Task) -> bool:
-    """Whether `check_targets` has something to say about a task."""
+    """Tells whether `check_targets` has something to say about a task."""
     return _uses(task, (*losses.OF_CLASSES, *losses.OF_PROBABILITIES, *losses.OF_SIGNS))
 
 
 def _uses(task: Task, functions: tuple) -> bool:
-    """Whether the loss or a metric of a task is one of these functions."""
-    return any(
-        used in functions
-        for used in (task.loss, *(metric.function for metric in task.metrics.values()))
-    )
+    """Tells whether the loss or a metric of a task is one of these functions."""
+    metrics = [metric.function for metric in task.metrics.values()]
+    return any(function in functions for function in (task.loss, *metrics))
 
 
-def check_classes(name: str, values: np.ndarray, classes: int):
+def check_classes(name: str, values: Shaped[np.ndarray, "..."], classes: int):
     """Refuses class numbers beyond the outputs of a model."""
     low, high = int(values.min()), int(values.max())
     if low < 0 or high >= classes:
+        odd = low if low < 0 else high
         raise ValueError(
-            f"{name} must be class numbers below the model's {classes} outputs, got "
-            f"{low if low < 0 else high}: "
+            f"{name} must be class numbers below the model's {classes} outputs, got {odd}: "
             f"they are 0 to {classes - 1}"
         )
 
 
-def check_probabilities(name: str, values: np.ndarray):
+def check_probabilities(name: str, values: Shaped[np.ndarray, "..."]):
     """Refuses targets of two classes that are not from 0 to 1."""
     inside = (values >= 0) & (values <= 1)
     if not inside.all():

@@ -7,15 +7,27 @@ its lane counts as diverged. Losses of outputs of half precision are computed in
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Integer, Real
+
+from jaxdl.checks.targets import class_count, in_float32, one_output, paired
+from jaxdl.types import AnyArray
+
+Logits = Float[AnyArray, "classes batch"]
+ClassNumbers = Integer[AnyArray, "batch"] | Bool[AnyArray, "batch"]
+Output = Float[AnyArray, "1 batch"]  # of a model that has one
+Outputs = Float[AnyArray, "labels batch"]
+Numbers = Real[AnyArray, "batch"] | Bool[AnyArray, "batch"]  # of one output
+Labels = Numbers | Real[AnyArray, "labels batch"] | Bool[AnyArray, "labels batch"]
+PerExampleValues = Float[Array, "batch"]
 
 
-def one_hot(targets, classes: int):
-    """Class numbers (batch,) as columns (classes, batch) of float32."""
+def one_hot(targets: ClassNumbers, classes: int) -> Float[Array, "{classes} batch"]:
+    """Turns class numbers (batch,) into columns (classes, batch) of float32."""
     return (jnp.arange(classes)[:, None] == targets[None, :]).astype(jnp.float32)
 
 
-def cross_entropy(outputs, targets):
-    """Softmax cross-entropy, -log softmax(outputs)[target].
+def cross_entropy(outputs: Logits, targets: ClassNumbers) -> PerExampleValues:
+    """Computes the softmax cross-entropy, -log softmax(outputs)[target].
 
     Written as a one-hot product: the gradient of an indexed look-up is a scatter, which is slow on
     CPUs.
@@ -30,14 +42,15 @@ def cross_entropy(outputs, targets):
     >>> [f"{loss:.4f}" for loss in cross_entropy(jnp.zeros((2, 1)), jnp.array([1]))]
     ['0.6931']
     """
-    classes = _classes("cross_entropy", outputs, targets)
-    log_probabilities = jax.nn.log_softmax(_single(outputs), axis=0)
+    classes = class_count("cross_entropy", outputs, targets)
+    log_probabilities = jax.nn.log_softmax(in_float32(outputs), axis=0)
     loss = -jnp.sum(one_hot(targets, classes) * log_probabilities, axis=0)
     return jnp.where(_among(targets, classes), loss, jnp.nan)
 
 
-def binary_cross_entropy(outputs, targets):
-    """Cross-entropy of one logit z: log(1 + exp(-z)) for class 1, log(1 + exp(z)) for class 0.
+def binary_cross_entropy(outputs: Outputs, targets: Labels) -> PerExampleValues:
+    """Computes the cross-entropy of one logit z: log(1 + exp(-z)) for class 1, log(1 + exp(z)) for
+    class 0.
 
     Written as softplus(z) - z y, which overflows nowhere: softplus(z) = max(z, 0) +
     log1p(exp(-|z|)).
@@ -55,13 +68,16 @@ def binary_cross_entropy(outputs, targets):
     >>> binary_cross_entropy(jnp.array([[1e4, -1e4]]), jnp.array([1, 1])).tolist()
     [0.0, 10000.0]
     """
-    logit, targets = _paired("binary_cross_entropy", outputs, targets)
+    logit, targets = paired("binary_cross_entropy", outputs, targets)
     loss = jax.nn.softplus(logit) - logit * targets
     return _mean_over_labels(jnp.where(_probable(targets), loss, jnp.nan))
 
 
-def squared_error(outputs, targets):
-    """Squared error, summed over the outputs.
+def squared_error(
+    outputs: Float[AnyArray, "*outputs batch"],
+    targets: Numbers | Real[AnyArray, "*outputs batch"] | Bool[AnyArray, "*outputs batch"],
+) -> PerExampleValues:
+    """Computes the squared error, summed over the outputs.
 
     Args:
       outputs: (outputs, batch), or of more axes with the batch last.
@@ -73,12 +89,12 @@ def squared_error(outputs, targets):
     >>> squared_error(jnp.array([[1.0, 2.0], [3.0, 5.0]]), jnp.ones((2, 2))).tolist()
     [4.0, 17.0]
     """
-    outputs, targets = _paired("squared_error", outputs, targets)
+    outputs, targets = paired("squared_error", outputs, targets)
     return jnp.sum((outputs - targets) ** 2, axis=tuple(range(outputs.ndim - 1)))
 
 
-def accuracy(outputs, targets):
-    """1 where the largest logit is the target's, else 0; ties go to the lower class.
+def accuracy(outputs: Logits, targets: ClassNumbers) -> PerExampleValues:
+    """Gives 1 where the largest logit is the target's, else 0; ties go to the lower class.
 
     Args:
       outputs: logits (classes, batch), of two classes or more.
@@ -87,14 +103,14 @@ def accuracy(outputs, targets):
     Raises:
       ValueError: see `cross_entropy`.
     """
-    classes = _classes("accuracy", outputs, targets)
+    classes = class_count("accuracy", outputs, targets)
     hit = (jnp.argmax(outputs, axis=0) == targets).astype(jnp.float32)
     return jnp.where(_among(targets, classes), hit, jnp.nan)
 
 
-def binary_accuracy(outputs, targets):
-    """1 where a logit is above 0 for class 1 and not above it for class 0, else 0; the mean over
-    several labels.
+def binary_accuracy(outputs: Outputs, targets: Labels) -> PerExampleValues:
+    """Gives 1 where a logit is above 0 for class 1 and not above it for class 0, else 0; the mean
+    over several labels.
 
     Args:
       outputs: logit, (1, batch) or (labels, batch).
@@ -107,13 +123,13 @@ def binary_accuracy(outputs, targets):
     >>> binary_accuracy(jnp.array([[0.5, 0.0, -3.0]]), jnp.array([1, 1, 0])).tolist()
     [1.0, 0.0, 1.0]
     """
-    logit, targets = _paired("binary_accuracy", outputs, targets)
+    logit, targets = paired("binary_accuracy", outputs, targets)
     hit = ((logit > 0) == (targets > 0.5)).astype(jnp.float32)
     return _mean_over_labels(jnp.where(_probable(targets), hit, jnp.nan))
 
 
-def rounded_accuracy(outputs, targets):
-    """1 where an output that regresses on 0 and 1 is on its target's side of 1/2, else 0; 1/2
+def rounded_accuracy(outputs: Outputs, targets: Labels) -> PerExampleValues:
+    """Gives 1 where an output that regresses on 0 and 1 is on its target's side of 1/2, else 0; 1/2
     counts as class 0.
 
     Args as for `binary_accuracy`, the output in the targets' units.
@@ -124,13 +140,13 @@ def rounded_accuracy(outputs, targets):
     return binary_accuracy(outputs - 0.5, targets)
 
 
-def sign(outputs):
-    """+1 where an output is at least 0, else -1: sign(0) = +1."""
+def sign(outputs: Real[AnyArray, "*any"]) -> Float[Array, "*any"]:
+    """Gives +1 where an output is at least 0, else -1: sign(0) = +1."""
     return jnp.where(outputs >= 0, 1.0, -1.0)
 
 
-def sign_accuracy(outputs, targets):
-    """1 where sign(f) is the target, with sign(0) = +1, else 0.
+def sign_accuracy(outputs: Output, targets: Labels) -> PerExampleValues:
+    """Gives 1 where sign(f) is the target, with sign(0) = +1, else 0.
 
     Args:
       outputs: f, (1, batch).
@@ -146,8 +162,8 @@ def sign_accuracy(outputs, targets):
     return jnp.where(jnp.isnan(y), jnp.nan, (sign(f) == y).astype(jnp.float32))
 
 
-def perceptron(outputs, targets):
-    """Perceptron criterion: -y f where y f <= 0, else 0 (Rosenblatt, 1958).
+def perceptron(outputs: Output, targets: Labels) -> PerExampleValues:
+    """Computes the perceptron criterion: -y f where y f <= 0, else 0 (Rosenblatt, 1958).
 
     Its gradient is the rule ``if y f <= 0: w += lr y x``. It is active at y f = 0, hence at a zero
     start, where the gradient of max(0, -y f) would be half of that.
@@ -166,8 +182,8 @@ def perceptron(outputs, targets):
     return _unless(y * f > 0, y * f)
 
 
-def perceptron_mistakes(outputs, targets):
-    """-y f where sign(f) is not y, else 0: the points that report R1's listing sums over.
+def perceptron_mistakes(outputs: Output, targets: Labels) -> PerExampleValues:
+    """Computes -y f where sign(f) is not y, else 0: the sum over misclassified points.
 
     It differs from `perceptron` at f = 0 alone, where sign(0) = +1 leaves out the points of class
     +1. Args as for `perceptron`.
@@ -181,91 +197,39 @@ def perceptron_mistakes(outputs, targets):
 
 
 def _unless(content, margin):
-    """0 where a condition holds, else -y f. A NaN fails every comparison: this way round it stays
-    NaN."""
+    """Gives 0 where a condition holds, else -y f."""
+    # A NaN fails every comparison. With "content" as the condition it falls to -y f, which is NaN;
+    # with "wrong" as the condition it would fall to 0, and a broken lane would look perfect.
     return jnp.where(content, 0.0, -margin)
 
 
-def _classes(name: str, outputs, targets) -> int:
-    """The number of classes, if the outputs are one a class and the targets class numbers."""
-    shape, wanted = jnp.shape(outputs), jnp.shape(targets)
-    if len(shape) != 2:
-        raise ValueError(f"{name} takes outputs (classes, batch), got shape {shape}")
-    if shape[0] == 1:
-        raise ValueError(
-            f"{name} takes outputs of at least 2 classes, got 1: "
-            "give the model 2 outputs, or take tasks.binary (binary_cross_entropy) for one"
-        )
-    if len(wanted) == 2:
-        raise ValueError(
-            f"{name} takes class numbers as targets, shape ({shape[1]},), got shape {wanted}: "
-            "turn one-hot columns into class numbers by targets.argmax(0)"
-        )
-    if wanted != shape[1:]:
-        raise ValueError(
-            f"{name} takes class numbers as targets, shape ({shape[1]},), got shape {wanted}"
-        )
-    if not jnp.issubdtype(targets.dtype, jnp.integer) and targets.dtype != bool:
-        raise ValueError(
-            f"{name} takes class numbers as targets, which are integers, got {targets.dtype}: "
-            "turn them into integers, or take squared_error for a regression"
-        )
-    return shape[0]
-
-
 def _among(targets, classes: int):
-    """Which targets are one of the class numbers, (batch,)."""
+    """Tells which targets are one of the class numbers, (batch,)."""
     return (targets >= 0) & (targets < classes)
 
 
-def _paired(name: str, outputs, targets):
-    """Outputs and targets in one shape with the batch last; those of a single output as
-    (batch,)."""
-    shape, wanted = jnp.shape(outputs), jnp.shape(targets)
-    if len(shape) == 2 and shape[0] == 1 and wanted == shape[1:]:
-        return _single(outputs)[0], targets
-    if not shape or shape != wanted:
-        raise ValueError(
-            f"{name} takes targets of the outputs' shape, or (batch,) for one output, (1, batch), "
-            f"got outputs {shape} and targets {wanted}"
-        )
-    return _single(outputs), targets
-
-
-def _single(outputs):
-    """Outputs in float32, where they have fewer digits."""
-    return outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
-
-
 def _probable(targets):
-    """Which targets are the probability of a class."""
+    """Tells which targets are the probability of a class."""
     return (targets >= 0) & (targets <= 1)
 
 
 def _mean_over_labels(values):
-    """The mean over all axes but the batch."""
+    """Averages over all axes but the batch."""
     return jnp.mean(values, axis=tuple(range(values.ndim - 1))) if values.ndim > 1 else values
 
 
 def _signed(name: str, outputs, targets):
-    """The output f and the target y, (batch,) each; y is NaN where it is neither +1 nor -1."""
-    f, y = _paired(name, outputs, targets)
-    if f.ndim > 1 and len(f) > 1:
-        raise ValueError(f"{name} takes one output, (1, batch), got shape {f.shape}")
-    f, y = (f, y) if f.ndim == 1 else (f[0], y[0])
+    """Returns the output f and the target y, (batch,) each; y is NaN where it is neither +1 nor
+    -1."""
+    f, y = one_output(name, outputs, targets)
     return f, jnp.where(jnp.abs(y) == 1, y, jnp.nan)
 
 
 SIGNED = (perceptron, perceptron_mistakes)  # criteria whose targets are +1 and -1
 OF_SIGNS = (*SIGNED, sign_accuracy)
-OF_CLASSES = (
-    cross_entropy,
-    accuracy,
-)  # whose targets are class numbers below the number of outputs
-OF_PROBABILITIES = (
-    binary_cross_entropy,
-    binary_accuracy,
-    rounded_accuracy,
-)  # whose targets are from 0 to 1
+# whose targets are class numbers below the number of outputs
+OF_CLASSES = (cross_entropy, accuracy)
+# whose targets are from 0 to 1
+OF_PROBABILITIES = (binary_cross_entropy, binary_accuracy, rounded_accuracy)
 # Losses that have a gradient; each is of an example alone, whatever the others of its batch are.
 WITH_GRADIENT = (cross_entropy, binary_cross_entropy, squared_error, *SIGNED)

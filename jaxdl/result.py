@@ -1,17 +1,22 @@
 """Result: what a study found, one row a lane."""
 
-from collections.abc import Mapping
+import pathlib
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from jaxdl.checks import brief, folder, unknown
 from jaxdl.reporting import plots, stats, tables
 from jaxdl.running import manifest as manifests
 from jaxdl.running import store
-from jaxdl.running.manifest import config_key
+from jaxdl.running.configs import config_key, match
+from jaxdl.running.curves import collect as collect_curves
 from jaxdl.running.progress import say
 
 SPLITS = ("train_", "valid_", "test_")
+Described = tuple[dict, stats.Summary]  # a config and what its lanes are like
+MOST_LEGEND = 12  # configs that a legend still tells apart
 
 
 class Result:
@@ -32,28 +37,36 @@ class Result:
     def __init__(
         self,
         lanes: list[dict],
-        history: dict[str, np.ndarray],
-        steps: np.ndarray,
-        axes,
-        path=None,
+        history: dict[str, Float[np.ndarray, "lanes evaluations"]],
+        steps: Int[np.ndarray, "*rows evaluations"],
+        axes: Iterable[str],
+        path: pathlib.Path | None = None,
         planned: int | None = None,
         metrics: dict[str, bool] | None = None,
+        absent: dict[str, set[int]] | None = None,
     ):
-        self.lanes, self.history, self.steps, self.axes, self.path = (
-            lanes,
-            history,
-            steps,
-            tuple(axes),
-            path,
-        )
+        self.lanes = lanes
+        self.history = history
+        self.steps = steps
+        self.axes = tuple(axes)
+        self.path = path
         self.missing = 0 if planned is None else planned - len(lanes)
         self.metrics = dict(metrics or {})
-        self._without: dict[
-            str, set[int]
-        ] = {}  # name -> rows whose task has no such metric; see `collect`
-        self._rows: dict[tuple, list[int]] = {}  # of each config, by seed
-        for row in sorted(range(len(lanes)), key=lambda row: lanes[row]["seed"]):
-            self._rows.setdefault(config_key(lanes[row], self.axes), []).append(row)
+        # Rows whose task has no metric of a name: these lanes did not diverge.
+        self._absent = dict(absent or {})
+        self._rows = self._rows_by_config()
+
+    def _rows_by_config(self) -> dict[tuple, list[int]]:
+        """The rows of each config by seed; configs in the order of their first seed's rows."""
+        by_seed = sorted(range(len(self.lanes)), key=self._seed_of)
+        rows: dict[tuple, list[int]] = {}
+        for row in by_seed:
+            key = config_key(self.lanes[row], self.axes)
+            rows.setdefault(key, []).append(row)
+        return dict(sorted(rows.items(), key=lambda item: item[1][0]))
+
+    def _seed_of(self, row: int) -> int:
+        return self.lanes[row]["seed"]
 
     def __repr__(self) -> str:
         return f"Result({self._count}, {len(self.configs)} configs, {len(self.history)} metrics)"
@@ -65,28 +78,30 @@ class Result:
 
     @property
     def _count(self) -> str:
-        some = f"{len(self.lanes)} of {len(self.lanes) + self.missing}"
-        return f"{len(self.lanes) if self.complete else some} lanes"
+        there = len(self.lanes)
+        return f"{there} lanes" if self.complete else f"{there} of {there + self.missing} lanes"
 
     @property
     def footer(self) -> str:
-        """What tables and figures of a partial result say below: ``"48 of 80 lanes"``; empty for a
-        whole one."""
+        """What a partial result says below tables: ``"48 of 80 lanes"``; empty for a whole one."""
         return "" if self.complete else self._count
 
     @property
     def configs(self) -> list[dict]:
         """The configs, in order."""
-        first = sorted(rows[0] for rows in self._rows.values())
-        return [{name: self.lanes[row][name] for name in self.axes} for row in first]
+        first = [self.lanes[rows[0]] for rows in self._rows.values()]
+        return [{name: lane[name] for name in self.axes} for lane in first]
 
     @property
-    def diverged(self) -> np.ndarray:
-        """Which lanes have diverged, (lanes,) bool."""
-        return np.array([lane["status"] == "diverged" for lane in self.lanes], bool)
+    def diverged(self) -> Bool[np.ndarray, " lanes"]:
+        """Which lanes have diverged."""
+        statuses = [lane["status"] for lane in self.lanes]
+        return np.array([status == "diverged" for status in statuses], bool)
 
-    def rows(self, config: dict) -> np.ndarray:
-        """The row numbers of the lanes that have these values, in the order of their seeds.
+    def rows(self, config: dict) -> Int[np.ndarray, " rows"]:
+        """Finds the rows of the lanes that have these values, in the order of their seeds.
+
+        Where a run has both 1 and 1.0, a value finds that of its own type.
 
         Raises:
           ValueError: an unknown name, or no such lane.
@@ -96,22 +111,33 @@ class Result:
             raise ValueError(
                 f"config must fit some lane, got {brief(config)}; configs are {self.configs[:5]}"
             )
-        chosen = [row for each in fitting for row in self._rows[config_key(each, self.axes)]]
-        return np.array(sorted(chosen, key=lambda row: self.lanes[row]["seed"]))
+        rows: list[int] = []
+        for each in fitting:
+            rows += self._rows[config_key(each, self.axes)]
+        return np.array(sorted(rows, key=self._seed_of))
 
-    def metric(self, name: str) -> np.ndarray:
-        """A metric's curves, (lanes, evaluations)."""
+    def metric(self, name: str) -> Float[np.ndarray, "lanes evaluations"]:
+        """Gives a metric's curves."""
         if not isinstance(name, str) or name not in self.history:
             raise unknown("metric", name, self.history)
         return self.history[name]
 
-    def final(self, name: str) -> np.ndarray:
-        """A metric at each lane's last evaluation, (lanes,)."""
+    def final(self, name: str) -> Float[np.ndarray, " lanes"]:
+        """Gives a metric at each lane's last evaluation."""
         curves = self.metric(name)
-        last = (
-            self.steps.shape[-1] - 1 if self.steps.ndim == 1 else (self.steps >= 0).sum(axis=1) - 1
-        )
+        last = np.full(len(curves), self.steps.shape[-1] - 1)
+        if self.steps.ndim == 2:
+            last = (self.steps >= 0).sum(axis=1) - 1
         return curves[np.arange(len(curves)), last]
+
+    def lost(
+        self, rows: Int[np.ndarray, " rows"] | Sequence[int]
+    ) -> Bool[np.ndarray, "rows evaluations"]:
+        """Finds which of the lanes have diverged by each evaluation."""
+        at = [self.lanes[row]["diverged_at"] for row in rows]
+        first = np.array([np.inf if step is None else step for step in at])
+        steps = self.steps if self.steps.ndim == 1 else self.steps[rows]
+        return np.less(first[:, None], steps)
 
     def direction(self, name: str, higher_is_better: bool | None = None) -> bool:
         """Whether larger values of a history name are better: as declared, or as said here.
@@ -120,26 +146,30 @@ class Result:
           ValueError: a recorded value, which has no direction, where nothing is said.
         """
         self.metric(name)
-        if higher_is_better is not None:
-            return higher_is_better
-        if name.startswith("batch_loss_"):
-            return False
-        if (metric := self.metric_of(name)) not in self.metrics:
+        better = self._direction_if_any(name, higher_is_better)
+        if better is None:
             raise ValueError(
                 f"higher_is_better must be given for {name!r}, whose direction no metric declares, "
                 "got None"
             )
-        return self.metrics[metric]
+        return better
+
+    def _direction_if_any(self, name: str, higher_is_better: bool | None = None) -> bool | None:
+        """The direction of a history name; None of a recorded value of which nothing is said."""
+        if higher_is_better is not None:
+            return higher_is_better
+        if name.startswith("batch_loss_"):
+            return False
+        return self.metrics.get(self.metric_of(name))
 
     def metric_of(self, name: str) -> str:
-        """A history name without its split: ``"accuracy"`` of ``"test_accuracy"``; else the name
-        itself."""
+        """Takes the split off a history name: ``"accuracy"`` of ``"test_accuracy"``."""
         return name.partition("_")[2] if name.startswith(SPLITS) else name
 
     def summary(
         self, name: str, config: dict, higher_is_better: bool | None = None
     ) -> stats.Summary:
-        """The distribution over seeds of a metric's last value.
+        """Describes the distribution over seeds of a metric's last value.
 
         Args:
           name: of the history.
@@ -149,72 +179,89 @@ class Result:
         """
         rows = self.rows(config)
         better = self._direction_if_any(name, higher_is_better)
-        return stats.summarise(self.final(name)[rows], self.diverged[rows], better)
-
-    def _direction_if_any(self, name: str, higher_is_better: bool | None = None) -> bool | None:
-        """The direction of a history name; None of a recorded value of which nothing is said."""
-        known = self.metric_of(name) in self.metrics or name.startswith("batch_loss_")
-        return self.direction(name, higher_is_better) if known else higher_is_better
+        final, diverged = self.final(name), self.diverged
+        return stats.summarise(final[rows], diverged[rows], better)
 
     def _summaries(self, name: str, higher_is_better: bool | None = None) -> list[stats.Summary]:
-        """The distribution over seeds of a metric's last value, by config; every lane is read
-        once."""
+        """The distribution over seeds of a metric's last value, one a config."""
+        # Once for all configs: 400,000 lanes read again for each of 400 configs took 20 s.
         final, diverged = self.final(name), self.diverged
         better = self._direction_if_any(name, higher_is_better)
-        without = self._without.get(
-            name, set()
-        )  # they did not diverge: there is nothing to say of them
-        of_configs = [
-            [row for row in rows if row not in without] for rows in sorted(self._rows.values())
-        ]  # as `configs`
-        return [stats.summarise(final[rows], diverged[rows], better) for rows in of_configs]
+        absent = self._absent.get(name, set())
+        summaries = []
+        for rows in self._rows.values():
+            measured = [row for row in rows if row not in absent]
+            summaries.append(stats.summarise(final[measured], diverged[measured], better))
+        return summaries
 
     def table(self, name: str) -> tables.Table:
-        """A metric's last value by config: n, survived, mean, sd, median, IQM with its 95 %
-        interval."""
+        """Tabulates a metric's last value by config: n, survived, mean, sd, median, IQM."""
         rows = list(zip(self.configs, self._summaries(name), strict=True))
-        made = tables.summary_table(f"{name} at the last evaluation", self.axes, rows)
-        return made._replace(footer=self.footer)
+        table = tables.summary_table(f"{name} at the last evaluation", self.axes, rows)
+        return table._replace(footer=self.footer)
 
     def compare(
-        self, name: str, a: dict, b: dict, higher_is_better: bool | None = None
+        self,
+        name: str,
+        a: dict,
+        b: dict,
+        higher_is_better: bool | None = None,
     ) -> stats.Comparison:
-        """Two configs on the seeds that both have: a - b, and the probability that a is better.
+        """Compares two configs on the seeds that both have: a - b, and how often a is better.
 
         Args:
           name: of the history.
           a, b: values of swept names, enough of them to name one config each.
           higher_is_better: of a recorded value, which declares no direction.
+
+        Raises:
+          ValueError: values of no config or of several, a metric that one of them lacks, no common
+            seed, a recorded value without `higher_is_better`.
         """
         higher = self.direction(name, higher_is_better)
-        sides = []
-        for config in (a, b):
-            rows = self.rows(config)
-            seeds = [self.lanes[row]["seed"] for row in rows]
-            if len(set(seeds)) != len(seeds):
-                raise ValueError(
-                    f"config must name one config, got {config}, which fits "
-                    f"{len(match(self.configs, config))}"
-                )
-            sides.append(dict(zip(seeds, rows, strict=True)))
-        common = sorted(set(sides[0]) & set(sides[1]))
-        left, right = ([side[seed] for seed in common] for side in sides)
-        values, lost = self.final(name), self.diverged
-        for config, chosen in ((a, left), (b, right)):
-            if self._without.get(name, set()).intersection(chosen):
+        rows_a, rows_b = self._row_by_seed(a), self._row_by_seed(b)
+        common = sorted(rows_a.keys() & rows_b.keys())
+        left = [rows_a[seed] for seed in common]
+        right = [rows_b[seed] for seed in common]
+        absent = self._absent.get(name, set())
+        for config, rows in ((a, left), (b, right)):
+            if absent.intersection(rows):
                 raise ValueError(
                     f"{name} must be a metric of both configs, got {brief(config)}, whose task has "
                     "none of that name"
                 )
         if not common:
             raise ValueError(f"a and b must have seeds in common, got none for {a} and {b}")
-        return stats.compare(values[left], values[right], lost[left], lost[right], higher)
+        final, diverged = self.final(name), self.diverged
+        return stats.compare(
+            final[left],
+            final[right],
+            diverged[left],
+            diverged[right],
+            higher,
+        )
+
+    def _row_by_seed(self, config: dict) -> dict[int, int]:
+        """The row of each seed of one config."""
+        rows = self.rows(config).tolist()
+        row_of = {self._seed_of(row): row for row in rows}
+        if len(row_of) != len(rows):
+            raise ValueError(
+                f"config must name one config, got {config}, which fits "
+                f"{len(match(self.configs, config))}"
+            )
+        return row_of
 
     def best(self, name: str, over: str, higher_is_better: bool | None = None) -> list[dict]:
-        """The config with the best median, for every combination of the axes other than `over`.
+        """Chooses the config with the best median, for every combination of the other axes.
 
         Where medians tie, the one that lost fewer lanes, then the better IQM, then the first in
         declared order.
+
+        Args:
+          name: of the history.
+          over: the axis to choose along.
+          higher_is_better: of a recorded value, which declares no direction.
 
         Raises:
           ValueError: a test metric (choosing by it would leak the test set), an axis that is not
@@ -230,65 +277,70 @@ class Result:
         higher = self.direction(name, higher_is_better)
         if over not in self.axes:
             raise unknown("axis", over, self.axes)
-        groups: dict[tuple, list[tuple]] = {}
         others = [axis for axis in self.axes if axis != over]
-        for config, summary in zip(self.configs, self._summaries(name, higher), strict=True):
-            groups.setdefault(config_key(config, others), []).append((config, summary))
+        summaries = self._summaries(name, higher)
+        groups: dict[tuple, list[Described]] = {}
+        for config, summary in zip(self.configs, summaries, strict=True):
+            group = groups.setdefault(config_key(config, others), [])
+            group.append((config, summary))
         return [_best_of(name, group, higher) for group in groups.values()]
 
     def plot(self, name: str):
-        """The median curve of every config with bands that hold 50 and 90 % of its lanes: a
-        matplotlib Figure."""
-        made, axes = plots.figure(width=8, height=5)
+        """Draws every config's median curve with bands that hold 50 and 90 % of its lanes.
+
+        Returns:
+          a matplotlib Figure.
+        """
+        figure, panels = plots.figure(width=8, height=5)
+        axes = panels[0, 0]
         configs = self.configs
         for config, colour in zip(configs, plots.colours(len(configs)), strict=True):
-            rows = self.rows(config)
-            steps = self.steps if self.steps.ndim == 1 else self.steps[rows[0]]
-            shown = steps >= 0
-            label = ", ".join(f"{key}={value}" for key, value in config.items()) or "all lanes"
-            curves = self.metric(name)[rows][:, shown]
-            plots.band(
-                axes[0, 0],
-                steps[shown],
-                curves,
-                f"{label} (n={len(rows)})",
-                colour,
-                diverged=self.lost(rows)[:, shown],
-                higher_is_better=bool(self._direction_if_any(name)),
-            )
+            self._draw_band(axes, name, config, colour)
         part = "" if self.complete else f" ({self.footer})"
-        plots.style(
-            axes[0, 0], f"{name}: median, middle 50 % and 90 % of seeds{part}", "step", name
+        plots.style(axes, f"{name}: median, middle 50 % and 90 % of seeds{part}", "step", name)
+        if 0 < len(configs) <= MOST_LEGEND:
+            axes.legend(fontsize=plots.FONT - 2)
+        return figure
+
+    def _draw_band(
+        self,
+        axes,
+        name: str,
+        config: dict,
+        colour,
+    ):
+        rows = self.rows(config)
+        # Lanes of one config have one schedule.
+        steps = self.steps if self.steps.ndim == 1 else self.steps[rows[0]]
+        due = steps >= 0
+        pairs = [f"{key}={value}" for key, value in config.items()]
+        values = ", ".join(pairs)
+        plots.band(
+            axes,
+            steps[due],
+            self.metric(name)[rows][:, due],
+            f"{values or 'all lanes'} (n={len(rows)})",
+            colour,
+            diverged=self.lost(rows)[:, due],
+            higher_is_better=bool(self._direction_if_any(name)),
         )
-        if 0 < len(configs) <= 12:
-            axes[0, 0].legend(fontsize=plots.FONT - 2)
-        return made
-
-    def lost(self, rows) -> np.ndarray:
-        """Which of the lanes have diverged by each evaluation, (rows, evaluations) bool."""
-        at = np.array(
-            [
-                np.inf if self.lanes[row]["diverged_at"] is None else self.lanes[row]["diverged_at"]
-                for row in rows
-            ]
-        )
-        steps = self.steps if self.steps.ndim == 1 else self.steps[rows]
-        return np.broadcast_to(steps, (len(rows), self.steps.shape[-1])) > at[:, None]
 
 
-def _best_of(name: str, group: list[tuple], higher_is_better: bool) -> dict:
-    """The best config of a group of (config, Summary)."""
+def _best_of(name: str, group: list[Described], higher_is_better: bool) -> dict:
+    """The best config of a group."""
     if not any(summary.survived for _, summary in group):
         configs = [config for config, _ in group[:5]]
         raise ValueError(
             f"{name} must be finite in some lane, got none that survived among {configs}"
         )
+    # The first of equals, as `max` takes it: configs stand in declared order.
     return max(group, key=lambda pair: stats.preference(pair[1], higher_is_better))[0]
 
 
 def load(path) -> Result:
-    """Reads a run back, finished or not, under any version of jax; says on stderr where lanes are
-    missing.
+    """Reads a run back, finished or not, under any version of jax.
+
+    Says on stderr where lanes are missing.
 
     Raises:
       ValueError: there is no run in that folder, or its manifest is not as it was written.
@@ -302,7 +354,7 @@ def load(path) -> Result:
 
 
 def told(result: Result) -> Result:
-    """The result; says in a line on stderr how many of its lanes are missing, if any."""
+    """Gives the result back; says in a line on stderr how many of its lanes are missing, if any."""
     if not result.complete:
         say(
             f"{result.path} holds {result.footer}: the others are not trained yet or damaged; run "
@@ -311,95 +363,26 @@ def told(result: Result) -> Result:
     return result
 
 
-def collect(manifest: dict, blocks: dict[int, dict], path=None, configs=None, seeds=None) -> Result:
-    """The result that blocks hold, by config and then by seed; only those of `configs` and `seeds`
-    where given."""
-    known = {config_key(config): number for number, config in enumerate(manifest["configs"])}
-    order = (
-        list(known.values())
-        if configs is None
-        else [known[config_key(config)] for config in configs]
+def collect(
+    manifest: dict,
+    blocks: dict[int, dict],
+    path: pathlib.Path | None = None,
+    configs=None,
+    seeds=None,
+) -> Result:
+    """Makes the result that blocks hold, by config and then by seed.
+
+    Args:
+      configs, seeds: those that are wanted; all of the run by default.
+    """
+    curves = collect_curves(manifest, blocks, configs, seeds)
+    return Result(
+        curves.lanes,
+        curves.history,
+        curves.steps,
+        manifest["axes"],
+        path,
+        curves.planned,
+        manifest["metrics"],
+        curves.absent,
     )
-    rank = {number: place for place, number in enumerate(order)}
-    planned = manifests.planned_lanes(manifest)
-    if configs is not None:
-        planned = {(config, seed) for config in order for seed in seeds}
-    places = _places(manifest, blocks, planned)
-    found = sorted((rank[config], seed, *place) for (config, seed), place in places.items())
-    lanes = [
-        _lane(manifest["configs"][order[place]], seed, blocks[number], row)
-        for place, seed, number, row in found
-    ]
-    schedules = {
-        n: manifests.program_of(manifest, n).schedule.due()
-        for n in range(len(manifest["programs"]))
-    }
-    owner = manifests.owners(manifest)
-    steps = _steps([schedules[owner[order[place]]] for place, *_ in found])
-    history = _history(blocks, found, steps.shape[-1])
-    made = Result(lanes, history, steps, manifest["axes"], path, len(planned), manifest["metrics"])
-    for name in history:
-        made._without[name] = {
-            place
-            for place, (_, _, number, _) in enumerate(found)
-            if f"history/{name}" not in blocks[number]
-        }
-    return made
-
-
-def _places(
-    manifest: dict, blocks: dict[int, dict], planned: set
-) -> dict[tuple[int, int], tuple[int, int]]:
-    """Where lanes stand: (config number, seed) -> (block, row); a lane in two blocks is the same in
-    both."""
-    places: dict[tuple[int, int], tuple[int, int]] = {}
-    lanes_of = manifests.reader(manifest)
-    for number in sorted(blocks):
-        for row, lane in enumerate(lanes_of(blocks[number])):
-            if lane is not None and lane in planned:
-                places.setdefault(lane, (number, row))
-    return places
-
-
-def _lane(config: dict, seed: int, block: dict, row: int) -> dict:
-    at = int(block["diverged_at"][row])
-    status = (
-        {"status": "finished", "diverged_at": None}
-        if at < 0
-        else {"status": "diverged", "diverged_at": at}
-    )
-    return {**config, "seed": seed, **status}
-
-
-def _history(blocks: dict[int, dict], found: list, columns: int) -> dict[str, np.ndarray]:
-    history: dict[str, np.ndarray] = {}
-    for place, (_, _, number, row) in enumerate(found):
-        for key, values in blocks[number].items():
-            if key.startswith("history/"):
-                name = key.removeprefix("history/")
-                if name not in history:
-                    history[name] = np.full((len(found), columns), np.nan, np.float32)
-                history[name][place, : values.shape[1]] = values[row]
-    return history
-
-
-def _steps(schedules: list[tuple]) -> np.ndarray:
-    """The step of each column: shared by all lanes, or one row a lane that ends in -1."""
-    if len(set(schedules)) <= 1:
-        return np.array(schedules[0] if schedules else (), np.int64)
-    widest = max(map(len, schedules))
-    return np.array([[*due, *[-1] * (widest - len(due))] for due in schedules])
-
-
-def match(configs, wanted: dict) -> list[dict]:
-    """The configs that have the wanted values."""
-    if not isinstance(wanted, Mapping):
-        raise ValueError(f"config must be a dict of name -> value, got {brief(wanted)}")
-    for name, value in wanted.items():
-        if getattr(value, "shape", ()):
-            raise ValueError(f"config must hold one value of {name}, got {brief(value)}")
-        if configs and name not in configs[0]:
-            raise unknown("axis", name, configs[0])
-    return [
-        config for config in configs if all(config[name] == value for name, value in wanted.items())
-    ]

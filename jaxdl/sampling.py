@@ -7,25 +7,35 @@ are paired by seed.
 """
 
 import functools
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float32, Int32, Integer, PRNGKeyArray, Shaped, UInt32
 
-from jaxdl.types import Size, capacity, live
+from jaxdl.sizes import Index, Size, capacity, live
 
 STREAMS = ("init", "data", "shuffle", "dropout", "augment")
 ROUNDS = 14  # of the swap-or-not network, after one random multiplication and rotation
 
 
-def seed_key(seed) -> jax.Array:
-    """The key of a lane, from its seed (an int or a traced uint32); always threefry, on every
+@runtime_checkable
+class Draw(Protocol):
+    """Draws an array of a shape from a key, such as `jax.random.normal`; the key is consumed."""
+
+    def __call__(self, key: PRNGKeyArray, shape: tuple[int, ...], /) -> Shaped[Array, "..."]:
+        """Returns an array of this shape."""
+
+
+def seed_key(seed: Index) -> PRNGKeyArray:
+    """Makes the key of a lane, from its seed (an int or a traced uint32); always threefry, on every
     backend."""
     return jax.random.key(seed, impl="threefry2x32")
 
 
-def stream(key: jax.Array, name: str) -> jax.Array:
-    """The sub-key of a named stream.
+def stream(key: PRNGKeyArray, name: str) -> PRNGKeyArray:
+    """Derives the sub-key of a named stream.
 
     Args:
       key: a lane's seed key.
@@ -34,8 +44,10 @@ def stream(key: jax.Array, name: str) -> jax.Array:
     return jax.random.fold_in(key, STREAMS.index(name))
 
 
-def rows(key: jax.Array, draw, shape: tuple[int, int]) -> jax.Array:
-    """A 2-D draw with one key per row, so that it is a prefix of any larger draw in both
+def rows(
+    key: PRNGKeyArray, draw: Draw, shape: tuple[int, int]
+) -> Shaped[Array, "{shape[0]} {shape[1]}"]:
+    """Draws a matrix with one key per row, so that it is a prefix of any larger draw in both
     directions.
 
     Args:
@@ -43,7 +55,11 @@ def rows(key: jax.Array, draw, shape: tuple[int, int]) -> jax.Array:
       draw: ``(key, shape) -> array``, such as `jax.random.normal`.
       shape: ``(rows, columns)``.
     """
-    return jax.vmap(lambda row_key: draw(row_key, shape[1:]))(jax.random.split(key, shape[0]))
+    # jax draws are prefix-stable along their first axis alone: a shorter vector begins like a
+    # longer one, but a matrix with fewer columns is another matrix. With a key a row both axes are
+    # first axes: of the keys that are split off, and of every row.
+    row_keys = jax.random.split(key, shape[0])
+    return jax.vmap(lambda row_key: draw(row_key, shape[1:]))(row_keys)
 
 
 def _mix(x):
@@ -53,14 +69,14 @@ def _mix(x):
     return x ^ (x >> 16)
 
 
-def _words(key, count: int):
+def _words(key: PRNGKeyArray, count: int) -> UInt32[Array, "count"]:
     """Draws the uint32 words, (count,), that `key` names."""
     data = jax.random.key_data(key).astype(jnp.uint32)
     counter = jnp.arange(1, count + 1, dtype=jnp.uint32) * jnp.uint32(0x9E3779B9)
     return _mix(_mix(data[0] + counter) ^ data[1])
 
 
-def _multipliers(n: int) -> np.ndarray:
+def _multipliers(n: int) -> UInt32[np.ndarray, "multipliers"]:
     """Lists up to 256 numbers without a common divisor with n, evenly spread, uint32.
 
     Their products with row numbers stay below 2**32, so above n = 2**16 they are smaller than n,
@@ -87,8 +103,11 @@ def _multipliers(n: int) -> np.ndarray:
 #   keys; n = 2 to 60,000, a million keys) 14 and 12 rounds pass all at 0.01 / 316; 10 fail at n = 4
 #   and 6, 8 at many sizes; 12 without a multiplier fail 39, 16 rounds of a mixer without one 4.
 @functools.partial(jax.jit, static_argnums=1)  # traced once a shape
-def permute(key: jax.Array, n: int, positions: jax.Array) -> jax.Array:
-    """The rows that stand at `positions` of a random permutation of ``range(n)`` that `key` names.
+def permute(
+    key: PRNGKeyArray, n: int, positions: Integer[Array | np.ndarray, "*places"]
+) -> Int32[Array, "*places"]:
+    """Computes the rows that stand at `positions` of a random permutation of ``range(n)``, which
+    `key` names.
 
     A random multiplication and rotation modulo n, then a swap-or-not network (Hoang, Morris and
     Rogaway, CRYPTO 2012): in every round each element is paired with its mirror image about a
@@ -107,15 +126,12 @@ def permute(key: jax.Array, n: int, positions: jax.Array) -> jax.Array:
         return jnp.zeros(positions.shape, jnp.int32)
     size = jnp.uint32(n)
     words = _words(key, 2 * ROUNDS + 2)
-    multipliers = jnp.asarray(_multipliers(int(n)))
-    factor, shift = multipliers[words[-2] % jnp.uint32(len(multipliers))], words[-1] % size
-    x = positions.astype(jnp.uint32) * factor % size + shift
-    x = jnp.minimum(x, x - size)  # modulo n, because what falls below 0 is a large uint32
+    x = _spread(positions, n, words)
 
     def one_round(x, round_words):
         centre, factor, offset = round_words
         mirror = centre - x
-        mirror = jnp.minimum(mirror, mirror + size)
+        mirror = jnp.minimum(mirror, mirror + size)  # modulo n, like the sum in `_spread`
         coin = (jnp.maximum(x, mirror) * factor + offset) >> 31  # the same for both of a pair
         return jnp.where(coin == 1, mirror, x), None
 
@@ -126,10 +142,31 @@ def permute(key: jax.Array, n: int, positions: jax.Array) -> jax.Array:
     return x.astype(jnp.int32)
 
 
+def _spread(positions, n: int, words: UInt32[Array, "count"]) -> UInt32[Array, "*places"]:
+    """Multiplies and rotates positions modulo n, so that neighbours stand apart before the rounds.
+
+    Args:
+      positions: (...), in [0, n).
+      n: number of rows.
+      words: random; the last two choose the multiplier and the shift.
+    """
+    size = jnp.uint32(n)
+    multipliers = jnp.asarray(_multipliers(int(n)))
+    factor = multipliers[words[-2] % jnp.uint32(len(multipliers))]
+    shift = words[-1] % size
+    x = positions.astype(jnp.uint32) * factor % size + shift
+    return jnp.minimum(x, x - size)  # modulo n, because what falls below 0 is a large uint32
+
+
 def batch_rows(
-    key: jax.Array, step, n: int, batch_size: Size, sampling: str, order=None
-) -> tuple[jax.Array, jax.Array]:
-    """Which rows make up the batch of a step.
+    key: PRNGKeyArray,
+    step: Index,
+    n: int,
+    batch_size: Size,
+    sampling: str,
+    order: Int32[Array, "n"] | None = None,
+) -> tuple[Int32[Array, "batch"], Float32[Array, "batch"]]:
+    """Decides which rows make up the batch of a step.
 
     ``"step"`` draws without replacement within the batch, anew at every step; with ``batch_size ==
     n`` it is all rows in order, so that the step is one of true batch gradient descent. ``"epoch"``
@@ -148,32 +185,49 @@ def batch_rows(
       (rows, weight), each of shape (batch,): int32 row numbers, and float32 weights that are 0
       where a place holds no example.
     """
+    if sampling == "step":
+        return _rows_of_step(key, step, n, batch_size)
+    return _rows_of_pass(key, step, n, batch_size, order)
+
+
+def _rows_of_step(key, step, n: int, batch_size: Size):
+    """Draws rows by a permutation of the step's own: its first places are a batch."""
     places = jnp.arange(capacity(batch_size))
     size = live(batch_size)
-    if sampling == "step":
-        drawn = permute(jax.random.fold_in(key, step), n, places)
-        if isinstance(size, int):
-            return (places if size == n else drawn), jnp.ones(places.shape, jnp.float32)
-        return jnp.where(size == n, places, drawn), (places < size).astype(jnp.float32)
+    drawn = permute(jax.random.fold_in(key, step), n, places)
+    if isinstance(size, int):
+        return (places if size == n else drawn), jnp.ones(places.shape, jnp.float32)
+    return jnp.where(size == n, places, drawn), (places < size).astype(jnp.float32)
+
+
+def _rows_of_pass(key, step, n: int, batch_size: Size, order):
+    """Cuts the batch of a step out of the permutation of its pass."""
+    places = jnp.arange(capacity(batch_size))
+    size = live(batch_size)
     passes = steps_of_pass(n, size)
     positions = (step % passes) * size + places
+    # A place holds an example if the batch reaches that far, and the pass does. The others read
+    # row 0 of the permutation and weigh nothing.
     alive = (positions < n) & (places < size)
     positions = jnp.where(alive, positions, 0)
     if order is None:
-        return permute(jax.random.fold_in(key, step // passes), n, positions), alive.astype(
-            jnp.float32
-        )
-    return order.at[positions].get(mode="promise_in_bounds"), alive.astype(jnp.float32)
+        drawn = permute(jax.random.fold_in(key, step // passes), n, positions)
+    else:
+        drawn = order.at[positions].get(mode="promise_in_bounds")
+    return drawn, alive.astype(jnp.float32)
 
 
-def steps_of_pass(n: int, size):
-    """How many batches of `size` a pass over n rows takes; the last one may be short."""
+def steps_of_pass(n: int, size: Any) -> Any:
+    """Computes how many batches of `size` a pass over n rows takes; the last one may be short.
+
+    >>> steps_of_pass(10, 4)
+    3
+    """
     return (n + size - 1) // size
 
 
-def pass_order(key: jax.Array, number, n: int) -> jax.Array:
-    """The order of the rows in a pass, int32 (n,): what `batch_rows` looks up where it is handed
-    in.
+def pass_order(key: PRNGKeyArray, number: Index, n: int) -> Int32[Array, "n"]:
+    """Draws the order of the rows in a pass: what `batch_rows` looks up where it is handed in.
 
     Args:
       key: the lane's shuffle key.

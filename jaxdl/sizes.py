@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Bool, Integer
+from jaxtyping import Array, Bool, Integer
 
 
 class Padded:
@@ -19,8 +19,8 @@ class Padded:
     __slots__ = ("max", "size")
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, size: Integer[ArrayLike, ""], max: int):
-        self.size: Any = size  # an int, or a traced scalar
+    def __init__(self, size: Any, max: int):
+        self.size = size  # an int, or a traced scalar
         self.max = max
 
     def __repr__(self) -> str:
@@ -40,6 +40,7 @@ class Padded:
 
 
 Size = int | Padded
+Index = int | Integer[Array, ""]  # a whole number that may be traced
 
 
 def live(size: Size):

@@ -24,7 +24,7 @@ from jaxdl.planning.identity import identity_of
 from jaxdl.planning.program import Program, concrete_recipe
 from jaxdl.planning.spec import declare
 from jaxdl.result import Result, collect, load, match, told
-from jaxdl.running import blocks, compiler, engine, shards, store, tune
+from jaxdl.running import blocks, compiler, engine, mismatch, shards, store, tune
 from jaxdl.running import manifest as manifests
 from jaxdl.running.progress import progress as show_progress
 from jaxdl.running.progress import say
@@ -58,6 +58,8 @@ class Study:
         optax.contrib.schedule_free_eval_params(opt_state, params)``.
       norm_bound: a lane whose parameters would get a larger Euclidean norm counts as diverged;
         above 0, at most 1e18.
+      eval_train_rows: how many rows of the training split are evaluated: drawn once, the same ones
+        for every lane. All by default; for large data a few thousand tell as much in less time.
 
     Raises:
       ValueError: a line that names the parameter, the allowed range and the value given.
@@ -83,6 +85,7 @@ class Study:
         record: dict[str, Callable] | None = None,
         eval_params: Callable | None = None,
         norm_bound: float = NORM_BOUND,
+        eval_train_rows: int | None = None,
     ):
         settings = {
             "batch_size": batch_size,
@@ -102,6 +105,7 @@ class Study:
             seeds,
             eval_params,
             norm_bound,
+            eval_train_rows,
         )
         self._shapes = one_of("shapes", shapes, ("auto", "pad", "bucket"))
         self._measures = isinstance(lane_size, str) and lane_size == MEASURE
@@ -212,7 +216,7 @@ class Study:
             new = store.is_new(run)  # asked first: another process may begin the run in between
             stored = store.read_manifest(run)
             if stored is not None:
-                manifests.check_same(
+                mismatch.check_same(
                     manifests.checked(stored, run), self.spec, lane_size, run, self._identity
                 )
             elif not new:

@@ -15,6 +15,7 @@ from jaxdl.datasets import check_dataset
 from jaxdl.sampling import seed_key
 from jaxdl.training.checks import (
     check_eval_params,
+    check_eval_train_rows,
     check_norm_bound,
     check_record,
     check_shared_targets,
@@ -50,6 +51,7 @@ def make_train(
     record: dict[str, Callable] | None = None,
     eval_params: Callable | None = None,
     norm_bound: float = NORM_BOUND,
+    eval_train_rows: int | None = None,
 ) -> Callable:
     """Makes a whole training run as one pure function of a key.
 
@@ -67,6 +69,8 @@ def make_train(
         where the optimizer trains others (schedule-free, averages).
       norm_bound: a lane whose parameters would get a larger Euclidean norm counts as diverged;
         above 0, at most 1e18.
+      eval_train_rows: how many rows of the training split are evaluated, the same ones whatever
+        the key; all of them by default.
 
     Returns:
       ``train(key, dataset=None) -> (params, state, history)``, where history maps names to float32
@@ -88,11 +92,23 @@ def make_train(
     if batch_size is not None:
         positive_int("batch_size", batch_size)
     check_norm_bound(norm_bound)
+    check_eval_train_rows(eval_train_rows)
     check_eval_params(eval_params)
     record = mapping("record", record, "name -> function (StepInfo) -> scalar")
     check_task(task, sampling, record)
     # without its batch size, which depends on the data
-    recipe = Recipe(task, model, optimizer, 0, reduction, sampling, record, eval_params, norm_bound)
+    recipe = Recipe(
+        task=task,
+        model=model,
+        optimizer=optimizer,
+        batch_size=0,
+        reduction=reduction,
+        sampling=sampling,
+        record=record,
+        eval_params=eval_params,
+        norm_bound=norm_bound,
+        eval_train_rows=eval_train_rows,
+    )
 
     def train(key, dataset: Dataset | None = None):
         check_float32()
@@ -143,6 +159,7 @@ __all__ = [
     "Weights",
     "accept",
     "check_eval_params",
+    "check_eval_train_rows",
     "check_norm_bound",
     "check_record",
     "check_shared_targets",

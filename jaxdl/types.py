@@ -13,16 +13,16 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Integer, Num, PRNGKeyArray, Shaped
+from jaxtyping import Array, ArrayLike, Float, Num, PRNGKeyArray, Shaped
 
 from jaxdl.checks import brief, check_name
-from jaxdl.sizes import Padded, Size, capacity, check_padded, live, mask
+from jaxdl.sizes import Index, Padded, Size, capacity, check_padded, live, mask
 
 AnyArray = Array | np.ndarray  # data that all lanes share come from the host
 Params = Any  # a tree of float arrays, the leaves that have a gradient
 State = Any  # a tree of what a model carries along untrained (running means); () for most models
-Inputs = Shaped[AnyArray, "*example batch"]  # float32, or integers where the model takes them
-Targets = Shaped[AnyArray, "*label batch"]  # class numbers (batch,), or numbers a label
+Inputs = Shaped[Array, "*example batch"]  # float32, or integers where the model takes them
+Targets = Shaped[Array, "*label batch"]  # class numbers (batch,), or numbers a label
 
 
 @runtime_checkable
@@ -151,7 +151,7 @@ class BatchFunction(Protocol):
     """
 
     def __call__(
-        self, dataset: Dataset, key: PRNGKeyArray, step: Integer[ArrayLike, ""], batch_size: Size, /
+        self, dataset: Dataset, key: PRNGKeyArray, step: Index, batch_size: Size, /
     ) -> tuple[Inputs, Targets, Float[Array, "batch"]]:
         """Returns (x, targets, weight), with one weight an example."""
 
@@ -230,6 +230,7 @@ __all__ = [
     "DataFunction",
     "Dataset",
     "EvalParamsFunction",
+    "Index",
     "InitFunction",
     "Inputs",
     "Metric",

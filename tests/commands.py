@@ -1,25 +1,29 @@
-"""What the tests of experiments share: running one as a person does, its JSON, and how it refuses
+"""What the tests of experiments share: running one by its command, its JSON, and how it refuses
 bad input."""
 
+import contextlib
+import io
 import json
-import pathlib
 import subprocess
-import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parent.parent
+from experiments.__main__ import main
 
 
 def command(*arguments):
-    """`python -m experiments` with these arguments, from the repository's root."""
-    return subprocess.run(
-        [sys.executable, "-m", "experiments", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=300,
-    )
+    """`python -m experiments` with these arguments, without a process of its own.
+
+    A process imports jax, scipy and matplotlib anew, which takes longer than most of these commands.
+    That the exit code and the streams are those of a real one, tests/test_experiments.py sees.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main(arguments)
+        except SystemExit as end:  # argparse's
+            code = end.code
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 def report_of(*arguments):

@@ -20,8 +20,8 @@ from jaxdl import Metric, Study, cli, load, losses, models, tasks
 from jaxdl.planning import identity
 from jaxdl.planning.program import Program
 from jaxdl.running import blocks as running
+from jaxdl.running import files, store
 from jaxdl.running import manifest as manifests
-from jaxdl.running import store
 from jaxdl.study import _trains
 from jaxdl.train import Schedule
 
@@ -383,7 +383,7 @@ def test_without_locks_a_manifest_that_another_process_overwrites_is_grown_anew(
             assert tiny(0.1, 0.01).run(run).complete
         return found
 
-    monkeypatch.setattr(store, "fcntl", None)
+    monkeypatch.setattr(files, "fcntl", None)
     monkeypatch.setattr(running.engine, "run_block", interrupted)
     shutil.copy(run / "manifest.json", tmp_path / "old")
     assert tiny(0.1, 0.5).run(run).complete
@@ -806,7 +806,7 @@ def test_whatever_lies_there_as_a_checkpoint_the_run_ends_with_the_same_bytes(
 def test_leftovers_of_killed_writers_are_dropped_and_those_of_living_ones_kept(made):
     run, each, _ = made
     (run / "checkpoints").mkdir(exist_ok=True)
-    host, dead = store._host(), 2**22 + 1  # beyond the largest process number of Linux
+    host, dead = files.host(), 2**22 + 1  # beyond the largest process number of Linux
     gone = [
         run / f".manifest.json.{host}-{dead}-0a1b2c3d",
         run / "blocks" / f".0001.npz.{dead}-0a1b2c3d",

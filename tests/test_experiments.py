@@ -10,6 +10,7 @@ import sys
 import types
 
 import pytest
+from commands import command as in_this_process
 from commands import report_of
 
 from experiments import batch_size, frame, perceptron_grid
@@ -175,14 +176,31 @@ def test_a_published_number_is_of_the_configs_that_a_report_speaks_of():
     ],
 )
 def test_bad_input_is_one_line_on_stderr_and_exit_2(arguments, message, tmp_path):
-    done = command(
-        "experiments", *arguments, *(["--out", str(tmp_path / "run")] if len(arguments) > 1 else [])
-    )
+    check_refused(in_this_process, arguments, message, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["batch_size", "--seeds", "0"], "--seeds: must be a positive integer, got '0'"),
+        (["batch_size", "--sweep", "widht=3"], "did you mean 'width'"),
+    ],
+    ids=["by argparse", "by the study"],
+)
+def test_bad_input_ends_a_process_of_its_own_alike(arguments, message, tmp_path):
+    def process(*words):
+        return command("experiments", *words)
+
+    check_refused(process, arguments, message, tmp_path / "run")
+
+
+def check_refused(run, arguments, message, folder):
+    done = run(*arguments, *(["--out", str(folder)] if len(arguments) > 1 else []))
     assert done.returncode == 2
     assert done.stdout == ""
     (line,) = done.stderr.strip().splitlines()
     assert message in line
-    assert not (tmp_path / "run").exists()
+    assert not folder.exists()
 
 
 def test_the_readme_example_runs(tmp_path, monkeypatch):

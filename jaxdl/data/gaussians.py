@@ -1,9 +1,12 @@
 """Two classes of points in the plane, each from a normal distribution of its own."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.stats import norm
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
 
 from jaxdl.checks import positive_int
 from jaxdl.sampling import rows
@@ -12,9 +15,11 @@ from jaxdl.sampling import rows
 ROUNDING = 1e-6
 
 
-def gaussians(key, means, covariances, sizes: tuple[int, int]) -> tuple[tuple, tuple]:
-    """Points of two normal distributions; a singular covariance puts them on a line, a zero one on
-    a point.
+def gaussians(
+    key: PRNGKeyArray, means: Any, covariances: Any, sizes: tuple[int, int]
+) -> tuple[Float[Array, "2 first"], Float[Array, "2 second"]]:
+    """Draws points of two normal distributions; a singular covariance puts them on a line, a zero
+    one on a point.
 
     Args:
       key: consumed.
@@ -31,22 +36,26 @@ def gaussians(key, means, covariances, sizes: tuple[int, int]) -> tuple[tuple, t
     ([[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]], [[0.0], [1.0]])
     """
     means, roots = jnp.asarray(means, jnp.float32), square_root(spread(covariances))
+
     keys = jax.random.split(key, 2)
+    # A row, and so a key, for each coordinate: more points begin with those of fewer.
     draws = [rows(keys[index], jax.random.normal, (2, size)) for index, size in enumerate(sizes)]
-    first, second = (
-        means[index][:, None] + _times(roots[index], draw) for index, draw in enumerate(draws)
-    )
-    return first, second
+
+    def points(index: int):
+        return means[index][:, None] + _times(roots[index], draws[index])
+
+    return points(0), points(1)
 
 
 def _times(root, draw):
-    """A 2 x 2 matrix times (2, n), as sums: a matrix product may round its factors on some
+    """Multiplies (2, n) by a 2 x 2 matrix, as sums: a matrix product may round its factors on some
     devices."""
     return root[:, :1] * draw[:1] + root[:, 1:] * draw[1:]
 
 
-def square_root(covariance):
-    """The symmetric square root of positive semi-definite 2 x 2 matrices, singular ones included.
+def square_root(covariance: Float[Array, "*matrices 2 2"]) -> Float[Array, "*matrices 2 2"]:
+    """Computes the symmetric square root of positive semi-definite 2 x 2 matrices, singular ones
+    included.
 
     With eigenvalues p >= q >= 0 it is (C + sqrt(p q) I) / (sqrt(p) + sqrt(q)) (Cayley and
     Hamilton).
@@ -62,23 +71,26 @@ def square_root(covariance):
     """
     larger, smaller = _eigenvalues(covariance)
     total = jnp.sqrt(larger) + jnp.sqrt(smaller)
-    shift = jnp.sqrt(larger * smaller)[..., None, None] * jnp.broadcast_to(
-        jnp.eye(2), covariance.shape
-    )
+    root_of_product = jnp.sqrt(larger * smaller)[..., None, None]
+    shift = root_of_product * jnp.broadcast_to(jnp.eye(2), covariance.shape)
+    # the zero matrix is its own root, and has the total 0
     return (covariance + shift) / jnp.where(total > 0, total, 1.0)[..., None, None]
 
 
 def _eigenvalues(covariance):
-    """The two eigenvalues, larger first; one that is rounding is zero."""
+    """Computes the two eigenvalues, larger first; one that is rounding is zero."""
     a, b, d = covariance[..., 0, 0], covariance[..., 0, 1], covariance[..., 1, 1]
-    middle, radius = (a + d) / 2, jnp.sqrt(jnp.square((a - d) / 2) + jnp.square(b))
+    middle = (a + d) / 2
+    radius = jnp.sqrt(jnp.square((a - d) / 2) + jnp.square(b))
     smaller = middle - radius
     return middle + radius, jnp.where(smaller > ROUNDING * (a + d), smaller, 0.0)
 
 
-def bayes_accuracy(distance, variance):
-    """The best accuracy there is for two equally frequent normals with covariance ``variance * I``:
-    Phi(d / (2 s)).
+def bayes_accuracy(
+    distance: Real[ArrayLike, "*any"], variance: Real[ArrayLike, "*any"]
+) -> Float[Array, "*any"]:
+    """Computes the best accuracy there is for two equally frequent normals with covariance
+    ``variance * I``: Phi(d / (2 s)).
 
     Args:
       distance: between the means, >= 0.
@@ -90,15 +102,19 @@ def bayes_accuracy(distance, variance):
     return norm.cdf(jnp.asarray(distance) / (2.0 * jnp.sqrt(jnp.asarray(variance))))
 
 
-def spread(covariances):
-    """Covariances as (2, 2, 2): a matrix a class, one matrix for both, or a number: that variance
-    times the identity."""
+def spread(covariances: Any) -> Float[Array, "2 2 2"]:
+    """Turns covariances into a matrix a class.
+
+    Args:
+      covariances: (2, 2, 2); one matrix for both, (2, 2); or a number, that variance times the
+        identity.
+    """
     matrices = jnp.asarray(covariances, jnp.float32)
     matrices = matrices * jnp.eye(2) if matrices.ndim == 0 else matrices
     return jnp.broadcast_to(matrices, (2, 2, 2))
 
 
-def check(means, covariances):
+def check(means: Any, covariances: Any):
     """Raises a ValueError for means or covariances that will not do; values that are traced pass.
 
     Args:
@@ -109,8 +125,13 @@ def check(means, covariances):
     if centres is not None and (centres.shape != (2, 2) or not np.isfinite(centres).all()):
         raise ValueError(f"means must be two points of two finite numbers, got {_brief(means)}")
     given = _concrete(covariances)
-    if given is None:
-        return
+    if given is not None:
+        _check_covariances(given, covariances)
+
+
+def _check_covariances(given: np.ndarray, covariances):
+    """Refuses variances below 0 and matrices that are no covariances; what was handed in is shown
+    as it was."""
     if given.ndim == 0 and not (np.isfinite(given) and given >= 0):
         raise ValueError(
             f"covariances must be a finite variance from 0 up, got {_brief(covariances)}"
@@ -124,21 +145,24 @@ def check(means, covariances):
         _check_matrix(matrix)
 
 
-def class_sizes(samples, test_fraction: float, valid_fraction: float) -> tuple[int, int]:
-    """Points of either class, or a ValueError where a split would have none of a class."""
+def class_sizes(
+    samples: int | tuple[int, int], test_fraction: float, valid_fraction: float
+) -> tuple[int, int]:
+    """Returns the points of either class.
+
+    Raises:
+      ValueError: no positive integers, or a split that would have none of a class.
+    """
     sizes = tuple(samples) if isinstance(samples, (tuple, list)) else (samples, samples)
     if len(sizes) != 2:
         raise ValueError(f"samples must be one number or one a class of two, got {samples!r}")
     for size in sizes:
-        test, valid = (
-            round(positive_int("samples", size) * share)
-            for share in (test_fraction, valid_fraction)
-        )
+        positive_int("samples", size)
+        test, valid = round(size * test_fraction), round(size * valid_fraction)
         if test < 1 or (valid_fraction > 0 and valid < 1) or size - test - valid < 1:
             raise ValueError(
                 f"samples must leave a point of each class in every split, got {size} points of a "
-                "class "
-                f"at test_fraction {test_fraction}, valid_fraction {valid_fraction}"
+                f"class at test_fraction {test_fraction}, valid_fraction {valid_fraction}"
             )
     return sizes[0], sizes[1]
 
@@ -156,7 +180,7 @@ def _check_matrix(matrix):
 
 
 def _concrete(values) -> np.ndarray | None:
-    """The values as a float array; None where some are traced."""
+    """Returns the values as a float array; None where some are traced."""
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values)):
         return None
     try:

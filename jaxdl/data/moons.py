@@ -2,12 +2,15 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray, Real
 
 from jaxdl.sampling import permute, rows
 
 
-def moons(key, samples: int, noise) -> tuple[jax.Array, jax.Array]:
-    """Two interleaving half circles with normal noise, in random order.
+def moons(
+    key: PRNGKeyArray, samples: int, noise: Real[ArrayLike, ""]
+) -> tuple[Float[Array, "2 samples"], Int[Array, "samples"]]:
+    """Draws two interleaving half circles with normal noise, in random order.
 
     Without noise the points are those of scikit-learn's `make_moons`: class 0 on the upper half of
     the unit circle, class 1 on the lower half about (1, 0.5).
@@ -21,11 +24,14 @@ def moons(key, samples: int, noise) -> tuple[jax.Array, jax.Array]:
       (x, targets): float32 (2, samples) and int32 (samples,).
     """
     order_key, noise_key = jax.random.split(key)
-    upper = jnp.linspace(0.0, jnp.pi, samples // 2)
-    lower = jnp.linspace(0.0, jnp.pi, samples - samples // 2)
+    of_upper = samples // 2
+    upper = jnp.linspace(0.0, jnp.pi, of_upper)
+    lower = jnp.linspace(0.0, jnp.pi, samples - of_upper)
     first = jnp.concatenate([jnp.cos(upper), 1.0 - jnp.cos(lower)])
     second = jnp.concatenate([jnp.sin(upper), 0.5 - jnp.sin(lower)])
-    targets = (jnp.arange(samples) >= samples // 2).astype(jnp.int32)
+    targets = (jnp.arange(samples) >= of_upper).astype(jnp.int32)
+    # A split cuts columns off in order, so the points must come in a random one. The noise is drawn
+    # for the places, not for the points: it is the same whatever the order.
     order = permute(order_key, samples, jnp.arange(samples))
     x = jnp.stack([first, second])[:, order]
     return x + noise * rows(noise_key, jax.random.normal, (2, samples)), targets[order]

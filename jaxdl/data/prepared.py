@@ -1,6 +1,7 @@
 """Folders that TensorFlow Datasets has prepared, read without TensorFlow."""
 
 import io
+import json
 import pathlib
 import re
 
@@ -9,6 +10,7 @@ import numpy as np
 from jaxdl.checks import DataError, first_line
 from jaxdl.data.stored import ImageData
 
+INFO = "dataset_info.json"
 VERSION = re.compile(r"\d+\.\d+\.\d+")
 AT_ONCE = 1000  # images decoded together
 
@@ -21,13 +23,21 @@ def find(data_dir: pathlib.Path, name: str) -> pathlib.Path | None:
         or one version of it.
       name: such as ``"cifar10"``.
     """
-    if (data_dir / "dataset_info.json").is_file():
+    if (data_dir / INFO).is_file():
         return data_dir
     versions = []
     for place in (data_dir / name, data_dir):
-        versions += [info.parent for info in place.glob("*/dataset_info.json")]
+        versions += [info.parent for info in place.glob(f"*/{INFO}")]
     numbered = [path for path in versions if VERSION.fullmatch(path.name)]
     return max(numbered, key=lambda path: [*map(int, path.name.split("."))], default=None)
+
+
+def readable(version: pathlib.Path) -> bool:
+    """Whether a version is in a format that needs no TensorFlow."""
+    try:
+        return json.loads((version / INFO).read_text())["fileFormat"] == "array_record"
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def files(version: pathlib.Path) -> list[pathlib.Path]:

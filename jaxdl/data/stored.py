@@ -17,7 +17,9 @@ import numpy as np
 
 from jaxdl.checks import DataError
 
-CHUNK = 2**20
+CHUNK = 2**20  # bytes that are hashed at once
+DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+DIGITS = 32  # of a digest in a file's name
 
 
 class ImageData(NamedTuple):
@@ -27,6 +29,17 @@ class ImageData(NamedTuple):
     train_targets: np.ndarray  # int32 (n,)
     test_x: np.ndarray
     test_targets: np.ndarray
+
+
+class About(NamedTuple):
+    """What a file says about its data set."""
+
+    name: str
+    kind: str  # "prepared", "published" or "downloaded"
+    source: str  # where it came from
+    sha256: str  # of the files there
+    train_images: int
+    test_images: int
 
 
 def folder() -> pathlib.Path | None:
@@ -50,16 +63,11 @@ def folder() -> pathlib.Path | None:
     return pathlib.Path(home) / "jaxdl-data"
 
 
-def write(path: pathlib.Path, data: ImageData, about: dict):
-    """Writes a data set, whole or not at all.
-
-    Args:
-      path: where to; its folder is made.
-      about: what `describe` gives back, JSON values.
-    """
+def write(path: pathlib.Path, data: ImageData, about: About):
+    """Writes a data set, whole or not at all; the folder is made where it is not there."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     aside = path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
-    text = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    text = np.frombuffer(json.dumps(about._asdict()).encode(), np.uint8)
     try:
         with open(aside, "wb") as file:
             np.savez(file, about=text, **data._asdict())
@@ -83,25 +91,26 @@ def read(path: pathlib.Path) -> ImageData:
         return ImageData(*(parts[name] for name in ImageData._fields))
 
 
-def describe(path: pathlib.Path) -> dict:
+def describe(path: pathlib.Path) -> About:
     """What was said about a data set when it was written.
 
     Raises:
       FileNotFoundError, DataError: as for `read`.
     """
     with _opened(path) as parts:
-        return json.loads(parts["about"].tobytes())
+        return About(**json.loads(parts["about"].tobytes()))
 
 
 @contextlib.contextmanager
 def _opened(path: pathlib.Path):
     """The parts of an array file, with one kind of error for all that may be wrong with them."""
     try:
-        with np.load(path, allow_pickle=False) as parts:
+        # Opened here, because NumPy leaves the file of a damaged archive open.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as parts:
             yield parts
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGED as error:
         raise DataError(f"{path} is damaged ({error}): delete it") from None
 
 

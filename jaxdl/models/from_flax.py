@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,15 +10,12 @@ import numpy as np
 
 from jaxdl.types import Model
 
-SWITCHES = {
-    "train": True,
-    "training": True,
-    "deterministic": False,
-}  # arguments of __call__, and what they are in training
+# arguments of __call__, and what they are in training
+SWITCHES = {"train": True, "training": True, "deterministic": False}
 
 
-def from_flax(module, sample_x) -> Model:
-    """A Flax module as a `Model`.
+def from_flax(module: Any, sample_x: Any) -> Model:
+    """Makes a `Model` of a Flax module.
 
     Inside the module arrays are batch-first, as it was written; outside, x and outputs are
     batch-last, as everywhere here. What is not trained (running means of batch norm) is the model's
@@ -53,12 +51,9 @@ def from_flax(module, sample_x) -> Model:
 
 
 def _one_example(sample_x) -> jax.ShapeDtypeStruct:
-    """The shape and type of a batch of one."""
-    array = (
-        sample_x
-        if hasattr(sample_x, "shape") and hasattr(sample_x, "dtype")
-        else np.asarray(sample_x)
-    )
+    """Returns the shape and type of a batch of one."""
+    has_both = hasattr(sample_x, "shape") and hasattr(sample_x, "dtype")
+    array = sample_x if has_both else np.asarray(sample_x)
     if len(array.shape) < 2:
         raise ValueError(
             "sample_x must be an example batch, (n_samples, features...), got shape "
@@ -77,41 +72,40 @@ def _batch_last(outputs):
 
 
 def _switches(kind: type, train: bool) -> dict:
-    """What ``__call__`` of a module class is told about training."""
+    """Returns what ``__call__`` of a module class is told about training."""
     known = inspect.signature(kind.__call__).parameters
-    return {
-        name: train if in_training else not train
-        for name, in_training in SWITCHES.items()
-        if name in known
-    }
+    told = {name: in_training == train for name, in_training in SWITCHES.items()}
+    return {name: value for name, value in told.items() if name in known}
 
 
 def _linen(module, example) -> Model:
-    """The model of a Linen instance; its state is every collection but params."""
+    """Makes the model of a Linen instance; its state is every collection but params."""
     switches = functools.partial(_switches, type(module))
 
     def init(key):
-        variables = dict(
-            module.init(key, jnp.zeros(example.shape, example.dtype), **switches(False))
-        )
+        zeros = jnp.zeros(example.shape, example.dtype)
+        variables = dict(module.init(key, zeros, **switches(False)))
         return variables.pop("params", {}), variables or ()
 
     def apply(params, state, x, *, key=None, train=False):
         variables = {"params": params, **(state or {})}
         rngs = {"dropout": key} if train and key is not None else None
         mutable = list(state) if train and state else False
-        found = module.apply(
-            variables, _batch_first(x), rngs=rngs, mutable=mutable, **switches(train)
-        )
-        outputs, state = (found[0], dict(found[1])) if mutable else (found, state)
+        told = switches(train)
+        returned = module.apply(variables, _batch_first(x), rngs=rngs, mutable=mutable, **told)
+        # Linen returns a pair where collections may change, and the outputs alone where none may.
+        outputs, state = (returned[0], dict(returned[1])) if mutable else (returned, state)
         return _batch_last(outputs), state
 
     return Model(init, apply)
 
 
 def _nnx_maker(module):
-    """`module` if it is an NNX class or another callable that takes rngs, else an error in one
-    line."""
+    """Returns `module` if it is an NNX class or another callable that takes rngs.
+
+    Raises:
+      ValueError: it is none, with what would be.
+    """
     from flax import linen, nnx
 
     if isinstance(module, nnx.Module):
@@ -135,74 +129,76 @@ def _nnx_maker(module):
 
 
 def _constructor(module):
-    """`module` with the signature it was written with: that of an NNX class itself says nothing."""
+    """Returns `module` with the signature that it was written with: that of an NNX class itself
+    says nothing."""
     part = module if isinstance(module, functools.partial) else functools.partial(module)
     if isinstance(part.func, type):
         return functools.partial(part.func.__init__, None, *part.args, **part.keywords)  # type: ignore[misc]
     return part
 
 
-def _made(maker, key):
-    """A new NNX module."""
+def _built(maker, key):
+    """Builds a new NNX module."""
     from flax import nnx
 
-    made = maker(rngs=nnx.Rngs(key))
-    if not isinstance(made, nnx.Module):
+    built = maker(rngs=nnx.Rngs(key))
+    if not isinstance(built, nnx.Module):
         raise ValueError(
             "module must make an NNX module when called with rngs=, got one that makes "
-            f"{type(made).__name__}"
+            f"{type(built).__name__}"
         )
-    return made
+    return built
 
 
 def _nnx(maker) -> Model:
-    """The model of an NNX class; its state is every variable that is neither a Param nor of a
+    """Makes the model of an NNX class; its state is every variable that is neither a Param nor of a
     random stream."""
     from flax import nnx
 
-    made = nnx.eval_shape(lambda: _made(maker, jax.random.key(0)))
-    graph, *found = nnx.split(made, nnx.Param, nnx.RngState, ...)
-    random, switches = nnx.to_pure_dict(found[1]), functools.partial(_switches, type(made))
+    # The object is taken apart into a graph, which is the same for all lanes, and its variables,
+    # which are arrays. Every call puts one together anew, so that no lane sees another's.
+    outline = nnx.eval_shape(lambda: _built(maker, jax.random.key(0)))
+    graph, *variables = nnx.split(outline, nnx.Param, nnx.RngState, ...)
+    streams = nnx.to_pure_dict(variables[1])
+    switches = functools.partial(_switches, type(outline))
 
     def init(key):
-        _, *found = nnx.split(_made(maker, key), nnx.Param, nnx.RngState, ...)
-        params, _, state = found
+        _, *variables = nnx.split(_built(maker, key), nnx.Param, nnx.RngState, ...)
+        params, _, state = variables
         return nnx.to_pure_dict(params), nnx.to_pure_dict(state) or ()
 
     def apply(params, state, x, *, key=None, train=False):
         draws = train and key is not None
-        model = nnx.merge(
-            graph, params, _fresh(random, key if draws else jax.random.key(0)), state or {}
-        )
+        keyed = _fresh(streams, key if draws else jax.random.key(0))
+        model = nnx.merge(graph, params, keyed, state or {})
         if not draws:
             _close_streams(model)
         (model.train if train else model.eval)()
         outputs = model(_batch_first(x), **switches(train))
         if train and state:
-            after = nnx.to_pure_dict(
-                nnx.split(model, nnx.Param, nnx.RngState, nnx.Intermediate, ...)[-1]
-            )
+            # what a module sows for inspection is of this call alone, and no state
+            split = nnx.split(model, nnx.Param, nnx.RngState, nnx.Intermediate, ...)
+            after = nnx.to_pure_dict(split[-1])
             state = jax.tree.map(lambda _, new: new, state, after)
         return _batch_last(outputs), state
 
     return Model(init, apply)
 
 
-def _fresh(random, key):
-    """The state of a model's random streams, every one with its own key from `key` and none of it
-    used.
+def _fresh(streams, key):
+    """Makes the state of a model's random streams, every one with its own key from `key` and none
+    of it used.
 
     Flax's own `reseed` gives equal keys to all streams of a name: two dropout layers would drop the
     same places.
     """
-    leaves, structure = jax.tree.flatten(random)
-    return jax.tree.unflatten(
-        structure, [_stream(key, place, leaf) for place, leaf in enumerate(leaves)]
-    )
+    leaves, structure = jax.tree.flatten(streams)
+    keyed = [_stream(key, place, leaf) for place, leaf in enumerate(leaves)]
+    return jax.tree.unflatten(structure, keyed)
 
 
 def _stream(key, place: int, leaf):
-    """A key for a leaf that holds one (or an array of them), zero for a count."""
+    """Derives a key for a leaf that holds one (or an array of them), zero for a count."""
     if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return jnp.zeros(leaf.shape, leaf.dtype)
     own = jax.random.fold_in(key, place)
@@ -220,7 +216,7 @@ def _close_streams(model):
 
 @functools.cache
 def _closed() -> type:
-    """A stream without randomness; made once, and only where Flax is in use."""
+    """Defines a stream without randomness; once, and only where Flax is in use."""
     from flax import nnx
 
     class ClosedStream(nnx.RngStream):

@@ -3,9 +3,19 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 import jax
+import jax.numpy as jnp
 
 from jaxdl.checks import brief, flag, fraction, positive_int
-from jaxdl.layers import activation_of, check_features, dense, dropout, init_dense, keep, scheme_of
+from jaxdl.layers import (
+    activation_of,
+    check_features,
+    dense,
+    dropout,
+    flatten,
+    init_dense,
+    keep,
+    scheme_of,
+)
 from jaxdl.types import Model, Padded, Size, capacity, check_padded, traced
 
 
@@ -22,7 +32,7 @@ def mlp(
     """h_i = f(W_i h_(i-1) + b_i), outputs = W_n h_(n-1) + b_n.
 
     Args:
-      inputs: number of features.
+      inputs: number of features: the product of all axes of an example.
       hidden: width of every hidden layer; ints or `Padded`.
       outputs: number of outputs (logits).
       activation: a name of `layers.ACTIVATIONS` or a function with f(x) of x's shape.
@@ -30,11 +40,11 @@ def mlp(
         ``layers.normal(0.1)``.
       bias: False leaves out every bias, which equals biases that start at zero and are never
         updated.
-      dropout_rate: after each hidden layer, in [0, 1); None for no dropout.
+      dropout_rate: after each hidden layer, in [0, 1), may be traced; None or 0 for no dropout.
 
     Returns:
-      A `Model` with ``apply`` from (inputs, batch) to (outputs, batch); params are a tuple of
-      `layers.Dense`.
+      A `Model` with ``apply`` from (inputs, batch) to (outputs, batch), pictures and sequences
+      read as one axis of features; params are a tuple of `layers.Dense`.
 
     >>> params, state = mlp(2, (3,), 2).init(jax.random.key(0))
     >>> [layer.weight.shape for layer in params]
@@ -58,8 +68,9 @@ def mlp(
         return tuple(init_dense(k, out, into, scheme, bias) for k, out, into in layers), ()
 
     def apply(params, state, x, *, key=None, train=False):
+        x = flatten(x) if jnp.ndim(x) > 2 else x
         check_features(x, capacity(inputs))
-        drops = train and dropout_rate is not None
+        drops = train and (traced(dropout_rate) or bool(dropout_rate))
         for index, (layer, width) in enumerate(zip(params[:-1], hidden, strict=True)):
             x = keep(nonlinear(dense(layer, x)), width)
             if drops:

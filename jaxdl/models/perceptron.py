@@ -8,7 +8,8 @@ from jaxdl.types import Model
 
 
 def perceptron(inputs: int = 2, *, bias: bool = True) -> Model:
-    """f = w x + b from a zero start; the class is sign(f), with sign(0) = +1 (Rosenblatt, 1958).
+    """Computes f = w x + b from a zero start; the class is sign(f), with sign(0) = +1 (Rosenblatt,
+    1958).
 
     The rule that trains it is a criterion of `losses` (`perceptron`, `perceptron_mistakes`)
     under plain SGD, with ``reduction="sum"``.
@@ -33,9 +34,8 @@ def perceptron(inputs: int = 2, *, bias: bool = True) -> Model:
 
     def apply(params, state, x, *, key=None, train=False):
         check_features(x, inputs)
-        outputs = jnp.sum(
-            params.weight.T * x, axis=0, keepdims=True
-        )  # one row: a product and a sum fuse, a matmul does not
+        # one row: a product and a sum fuse, a matmul does not
+        outputs = jnp.sum(params.weight.T * x, axis=0, keepdims=True)
         return (outputs if params.bias is None else outputs + params.bias[:, None]), state
 
     return Model(initialise, apply)

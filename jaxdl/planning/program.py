@@ -110,6 +110,7 @@ def _recipe(spec: Spec, values: dict, settings: dict, hp: dict, read: set | None
         record=spec.record,
         eval_params=spec.eval_params,
         norm_bound=spec.norm_bound,
+        eval_train_rows=spec.eval_train_rows,
     )
 
 

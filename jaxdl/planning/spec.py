@@ -13,7 +13,14 @@ from jaxdl.batches import SAMPLINGS
 from jaxdl.checks import brief, function_of, integer, mapping, one_of, positive_int, unknown
 from jaxdl.parts import check_part
 from jaxdl.planning.hp import Hyperparameters, at
-from jaxdl.train import MOST_STEPS, REDUCTIONS, check_eval_params, check_norm_bound, check_record
+from jaxdl.train import (
+    MOST_STEPS,
+    REDUCTIONS,
+    check_eval_params,
+    check_eval_train_rows,
+    check_norm_bound,
+    check_record,
+)
 
 SETTINGS = ("batch_size", "steps", "eval_every", "reduction", "sampling")
 MOST_SEEDS = 2**32  # a seed is a uint32
@@ -41,10 +48,21 @@ class Spec(NamedTuple):
     seeds: tuple[int, ...]
     eval_params: Callable | None = None
     norm_bound: float = math.inf
+    eval_train_rows: int | None = None
 
 
 def declare(
-    task, model, optimizer, settings, record, defaults, sweep, seeds, eval_params, norm_bound
+    task,
+    model,
+    optimizer,
+    settings,
+    record,
+    defaults,
+    sweep,
+    seeds,
+    eval_params,
+    norm_bound,
+    eval_train_rows=None,
 ) -> Spec:
     """Checks a study's arguments and spreads its sweep into configs.
 
@@ -71,6 +89,7 @@ def declare(
     check_eval_params(eval_params)
     check_record(record)
     check_norm_bound(norm_bound)
+    check_eval_train_rows(eval_train_rows)
     return Spec(
         task=task,
         model=model,
@@ -84,6 +103,7 @@ def declare(
         seeds=seed_list(seeds),
         eval_params=eval_params,
         norm_bound=norm_bound,
+        eval_train_rows=eval_train_rows,
     )
 
 

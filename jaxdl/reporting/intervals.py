@@ -8,8 +8,13 @@ measures them again.
 
 import functools
 import math
+from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float, Int16, Real
+
+Interval = tuple[float, float]
+Values = Real[np.ndarray, " n"] | Sequence  # one a seed
 
 LEVEL = 0.95
 TAIL = (1 - LEVEL) / 2
@@ -20,8 +25,8 @@ IQM_LEAST = 5  # the smallest sample with an interval of its IQM
 TANGO_LEAST = 10  # the fewest pairs for which Tango's interval holds with ties
 
 
-def share_interval(count: int, n: int) -> tuple[float, float]:
-    """The interval of a share, `count` of `n`: Wilson's (1927) score interval, by scipy.
+def share_interval(count: int, n: int) -> Interval:
+    """Gives the interval of a share, `count` of `n`: Wilson's (1927) score interval, by scipy.
 
     Wide at a small n, never a point: 0 of 3 gives [0, 0.56]. Coverage at a true share of 0.61: 94,
     99, 94, 94; of 0.976: 93, 89, 98, 97 (exact). A share is never bootstrapped: every resample of
@@ -36,7 +41,8 @@ def share_interval(count: int, n: int) -> tuple[float, float]:
     """
     import scipy.stats  # here: it takes half a second
 
-    if not 0 <= count <= n or int(n) != n or int(count) != count:
+    whole = int(n) == n and int(count) == count
+    if not whole or not 0 <= count <= n:
         raise ValueError(f"count must be an integer from 0 to n, got {count} of n={n}")
     if n == 0:
         return TOO_FEW
@@ -45,8 +51,8 @@ def share_interval(count: int, n: int) -> tuple[float, float]:
     return (float(low), float(high))
 
 
-def improvement_interval(wins: int, ties: int, n: int) -> tuple[float, float]:
-    """The interval of the probability of improvement, (wins + ties / 2) / n over n pairs.
+def improvement_interval(wins: int, ties: int, n: int) -> Interval:
+    """Gives the interval of the probability of improvement, (wins + ties / 2) / n over n pairs.
 
     Without ties that is a share, and this is Wilson's interval. With ties a pair varies less than a
     coin does, which Tango's (1998) score interval of paired shares takes into account; it equals
@@ -60,20 +66,24 @@ def improvement_interval(wins: int, ties: int, n: int) -> tuple[float, float]:
         return share_interval(wins, n)
     if n < TANGO_LEAST:
         return _wilson_of_halves(wins + ties / 2, n)
-    low, high = _tango(wins, n - wins - ties, n)
+    losses = n - wins - ties
+    low, high = _tango(wins, losses, n)
+    # From a difference of shares, -1 to 1, to a probability.
     return ((1 + low) / 2, (1 + high) / 2)
 
 
-def _wilson_of_halves(count: float, n: int) -> tuple[float, float]:
+def _wilson_of_halves(count: float, n: int) -> Interval:
     # Wilson's closed form: scipy's takes integers only.
     squared = _normal_quantile() ** 2
     centre = count + squared / 2
-    half = math.sqrt(squared * (count * (n - count) / n + squared / 4))
-    return ((centre - half) / (n + squared), (centre + half) / (n + squared))
+    variance = count * (n - count) / n
+    half = math.sqrt(squared * (variance + squared / 4))
+    total = n + squared
+    return ((centre - half) / total, (centre + half) / total)
 
 
-def _tango(wins: int, losses: int, n: int) -> tuple[float, float]:
-    """The interval of (wins - losses) / n: true differences at most z standard errors away.
+def _tango(wins: int, losses: int, n: int) -> Interval:
+    """Gives the interval of (wins - losses) / n: true differences at most z standard errors away.
 
     Tango (1998), Statistics in Medicine 17, 891: the standard error under a difference takes the
     likeliest share of losses under it, which is the root of a quadratic.
@@ -83,15 +93,20 @@ def _tango(wins: int, losses: int, n: int) -> tuple[float, float]:
     def score(difference: float) -> float:
         slope = wins + losses - (2 * n - wins + losses) * difference
         inner = slope**2 + 8 * n * losses * difference * (1 - difference)
-        share_lost = (math.sqrt(max(inner, 0.0)) + slope) / (4 * n)
+        root = math.sqrt(max(inner, 0.0))
+        share_lost = (root + slope) / (4 * n)
         variance = n * (2 * share_lost + difference * (1 - difference))
-        return (wins - losses - n * difference) / math.sqrt(max(variance, 1e-300))
+        excess = wins - losses - n * difference
+        return excess / math.sqrt(max(variance, 1e-300))
 
     def where_score_is(wanted: float, low: float, high: float) -> float:
         return float(scipy.optimize.brentq(lambda at: score(at) - wanted, low, high))
 
-    seen, z = (wins - losses) / n, _normal_quantile()
-    most = 1 - 1e-12  # at 1 the variance is 0
+    # The score falls as the assumed difference rises: each end is a root between what was seen and
+    # the most extreme difference, where the variance is 0 (hence not quite 1).
+    seen = (wins - losses) / n
+    z = _normal_quantile()
+    most = 1 - 1e-12
     low = -1.0 if seen <= -most else where_score_is(z, -most, seen)
     high = 1.0 if seen >= most else where_score_is(-z, seen, most)
     return (low, high)
@@ -103,8 +118,8 @@ def _normal_quantile() -> float:
     return float(scipy.special.ndtri(1 - TAIL))
 
 
-def mean_interval(values, rounding: float | None = None) -> tuple[float, float]:
-    """The interval of a mean, by Student's t; of paired differences: the paired t interval.
+def mean_interval(values: Values, rounding: float | None = None) -> Interval:
+    """Gives the interval of a mean, by Student's t; of paired differences: the paired t interval.
 
     Coverage: normal 95, 95, 95, 95; bounded by 1 (beta(8, 1)) 90, 90, 91, 94; the same in steps of
     0.05 92, 91, 91, 94; two even humps 75, 94, 94, 95; humps of 3 to 7 62, 83, 95, 95; skewed
@@ -121,29 +136,34 @@ def mean_interval(values, rounding: float | None = None) -> tuple[float, float]:
     import scipy.special
 
     rounding = rounding_of(values) if rounding is None else rounding
-    values = np.asarray(values, float)
-    n = len(values)
+    sample = np.asarray(values, float)
+    n = len(sample)
     if n < 2:
         return TOO_FEW
-    mean = float(values.mean())
-    if np.ptp(values) <= rounding:
-        return (mean, mean) if 0.95**n < 1 - LEVEL else TOO_FEW
-    error = values.std(ddof=1) / math.sqrt(n)
-    half = float(scipy.special.stdtrit(n - 1, 1 - TAIL) * error)
+    mean = float(sample.mean())
+    if np.ptp(sample) <= rounding:
+        is_sure = 0.95**n < 1 - LEVEL
+        return (mean, mean) if is_sure else TOO_FEW
+    error = sample.std(ddof=1) / math.sqrt(n)
+    t = scipy.special.stdtrit(n - 1, 1 - TAIL)
+    half = float(t * error)
     return (mean - half, mean + half)
 
 
-def rounding_of(values) -> float:
-    """The spread that rounding gives to equal values: 4 units in the last place of the largest."""
+def rounding_of(values: Values) -> float:
+    """Gives the spread of equal values by rounding: 4 units in the last place of the largest."""
     kind = np.asarray(values).dtype
-    values = np.asarray(values, float)
-    largest = np.abs(values[np.isfinite(values)]).max(initial=0.0)
-    short = kind.kind == "f" and kind.itemsize < 8
-    return float(4 * (2.0**-23 if short else 2.0**-52) * largest)
+    sample = np.asarray(values, float)
+    finite = sample[np.isfinite(sample)]
+    largest = np.abs(finite).max(initial=0.0)
+    # Metrics are float32: as float64 they still differ by what float32 rounds.
+    is_short = kind.kind == "f" and kind.itemsize < 8
+    unit = 2.0**-23 if is_short else 2.0**-52
+    return float(4 * unit * largest)
 
 
-def median_interval(values) -> tuple[float, float]:
-    """The interval of a median: the order statistics that a sign test does not reject.
+def median_interval(values: Values) -> Interval:
+    """Gives the interval of a median: the order statistics that a sign test does not reject.
 
     Coverage is never below 95, whatever the distribution (98 at n = 10, 96 at 30; more with ties).
     (NaN, NaN) below n = 6, where the whole range has less. A point where the order statistics are
@@ -154,15 +174,21 @@ def median_interval(values) -> tuple[float, float]:
     """
     import scipy.stats
 
-    values = np.sort(np.asarray(values, float))
-    if len(values) == 0:
+    ordered = np.sort(np.asarray(values, float))
+    n = len(ordered)
+    if n == 0:
         return TOO_FEW
-    first = int(scipy.stats.binom.ppf(TAIL, len(values), 0.5)) - 1
-    return (float(values[first]), float(values[-1 - first])) if first >= 0 else TOO_FEW
+    # How many of n seeds fall below the median is binomial, whatever the distribution.
+    first = int(scipy.stats.binom.ppf(TAIL, n, 0.5)) - 1
+    if first < 0:
+        return TOO_FEW
+    return (float(ordered[first]), float(ordered[-1 - first]))
 
 
-def iqm_interval(values) -> tuple[float, float]:
-    """The interval of an interquartile mean; (NaN, NaN) below n = 5, where nothing is trimmed.
+def iqm_interval(values: Values) -> Interval:
+    """Gives the interval of an interquartile mean.
+
+    (NaN, NaN) below n = 5, where nothing is trimmed.
 
     Up to n = 300: the expanded percentile bootstrap (Hesterberg 2015, The American Statistician 69,
     371), whose percentiles go as far out as Student's t asks for. Beyond: Tukey and McLaughlin's
@@ -181,26 +207,33 @@ def iqm_interval(values) -> tuple[float, float]:
     Args:
       values: (n,), finite.
     """
-    values = np.sort(np.asarray(values, float))
-    n = len(values)
+    ordered = np.sort(np.asarray(values, float))
+    n = len(ordered)
     if n < IQM_LEAST:
         return TOO_FEW
-    low, high = _expanded_bootstrap(values) if n <= RESAMPLED else _winsorised_t(values)
-    is_point = high - low <= rounding_of(values)
-    return TOO_FEW if is_point and not _middle_is_equal(values) else (low, high)
+    interval = _expanded_bootstrap if n <= RESAMPLED else _winsorised_t
+    low, high = interval(ordered)
+    is_point = high - low <= rounding_of(ordered)
+    if is_point and not _middle_is_equal(ordered):
+        return TOO_FEW
+    return (low, high)
 
 
-def _middle_is_equal(values: np.ndarray) -> bool:
+def _middle_is_equal(ordered: Float[np.ndarray, " n"]) -> bool:
     """Whether it is 95 % sure that no quarter of all seeds is below, or above, the median."""
     import scipy.stats
 
-    median = values[len(values) // 2]
-    beyond = max(np.sum(values < median), np.sum(values > median))
-    return bool(scipy.stats.binom.cdf(beyond, len(values), 0.25) < 1 - LEVEL)
+    n = len(ordered)
+    median = ordered[n // 2]
+    below = np.sum(ordered < median)
+    above = np.sum(ordered > median)
+    # So few beyond the median would be rare if a quarter of all seeds were.
+    chance = scipy.stats.binom.cdf(max(below, above), n, 0.25)
+    return bool(chance < 1 - LEVEL)
 
 
 def expanded_tail(n: int) -> float:
-    """The tail beyond either end of a percentile bootstrap of n values that is as wide as t.
+    """Gives the tail beyond either end of a percentile bootstrap of n values as wide as t.
 
     A resample varies by (n - 1) / n of what a sample does, and its percentiles are those of a known
     variance. So the tail is the normal one at ``sqrt(n / (n - 1)) t``: 0.001 at n = 5, 0.009 at 10.
@@ -208,38 +241,45 @@ def expanded_tail(n: int) -> float:
     import scipy.special
 
     t = scipy.special.stdtrit(n - 1, 1 - TAIL)
-    return float(scipy.special.ndtr(-math.sqrt(n / (n - 1)) * t))
+    widening = math.sqrt(n / (n - 1))
+    return float(scipy.special.ndtr(-widening * t))
 
 
-def _expanded_bootstrap(values: np.ndarray) -> tuple[float, float]:
+def _expanded_bootstrap(ordered: Float[np.ndarray, " n"]) -> Interval:
     # The middle half of a resample is known by its places in the sorted sample: nothing is sorted.
-    resampled = values[_resampled_places(len(values))].mean(axis=1)
-    tail = expanded_tail(len(values))
+    n = len(ordered)
+    middle = ordered[_resampled_places(n)]
+    resampled = middle.mean(axis=1)
+    tail = expanded_tail(n)
     low, high = np.quantile(resampled, [tail, 1 - tail])
     return (float(low), float(high))
 
 
 @functools.lru_cache(maxsize=16)  # 1.2 MB at most, each; most configs of a table share their n
-def _resampled_places(n: int) -> np.ndarray:
-    """The places of each resample's middle half in a sorted sample of n, (RESAMPLES, middle).
-
-    The seed is fixed, so that a table can be made again.
-    """
-    places = np.random.default_rng(0).integers(0, n, (RESAMPLES, n), dtype=np.int16)
+def _resampled_places(n: int) -> Int16[np.ndarray, "resamples middle"]:
+    """The places of each resample's middle half in a sorted sample of n."""
+    # The seed is fixed, so that a table can be made again.
+    generator = np.random.default_rng(0)
+    places = generator.integers(0, n, (RESAMPLES, n), dtype=np.int16)
     places.sort(axis=1)
-    places = np.ascontiguousarray(places[:, n // 4 : n - n // 4])
-    places.flags.writeable = False
-    return places
+    cut = n // 4
+    middle = np.ascontiguousarray(places[:, cut : n - cut])
+    middle.flags.writeable = False
+    return middle
 
 
-def _winsorised_t(values: np.ndarray) -> tuple[float, float]:
+def _winsorised_t(ordered: Float[np.ndarray, " n"]) -> Interval:
     import scipy.special
     import scipy.stats
 
-    n, cut = len(values), len(values) // 4
-    outer = int(scipy.stats.binom.ppf(TAIL, n, 0.25)) - 1  # where the quartile's own interval ends
-    winsorised = np.clip(values, values[outer], values[-1 - outer])
+    n = len(ordered)
+    cut = n // 4
+    # Where the quartile's own interval ends: it may lie on another hump than the quartile.
+    outer = int(scipy.stats.binom.ppf(TAIL, n, 0.25)) - 1
+    low, high = ordered[outer], ordered[-1 - outer]
+    winsorised = np.clip(ordered, low, high)
     error = winsorised.std(ddof=1) / (0.5 * math.sqrt(n))
-    middle = float(values[cut : n - cut].mean())
-    half = float(scipy.special.stdtrit(n - 2 * cut - 1, 1 - TAIL) * error)
+    middle = float(ordered[cut : n - cut].mean())
+    t = scipy.special.stdtrit(n - 2 * cut - 1, 1 - TAIL)
+    half = float(t * error)
     return (middle - half, middle + half)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Bool, Real
 
 from jaxdl.reporting.stats import quantile, ranked
 
@@ -28,8 +29,7 @@ FONT = 12
 
 
 def colours(count: int) -> list:
-    """`count` colours that remain apart for the colour-blind: a fixed palette, or viridis beyond
-    its length."""
+    """Gives colours that the colour-blind tell apart: a palette, or viridis beyond its length."""
     if count <= len(PALETTE):
         return list(PALETTE[:count])
     from matplotlib import colormaps
@@ -38,17 +38,29 @@ def colours(count: int) -> list:
 
 
 def figure(
-    rows: int = 1, columns: int = 1, width: float = 6.0, height: float = 4.2, **options
+    rows: int = 1,
+    columns: int = 1,
+    width: float = 6.0,
+    height: float = 4.2,
+    **options,
 ) -> tuple[Figure, np.ndarray]:
-    """A figure and its axes, shape (rows, columns), with no global state."""
+    """Makes a figure and its axes, shape (rows, columns), with no global state."""
     from matplotlib.figure import Figure
 
-    made = Figure(figsize=(width * columns, height * rows), layout="constrained", dpi=110)
-    return made, np.atleast_2d(made.subplots(rows, columns, squeeze=False, **options))
+    # No pyplot: it keeps figures, and may open a window.
+    size = (width * columns, height * rows)
+    drawing = Figure(figsize=size, layout="constrained", dpi=110)
+    axes = drawing.subplots(rows, columns, squeeze=False, **options)
+    return drawing, np.atleast_2d(axes)
 
 
-def style(axes: Axes, title: str, x: str, y: str):
-    """Title and labels in a size that is readable at half size."""
+def style(
+    axes: Axes,
+    title: str,
+    x: str,
+    y: str,
+):
+    """Sets title and labels in a size that is readable at half size."""
     axes.set_title(title, fontsize=FONT)
     axes.set_xlabel(x, fontsize=FONT)
     axes.set_ylabel(y, fontsize=FONT)
@@ -58,36 +70,46 @@ def style(axes: Axes, title: str, x: str, y: str):
 
 def band(
     axes: Axes,
-    steps,
-    curves,
+    steps: Real[np.ndarray, " evaluations"] | Sequence,
+    curves: Real[np.ndarray, "lanes evaluations"] | Sequence,
     label: str,
     colour,
     line: str = "-",
     higher_is_better: bool = True,
-    diverged=None,
+    diverged: Bool[np.ndarray, "lanes evaluations"] | None = None,
 ):
-    """A median curve with bands that hold the middle 50 and 90 % of the lanes.
+    """Draws a median curve with bands that hold the middle 50 and 90 % of the lanes.
 
     Args:
-      steps: (evaluations,).
-      curves: (lanes, evaluations).
-      diverged: (lanes, evaluations) bool, counted as worst; none where not given.
+      diverged: counted as worst; none where not given.
     """
     lost = np.zeros(np.shape(curves), bool) if diverged is None else diverged
     values = ranked(curves, lost, higher_is_better)
-    q5, q25, median, q75, q95 = (
-        np.where(np.isfinite(q), q, np.nan) for q in quantile(values, [0.05, 0.25, 0.5, 0.75, 0.95])
-    )
+    quantiles = quantile(values, [0.05, 0.25, 0.5, 0.75, 0.95])
+    # An edge that diverged lanes reach is left out: there is no height to draw it at.
+    finite = np.where(np.isfinite(quantiles), quantiles, np.nan)
+    q5, q25, median, q75, q95 = finite
     axes.fill_between(steps, q5, q95, color=colour, alpha=0.12, linewidth=0)
     axes.fill_between(steps, q25, q75, color=colour, alpha=0.28, linewidth=0)
     axes.plot(steps, median, color=colour, linestyle=line, linewidth=1.8, label=label)
 
 
-def distributions(axes: Axes, groups: Sequence, labels: Sequence[str], palette: Sequence):
-    """One box a group: the middle half with the median, whiskers from 5 to 95 %, and every value
-    beyond as a dot."""
+def distributions(
+    axes: Axes,
+    groups: Sequence,
+    labels: Sequence[str],
+    palette: Sequence,
+):
+    """Draws one box a group: the middle half with the median, whiskers from 5 to 95 %.
+
+    Every value beyond is a dot; values that are not finite are left out.
+
+    Args:
+      groups: of values.
+    """
+    finite = [np.asarray(group)[np.isfinite(group)] for group in groups]
     boxes = axes.boxplot(
-        [np.asarray(group)[np.isfinite(group)] for group in groups],
+        finite,
         whis=(5, 95),
         widths=0.6,
         patch_artist=True,
@@ -100,27 +122,39 @@ def distributions(axes: Axes, groups: Sequence, labels: Sequence[str], palette: 
     axes.set_xticks(range(1, len(labels) + 1), labels)
 
 
-def regions(axes: Axes, predict, x, targets, margin: float = 0.4, resolution: int = 150):
-    """The classes that a model assigns to the plane, under the points it was trained or tested on.
+def regions(
+    axes: Axes,
+    predict: Callable,
+    x: Real[np.ndarray, "2 batch"],
+    targets: Real[np.ndarray, " batch"],
+    margin: float = 0.4,
+    resolution: int = 150,
+):
+    """Draws the classes that a model assigns to the plane, under points that it has seen or not.
 
     Args:
       predict: function from points (2, batch) to class numbers (batch,).
-      x: (2, batch).
-      targets: class numbers (batch,).
+      x: the points.
+      targets: their class numbers.
+      margin: around the points, in their unit.
+      resolution: of the grid, along each side.
     """
-    low, high = np.min(x, axis=1) - margin, np.max(x, axis=1) + margin
-    first, second = np.meshgrid(*(np.linspace(low[i], high[i], resolution) for i in range(2)))
-    classes = np.asarray(
-        predict(np.stack([first.ravel(), second.ravel()]).astype(np.float32))
-    ).reshape(first.shape)
-    levels = np.arange(-0.5, int(max(classes.max(), np.max(targets))) + 1)
+    low = np.min(x, axis=1) - margin
+    high = np.max(x, axis=1) + margin
+    sides = [np.linspace(low[side], high[side], resolution) for side in range(2)]
+    first, second = np.meshgrid(*sides)
+    grid = np.stack([first.ravel(), second.ravel()]).astype(np.float32)
+    classes = np.asarray(predict(grid)).reshape(first.shape)
+    largest = int(max(classes.max(), np.max(targets)))
+    # The colour of a class lies between two levels, half a number below and above it.
+    levels = np.arange(-0.5, largest + 1)
     palette = colours(len(levels) - 1) if len(levels) > 2 else PALETTE[:2]
     axes.contourf(first, second, classes, levels=levels, colors=palette, alpha=0.22)
     for number, colour in enumerate(palette):
-        chosen = np.asarray(targets) == number
+        mine = np.asarray(targets) == number
         axes.plot(
-            x[0][chosen],
-            x[1][chosen],
+            x[0][mine],
+            x[1][mine],
             "os^D"[number % 4],
             color=colour,
             markersize=3,

@@ -6,11 +6,14 @@ as worst. A value that is not finite counts as that of a diverged lane.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float, Num, Shaped
 
 from jaxdl.reporting.intervals import (
+    Interval,
     expanded_tail,
     improvement_interval,
     iqm_interval,
@@ -41,6 +44,10 @@ __all__ = [
 ]
 
 
+Numbers = Num[np.ndarray, "*shape"] | Sequence | float
+Flags = Shaped[np.ndarray, "*shape"] | Sequence | bool  # which lanes have diverged
+
+
 class Summary(NamedTuple):
     """One config's distribution over seeds; figures are NaN where no lane survived."""
 
@@ -52,9 +59,9 @@ class Summary(NamedTuple):
     low: float  # 5 % quantile
     high: float  # 95 % quantile
     iqm: float  # mean of the middle half
-    iqm_interval: tuple[float, float]
-    mean_interval: tuple[float, float]
-    median_interval: tuple[float, float]  # an end is infinite where diverged lanes reach it
+    iqm_interval: Interval
+    mean_interval: Interval
+    median_interval: Interval  # an end is infinite where diverged lanes reach it
 
 
 class Comparison(NamedTuple):
@@ -63,66 +70,83 @@ class Comparison(NamedTuple):
     n: int  # pairs
     both_survived: int  # pairs that the difference is over
     difference: float  # mean of a - b
-    difference_interval: tuple[float, float]
+    difference_interval: Interval
     improvement: float  # share of pairs in which a is better, ties counting half
-    improvement_interval: tuple[float, float]
+    improvement_interval: Interval
 
 
-def ranked(values, diverged, higher_is_better: bool) -> np.ndarray:
-    """The values as floats with the worst possible one for every diverged (or missing) lane.
+def ranked(values: Numbers, diverged: Flags, higher_is_better: bool) -> Float[np.ndarray, "*shape"]:
+    """Puts the worst possible value in the place of every diverged (or missing) lane.
 
     Raises:
       ValueError: no direction.
     """
+    # A lane that was lost is no missing observation: without it, a config that loses half of its
+    # lanes would be described by its lucky half.
     if higher_is_better not in (True, False):
         raise ValueError(f"higher_is_better must be True or False, got {higher_is_better!r}")
     worst = -np.inf if higher_is_better else np.inf
     return np.where(missing(values, diverged), worst, np.asarray(values, float))
 
 
-def missing(values, diverged) -> np.ndarray:
-    """Which lanes have no value that counts: diverged ones, and values that are not finite."""
-    return np.asarray(diverged, bool) | ~np.isfinite(np.asarray(values, float))
+def missing(values: Numbers, diverged: Flags) -> Bool[np.ndarray, "*shape"]:
+    """Finds lanes without a value that counts: diverged ones, and values that are not finite."""
+    finite = np.isfinite(np.asarray(values, float))
+    return np.asarray(diverged, bool) | ~finite
 
 
-def quantile(values, q):
-    """Linear-interpolation quantiles along the first axis that allow infinite values.
+def quantile(values: Numbers, q: Numbers) -> Float[np.ndarray, "..."]:
+    """Interpolates quantiles along the first axis, between neighbours; they may be infinite.
 
     NaN where a value is NaN, or where there is none.
+
+    Args:
+      values: (n, ...).
+      q: shares from 0 to 1, of any shape.
+
+    Returns:
+      the shape of q, then that of a value.
 
     Raises:
       ValueError: a q outside [0, 1].
     """
-    values, q = np.sort(np.asarray(values, float), axis=0), np.asarray(q, float)
-    if not np.all((q >= 0) & (q <= 1)):
-        raise ValueError(f"q must be from 0 to 1, got {q.tolist()}")
-    if len(values) == 0:
-        return np.full(q.shape + values.shape[1:], np.nan)
-    place = q * (len(values) - 1)
-    below, part = np.floor(place).astype(int), place - np.floor(place)
-    low, high = values[below], values[np.minimum(below + 1, len(values) - 1)]
-    part = part.reshape(part.shape + (1,) * (values.ndim - 1))
+    # numpy's own makes NaN of a quantile next to an infinite value, a diverged lane: inf - inf.
+    # Here a quantile on a value is that value, and one between a value and infinity is infinite.
+    ordered = np.sort(np.asarray(values, float), axis=0)
+    shares = np.asarray(q, float)
+    if not np.all((shares >= 0) & (shares <= 1)):
+        raise ValueError(f"q must be from 0 to 1, got {shares.tolist()}")
+    if len(ordered) == 0:
+        return np.full(shares.shape + ordered.shape[1:], np.nan)
+    last = len(ordered) - 1
+    place = shares * last
+    below = np.floor(place).astype(int)
+    part = (place - below).reshape(below.shape + (1,) * (ordered.ndim - 1))
+    low = ordered[below]
+    high = ordered[np.minimum(below + 1, last)]
     with np.errstate(invalid="ignore"):
         between = np.where(np.isneginf(low), low, low + part * (high - low))
-    found = np.where((part == 0) | (low == high), low, between)
-    return np.where(np.isnan(values[-1]), np.nan, found)  # a sort puts NaN last
+    on_value = (part == 0) | (low == high)
+    quantiles = np.where(on_value, low, between)
+    return np.where(np.isnan(ordered[-1]), np.nan, quantiles)  # a sort puts NaN last
 
 
-def iqm(values, axis: int = -1):
-    """Interquartile mean: the mean of what is left after ``n // 4`` values are cut from either end.
+def iqm(values: Numbers, axis: int = -1) -> Float[np.ndarray, "..."] | float:
+    """Takes the interquartile mean: that of what is left when ``n // 4`` values fall at either end.
 
     So it is scipy's trimmed mean, which weights no value by a fraction: at n = 5 it is the mean of
     the middle three, where the exact middle half is 2.5 values. NaN where a value is NaN.
     """
     import scipy.stats  # here: it takes half a second
 
-    values = np.asarray(values, float)
-    middle = scipy.stats.trim_mean(values, 0.25, axis=axis)
-    return np.where(np.isnan(values).any(axis=axis), np.nan, middle)[()]
+    sample = np.asarray(values, float)
+    middle = scipy.stats.trim_mean(sample, 0.25, axis=axis)
+    unknown = np.isnan(sample).any(axis=axis)
+    return np.where(unknown, np.nan, middle)[()]
 
 
 def summarise(values, diverged, higher_is_better: bool | None = True) -> Summary:
-    """The distribution of a metric over the seeds of one config.
+    """Describes the distribution of a metric over the seeds of one config.
 
     Without any value n is 0 and every figure NaN.
 
@@ -135,36 +159,42 @@ def summarise(values, diverged, higher_is_better: bool | None = True) -> Summary
     Raises:
       ValueError, TypeError: values that are not numbers, one a seed; other lengths.
     """
-    values, diverged = _sample("values", values), _flags("diverged", diverged, len(values))
-    alive = values[~missing(values, diverged)]
-    ranks = alive if higher_is_better is None else ranked(values, diverged, higher_is_better)
-    low, median, high = quantile(ranks, [0.05, 0.5, 0.95])
+    sample = _sample("values", values)
+    lost = _flags("diverged", diverged, len(sample))
+    alive = sample[~missing(sample, lost)]
+    ranks = alive
+    if higher_is_better is not None:
+        ranks = ranked(sample, lost, higher_is_better)
+    low, median, high = quantile(ranks, [0.05, 0.5, 0.95]).tolist()
+    count = len(alive)
     return Summary(
-        n=len(values),
-        survived=len(alive),
-        mean=float(alive.mean()) if len(alive) else math.nan,
-        sd=float(alive.std(ddof=1)) if len(alive) > 1 else math.nan,
-        median=float(median),
-        low=float(low),
-        high=float(high),
-        iqm=float(iqm(alive)) if len(alive) else math.nan,
+        n=len(sample),
+        survived=count,
+        mean=float(alive.mean()) if count else math.nan,
+        sd=float(alive.std(ddof=1)) if count > 1 else math.nan,
+        median=median,
+        low=low,
+        high=high,
+        iqm=float(iqm(alive)) if count else math.nan,
         iqm_interval=iqm_interval(alive),
         mean_interval=mean_interval(alive),
         median_interval=median_interval(ranks),
     )
 
 
-def _sample(name: str, values) -> np.ndarray:
-    """The values as floats, (n,)."""
+def _sample(name: str, values) -> Float[np.ndarray, " n"]:
+    """The values as floats, or an error of one line that names them."""
     if np.ma.isMaskedArray(values):
         raise TypeError(f"{name} must not be a masked array: fill it with NaN ({name}.filled(nan))")
+    refusal = f"{name} must be real numbers, one a seed, got {_start(values)}"
     try:
         given = np.asarray(values)
-        numbers = None if given.dtype.kind in "cSUmM" else given.astype(float)
+        # Complex numbers, texts and times become floats by losing something.
+        if given.dtype.kind in "cSUmM":
+            raise TypeError(refusal)
+        numbers = given.astype(float)
     except (TypeError, ValueError):
-        numbers = None
-    if numbers is None:
-        raise TypeError(f"{name} must be real numbers, one a seed, got {_start(values)}")
+        raise TypeError(refusal) from None
     if numbers.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, one a seed, got shape {numbers.shape}")
     return numbers
@@ -176,8 +206,8 @@ def _start(value) -> str:
     return words if len(words) <= 60 else words[:57] + "..."
 
 
-def _flags(name: str, diverged, n: int) -> np.ndarray:
-    """Which lanes have diverged, (n,) bool; steps at which they did (-1: never) are refused."""
+def _flags(name: str, diverged, n: int) -> Bool[np.ndarray, " n"]:
+    """Which lanes have diverged; steps at which they did (-1: never) are refused."""
     flags = np.asarray(diverged)
     if flags.shape != (n,):
         raise ValueError(f"{name} must hold {n} bools, one a value, got shape {flags.shape}")
@@ -187,7 +217,7 @@ def _flags(name: str, diverged, n: int) -> np.ndarray:
 
 
 def percentile(values, published: float) -> float:
-    """Where a published number falls among the seeds: 100 times the share of values below it.
+    """Finds where a published number falls among the seeds: 100 times the share of values below it.
 
     A tie counts half. Values within 1e-6 (relative) of the number tie with it: float32 shares such
     as 0.96 are not exact. NaN without any value.
@@ -198,16 +228,19 @@ def percentile(values, published: float) -> float:
     >>> percentile([0.9, 0.95, 0.95, 1.0], 0.95)
     50.0
     """
-    values = _sample("values", values)
-    if np.isnan(values).any() or math.isnan(published):
+    sample = _sample("values", values)
+    n = len(sample)
+    unknown = int(np.isnan(sample).sum())
+    if unknown or math.isnan(published):
         raise ValueError(
             f"values and published must not be NaN (stats.ranked places diverged lanes), "
-            f"got {int(np.isnan(values).sum())} of {len(values)} values and published={published}"
+            f"got {unknown} of {n} values and published={published}"
         )
-    if len(values) == 0:
+    if n == 0:
         return math.nan
-    ties = np.isclose(values, published, rtol=1e-6, atol=1e-9)
-    return float(100 * (np.sum((values < published) & ~ties) + 0.5 * np.sum(ties)) / len(values))
+    ties = np.isclose(sample, published, rtol=1e-6, atol=1e-9)
+    below = np.sum((sample < published) & ~ties)
+    return float(100 * (below + 0.5 * np.sum(ties)) / n)
 
 
 def compare(a, b, a_diverged, b_diverged, higher_is_better: bool = True) -> Comparison:
@@ -230,16 +263,19 @@ def compare(a, b, a_diverged, b_diverged, higher_is_better: bool = True) -> Comp
     b_diverged = _flags("b_diverged", b_diverged, n)
     both = ~missing(first, a_diverged) & ~missing(second, b_diverged)
     differences = first[both] - second[both]  # an infinite lane is in neither
-    # Equal differences differ by the rounding of what was subtracted.
+    # Equal differences differ by the rounding of what was subtracted, in the type it came in.
     rounding = max(rounding_of(np.asarray(side)[both]) for side in (a, b))
+    # Ranks, not values, decide who wins: a diverged lane loses to any other and ties with its like.
     a_rank = ranked(first, a_diverged, higher_is_better)
     b_rank = ranked(second, b_diverged, higher_is_better)
-    wins = int(np.sum((a_rank > b_rank) if higher_is_better else (a_rank < b_rank)))
+    better = a_rank > b_rank if higher_is_better else a_rank < b_rank
+    wins = int(np.sum(better))
     ties = int(np.sum(a_rank == b_rank))
+    count = len(differences)
     return Comparison(
         n=n,
-        both_survived=len(differences),
-        difference=float(differences.mean()) if len(differences) else math.nan,
+        both_survived=count,
+        difference=float(differences.mean()) if count else math.nan,
         difference_interval=mean_interval(differences, rounding),
         improvement=(wins + ties / 2) / n,
         improvement_interval=improvement_interval(wins, ties, n),
@@ -247,11 +283,12 @@ def compare(a, b, a_diverged, b_diverged, higher_is_better: bool = True) -> Comp
 
 
 def preference(summary: Summary, higher_is_better: bool) -> tuple[float, float, float]:
-    """A sort key of configs, larger for the better one: median, then share survived, then IQM.
+    """Makes a sort key of configs, larger for the better one: median, share survived, IQM.
 
-    The median ranks diverged lanes worst, so it is as bad as can be for every config that lost half
-    of its lanes: of those the one that lost fewer is better. Equal keys are ties.
+    Equal keys are ties.
     """
+    # The median ranks diverged lanes worst, so it is as bad as can be for every config that lost
+    # half of its lanes: of those the one that lost fewer is better.
     sign = 1.0 if higher_is_better else -1.0
     survived = summary.survived / summary.n if summary.n else 0.0
     iqm_key = -math.inf if math.isnan(summary.iqm) else sign * summary.iqm
@@ -259,8 +296,12 @@ def preference(summary: Summary, higher_is_better: bool) -> tuple[float, float, 
     return (median_key, survived, iqm_key)
 
 
-def first_reached(curves, steps, threshold: float) -> np.ndarray:
-    """The first of `steps` at which each curve is at least `threshold`; infinite where it never is.
+def first_reached(
+    curves: Num[np.ndarray, "lanes evaluations"] | Sequence,
+    steps: Num[np.ndarray, " evaluations"] | Sequence,
+    threshold: float,
+) -> Float[np.ndarray, " lanes"]:
+    """Finds the first step at which each curve is at least a threshold; infinite if it never is.
 
     NaN reaches nothing.
 
@@ -268,9 +309,9 @@ def first_reached(curves, steps, threshold: float) -> np.ndarray:
       curves: (lanes, evaluations).
       steps: (evaluations,).
     """
-    curves, steps = np.asarray(curves, float), np.asarray(steps, float)
-    if curves.ndim != 2 or steps.shape != curves.shape[1:]:
-        given = f"got shapes {curves.shape} and {steps.shape}"
+    values, at = np.asarray(curves, float), np.asarray(steps, float)
+    if values.ndim != 2 or at.shape != values.shape[1:]:
+        given = f"got shapes {values.shape} and {at.shape}"
         raise ValueError(f"curves must be (lanes, evaluations), steps (evaluations,), {given}")
-    at = np.where(curves >= threshold - 1e-6, steps, np.inf)  # 1e-6: float32 shares are not exact
-    return at.min(axis=1, initial=np.inf)
+    reached = values >= threshold - 1e-6  # float32 shares are not exact
+    return np.where(reached, at, np.inf).min(axis=1, initial=np.inf)

@@ -2,9 +2,10 @@
 
 import io
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from jaxdl.reporting.intervals import IQM_LEAST
+from jaxdl.reporting.intervals import IQM_LEAST, Interval
 from jaxdl.reporting.stats import Summary
 
 
@@ -21,88 +22,123 @@ class Table(NamedTuple):
         from rich.console import Console
         from rich.table import Table as RichTable
 
-        shown = RichTable(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
+        table = RichTable(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
         for column in self.columns:
-            shown.add_column(column, justify="right", no_wrap=True)
+            table.add_column(column, justify="right", no_wrap=True)
         for row in self.rows:
-            shown.add_row(*(cell(value) for value in row))
+            table.add_row(*map(cell, row))
+        # The same text wherever it goes: no colours, and no width of some terminal's.
         buffer = io.StringIO()
-        Console(
+        console = Console(
             file=buffer,
             width=1000,
             no_color=True,
             force_terminal=False,
             highlight=False,
             markup=False,
-        ).print(shown)
+        )
+        console.print(table)
         lines = [line.rstrip() for line in buffer.getvalue().rstrip().splitlines()]
-        return "\n".join([*lines, f"  {self.footer}"] if self.footer else lines)
+        if self.footer:
+            lines.append(f"  {self.footer}")
+        return "\n".join(lines)
 
 
-def iqm_interval_cell(interval: tuple[float, float], survived: int) -> tuple | str:
-    """The interval of an IQM, or the least number of seeds that has one."""
+def iqm_interval_cell(interval: Interval, survived: int) -> Interval | str:
+    """Gives the interval of an IQM, or the least number of seeds that has one."""
     return f"n<{IQM_LEAST}" if survived < IQM_LEAST else interval
 
 
 def cell(value: Any) -> str:
-    """A value as a person reads it: four significant digits, a dash for what is missing.
+    """Writes a value as a person reads it: four significant digits, a dash for what is missing.
 
     ``never`` stands for infinity, "n too small" for an interval without ends.
     """
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if value is None:
         return "-"
-    if isinstance(value, float) and math.isinf(value):
-        return "never" if value > 0 else "diverged"
-    if isinstance(value, tuple) and value and all(cell(part) == "-" for part in value):
-        return "n too small"  # for an interval
+    if isinstance(value, float):
+        return _number_cell(value)
     if isinstance(value, tuple):
-        return "[" + ", ".join(cell(part) for part in value) + "]"
-    return (
-        f"{value + 0.0:.4g}" if isinstance(value, float) else str(value)
-    )  # + 0.0: no negative zero
+        return _interval_cell(value)
+    return str(value)
+
+
+def _number_cell(value: float) -> str:
+    if math.isnan(value):
+        return "-"
+    if math.isinf(value):
+        return "never" if value > 0 else "diverged"
+    return f"{value + 0.0:.4g}"  # + 0.0: no negative zero
+
+
+def _interval_cell(ends: tuple) -> str:
+    cells = [cell(end) for end in ends]
+    if cells and all(each == "-" for each in cells):
+        return "n too small"
+    return "[" + ", ".join(cells) + "]"
 
 
 def config_cell(value):
-    """A hyper-parameter's value, in words where its cell would read like something else: all its
-    digits, infinity, None.
+    """Puts a hyper-parameter's value in words where its cell would read like something else.
+
+    All its digits, infinity, None.
 
     >>> [config_cell(value) for value in (0.1, 0.123456, float("inf"), None, True)]
     [0.1, '0.123456', 'inf', 'None', True]
     """
-    if (
-        value is None
-        or (isinstance(value, float) and float(f"{value:.4g}") != value)
-        or value in (math.inf, -math.inf)
-    ):
+    if value is None or value in (math.inf, -math.inf):
+        return str(value)
+    if isinstance(value, float) and float(f"{value:.4g}") != value:
         return str(value)
     return value
 
 
-def summary_table(metric: str, axes, rows) -> Table:
-    """A metric by config.
+def config_cells(values: Sequence) -> list:
+    """Gives the cells of an axis; those of values that differ read differently.
+
+    >>> config_cells([1, 0.1]), config_cells([1, 1.0])
+    ([1, 0.1], ['1', '1.0'])
+    """
+    cells = [config_cell(value) for value in values]
+    # A run that was grown may hold 1 and 1.0, which are two configs.
+    different = {(type(value), value) for value in values}
+    if len(set(map(cell, cells))) < len(different):
+        return [str(value) for value in values]
+    return cells
+
+
+def summary_table(title: str, axes: Sequence[str], rows: Sequence[tuple[dict, Summary]]) -> Table:
+    """Tabulates a metric by config.
 
     Args:
-      metric: its name, for the title.
+      title: the metric's name.
       axes: names of the swept hyper-parameters.
       rows: list of (config, Summary).
     """
     columns = (*axes, "n", "survived", "mean", "sd", "median", "IQM", "95 % interval")
-    body = tuple(
-        (*(config_cell(config[name]) for name in axes), *summary_cells(summary))
-        for config, summary in rows
-    )
-    return Table(metric, columns, body)
+    of_axes = []
+    for name in axes:
+        values = [config[name] for config, _ in rows]
+        of_axes.append(config_cells(values))
+    body = []
+    for row, (_, summary) in enumerate(rows):
+        config_row = [cells[row] for cells in of_axes]
+        body.append((*config_row, *summary_cells(summary)))
+    return Table(title, columns, tuple(body))
 
 
 def summary_cells(summary: Summary) -> tuple:
-    """n, survived, mean, sd, median, IQM and its interval; ``diverged`` for the median of most
-    lanes."""
+    """Gives n, survived, mean, sd, median, IQM and its interval.
+
+    ``diverged`` stands for the median of a config most of whose lanes have diverged.
+    """
+    median = "diverged" if math.isinf(summary.median) else summary.median
     return (
         summary.n,
         summary.survived,
         summary.mean,
         summary.sd,
-        "diverged" if math.isinf(summary.median) else summary.median,
+        median,
         summary.iqm,
         iqm_interval_cell(summary.iqm_interval, summary.survived),
     )

@@ -3,28 +3,30 @@
 import contextlib
 import datetime
 import functools
+import itertools
 import pathlib
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import NamedTuple
 
 import jax
 
+from jaxdl.planning.program import Program
 from jaxdl.planning.spec import Spec
 from jaxdl.running import engine, store
-from jaxdl.running.manifest import (
-    about,
-    blocks_of,
-    checked,
-    config_key,
-    program_of,
-    reader,
-    with_lane_size,
-)
-from jaxdl.running.progress import progress
+from jaxdl.running.compiler import Compiled
+from jaxdl.running.configs import config_key
+from jaxdl.running.interrupts import awaited, deferred_interrupt
+from jaxdl.running.lanes import ABOUT, about, reader, same_lanes
+from jaxdl.running.manifest import Lane, blocks_of, checked, program_of, with_lane_size
+from jaxdl.running.progress import Progress, progress
 from jaxdl.running.shards import Shard
 
 CHECKPOINT_SECONDS = 15.0  # between two checkpoints of a running block, at least
+CHECKPOINT_SHARE = 0.02  # of the time that checkpoints take, at most
+
+Block = tuple[int, list[Lane]]  # (program number, lanes), as planned
 
 
 class Run(NamedTuple):
@@ -33,48 +35,67 @@ class Run(NamedTuple):
     spec: Spec
     path: pathlib.Path | None  # None keeps all in memory
     shard: Shard
-    compiled: Callable  # {number: Program} -> {number: Future of Compiled}
-    shown: bool  # progress on stderr
+    compiled: Callable[[dict[int, Program]], dict[int, Future]]  # by number; starts compiling
+    progress: bool  # whether on stderr
     reopened: Callable[[], dict] | None = None  # the manifest on disk now, with this study's lanes
 
 
-def wanted(spec: Spec, manifest: dict) -> dict[int, tuple[int, list]]:
-    """The blocks that hold lanes of a study: number -> (program number, [(config number,
-    seed)])."""
+class _Session(NamedTuple):
+    """What the blocks that a process trains one after another have in common."""
+
+    run: Run
+    manifest: dict
+    programs: dict[int, Program]
+    ready: dict[int, Future]  # program number -> its `Compiled`
+    display: Progress
+    asked: Callable[[], bool]  # whether for an interrupt
+    lengths: dict[int, int]  # program number -> steps of a segment by the clock
+
+
+def wanted(spec: Spec, manifest: dict) -> dict[int, Block]:
+    """Lists the blocks that hold lanes of a study, by number."""
     keys = {config_key(config) for config in spec.configs}
-    configs = {
-        number for number, config in enumerate(manifest["configs"]) if config_key(config) in keys
-    }
+    numbered = enumerate(manifest["configs"])
+    configs = {number for number, config in numbered if config_key(config) in keys}
     seeds = set(spec.seeds)
-    blocks = enumerate(blocks_of(manifest))
-    return {
-        n: block
-        for n, block in blocks
-        if any(config in configs and seed in seeds for config, seed in block[1])
-    }
+    blocks = {}
+    for number, (program, lanes) in enumerate(blocks_of(manifest)):
+        mine = [config in configs and seed in seeds for config, seed in lanes]
+        if any(mine):
+            blocks[number] = (program, lanes)
+    return blocks
 
 
 def stored(
     manifest: dict, path: pathlib.Path | None, names: tuple[str, ...] = ()
 ) -> dict[int, dict]:
-    """The blocks on disk that hold lanes of a run: number -> arrays; the number says nothing on the
-    lanes."""
+    """Reads the blocks on disk that hold lanes of a run.
+
+    Args:
+      names: the arrays to read; all by default.
+
+    Returns:
+      number -> arrays; the number says nothing on the lanes.
+    """
     if path is None:
         return {}
     lanes_of = reader(manifest)
-    return {
-        number: block for number, block in store.stored_blocks(path, names) if any(lanes_of(block))
-    }
+    blocks = store.stored_blocks(path, names)
+    return {number: block for number, block in blocks if any(lanes_of(block))}
 
 
-def missing(run: Run, manifest: dict, kept: dict[int, dict]) -> dict[int, tuple[int, list]]:
-    """The blocks of this shard's study with a lane that no block on disk, or kept in memory,
-    holds."""
+def missing(run: Run, manifest: dict, kept: dict[int, dict]) -> dict[int, Block]:
+    """Lists the blocks of this shard with a lane that no block on disk, or in `kept`, holds."""
     lanes_of = reader(manifest)
-    found = [*stored(manifest, run.path, store.ABOUT).values(), *kept.values()]
-    there = {lane for block in found for lane in lanes_of(block)}
-    mine = wanted(run.spec, manifest).items()
-    return {n: block for n, block in mine if run.shard.takes(n) and not there.issuperset(block[1])}
+    on_disk = stored(manifest, run.path, ABOUT)
+    there: set[Lane | None] = set()
+    for block in itertools.chain(on_disk.values(), kept.values()):
+        there.update(lanes_of(block))
+    blocks = {}
+    for number, (program, lanes) in wanted(run.spec, manifest).items():
+        if run.shard.takes(number) and not there.issuperset(lanes):
+            blocks[number] = (program, lanes)
+    return blocks
 
 
 def train_blocks(run: Run, manifest: dict) -> tuple[dict, dict[int, dict]]:
@@ -85,6 +106,8 @@ def train_blocks(run: Run, manifest: dict) -> tuple[dict, dict[int, dict]]:
       lane_size where memory ran out before the first block was stored; and all blocks that are
       there at the end.
     """
+    # Until nothing changes: another process may have grown the run meanwhile, or overwritten what
+    # this one had grown (no locks), or halved its lane_size. Then more may be missing.
     kept: dict[int, dict] = {}  # in memory, where there is no folder
     while True:
         todo = missing(run, manifest, kept)
@@ -97,134 +120,198 @@ def train_blocks(run: Run, manifest: dict) -> tuple[dict, dict[int, dict]]:
                 raise
             manifest = _halved(run, manifest, bool(kept), error)
             continue
-        # another process may have grown the run, or halved its lane_size: then more may be missing
-        before, manifest = manifest, run.reopened() if todo and run.reopened else manifest
+        before = manifest
+        if todo and run.reopened:
+            manifest = run.reopened()
         if manifest == before:
             return manifest, {**stored(manifest, run.path), **kept}
 
 
-def _halved(run: Run, manifest: dict, done: bool, error: Exception) -> dict:
-    """The manifest with half the lane_size, on disk too; as it is there, if another process has
-    halved it."""
+# --- out of memory -----------------------------------------------------------------------------
+
+
+def _halved(
+    run: Run,
+    manifest: dict,
+    done: bool,
+    error: Exception,
+) -> dict:
+    """The manifest with half the lane_size, on disk too; `done`: whether a block is trained."""
     if run.path is None:
         return _with_half(run, manifest, done, error)
-    with store.locked(run.path):  # no other process stores a block between the look and the change
+    # No other process may store a block between the look and the change. One that has run out of
+    # memory first has halved it already.
+    with store.locked(run.path):
         now = checked(store.read_manifest(run.path) or manifest, run.path)
-        if _sizes(now)[: len(_sizes(manifest))] != _sizes(manifest):
+        sizes = _lane_sizes(manifest)
+        if _lane_sizes(now)[: len(sizes)] != sizes:
             return now
         halved = _with_half(run, now, bool(store.finished_blocks(run.path)), error)
         store.write_manifest(run.path, halved)
         return halved
 
 
-def _with_half(run: Run, manifest: dict, done: bool, error: Exception) -> dict:
-    sizes = _sizes(manifest)
+def _with_half(
+    run: Run,
+    manifest: dict,
+    done: bool,
+    error: Exception,
+) -> dict:
+    sizes = _lane_sizes(manifest)
+    # Lanes of another lane_size have other last bits: a run has one for each program.
     if done or max(sizes) == 1:
         why = "blocks are stored that were trained with it" if done else "it is 1 already"
         raise MemoryError(
             f"out of memory with lane_size {sizes}, which cannot be halved: {why}"
         ) from error
-    halved = [
+    programs = [
         with_lane_size(program, max(1, program["lane_size"] // 2))
         for program in manifest["programs"]
     ]
-    halved_manifest = {**manifest, "programs": halved}
-    with progress(run.shown, 1) as shown:
-        shown.say(f"out of memory: lane_size {sizes} becomes {_sizes(halved_manifest)}")
-    return halved_manifest
+    halved = {**manifest, "programs": programs}
+    with progress(run.progress, 1) as display:
+        display.say(f"out of memory: lane_size {sizes} becomes {_lane_sizes(halved)}")
+    return halved
 
 
-def _sizes(manifest: dict) -> list[int]:
+def _lane_sizes(manifest: dict) -> list[int]:
     return [program["lane_size"] for program in manifest["programs"]]
 
 
-def _train(run: Run, manifest: dict, todo: dict) -> Iterator[tuple[int, dict]]:
+# --- training ----------------------------------------------------------------------------------
+
+
+def _train(run: Run, manifest: dict, todo: dict[int, Block]) -> Iterator[tuple[int, dict]]:
     """Trains blocks: yields (number, arrays), stored already where there is a folder."""
     if not todo:
         return
-    programs = {
-        number: program_of(manifest, number)
-        for number in sorted({number for number, _ in todo.values()})
-    }
-    seconds = {number: manifest["programs"][number]["lane_seconds"] for number in programs}
-    total = sum(len(lanes) * seconds[number] for number, lanes in todo.values())
-    lengths: dict[int, int] = {}  # program number -> steps of a segment by the clock
+    numbers = sorted({program for program, _ in todo.values()})
+    programs = {number: program_of(manifest, number) for number in numbers}
+    total = 0.0
+    for program, lanes in todo.values():
+        total += len(lanes) * manifest["programs"][program]["lane_seconds"]
     with (
-        progress(run.shown, total) as shown,
-        engine.deferred_interrupt() as asked,
+        progress(run.progress, total) as display,
+        deferred_interrupt() as asked,
         contextlib.ExitStack() as ends,
     ):
         ready = run.compiled(programs)
         for future in ready.values():
-            ends.callback(
-                future.cancel
-            )  # what has not begun to compile is not needed after an error or Ctrl-C
-        for number, (program_number, lanes) in todo.items():
-            program = programs[program_number]
-            if not ready[program_number].done():
-                shown.say(f"compiling program {program_number + 1} of {len(manifest['programs'])}")
-            compiled = engine.awaited(ready[program_number], asked, run.path)
-            shown.say(f"training block {number + 1} of {max(todo) + 1}")
-            advance = functools.partial(
-                _advance, shown, seconds[program_number] / program.schedule.steps
-            )
-            whose = about(manifest, program_number, lanes)
-            saved = None if run.path is None else _saved(run.path, number, whose)
-            named = [(manifest["configs"][config], seed) for config, seed in lanes]
-            begin = time.perf_counter()
-            hooks = _hooks(run.path, number, whose, asked, advance)._replace(
-                length=functools.partial(lengths.get, program_number, engine.FIRST_STEPS),
-                keep=functools.partial(lengths.__setitem__, program_number),
-            )
-            results = engine.run_block(run.spec, program, compiled, named, hooks, saved)
-            arrays = {**whose, **results}
-            if run.path is not None:
-                store.write_block(
-                    run.path, number, arrays, _event(program_number, lanes, begin), run.shard.events
-                )
-            yield number, arrays
+            # What has not begun to compile is not needed after an error or Ctrl-C.
+            ends.callback(future.cancel)
+        session = _Session(run, manifest, programs, ready, display, asked, {})
+        for number, (program, lanes) in todo.items():
+            compiled = _compiled(session, program)
+            display.say(f"training block {number + 1} of {max(todo) + 1}")
+            yield number, _train_block(session, number, program, compiled, lanes)
 
 
-def _advance(shown, weight: float, lane_steps: float):
-    shown.advance(weight * lane_steps)
+def _compiled(session: _Session, program: int) -> Compiled:
+    future = session.ready[program]
+    if not future.done():
+        count = len(session.manifest["programs"])
+        session.display.say(f"compiling program {program + 1} of {count}")
+    return awaited(future, session.asked, session.run.path)
 
 
-def _saved(path: pathlib.Path, number: int, whose: dict) -> dict | None:
-    """A checkpoint of these lanes of this program; one that cannot be read, or is of others, is
-    none."""
+def _train_block(
+    session: _Session,
+    number: int,
+    program: int,
+    compiled: Compiled,
+    lanes: list[Lane],
+) -> dict:
+    """Trains one block, from its checkpoint where there is one; stores it where there is a folder.
+
+    Args:
+      number: of the block.
+      program: its number.
+    """
+    run, manifest = session.run, session.manifest
+    label = about(manifest, program, lanes)
+    saved = None if run.path is None else _saved(run.path, number, label)
+    named = [(manifest["configs"][config], seed) for config, seed in lanes]
+    begin = time.perf_counter()
+    hooks = _hooks(session, number, program, label)
+    planned = session.programs[program]
+    results = engine.run_block(run.spec, planned, compiled, named, hooks, saved)
+    arrays = {**label, **results}
+    if run.path is not None:
+        event = _event(program, lanes, time.perf_counter() - begin)
+        store.write_block(run.path, number, arrays, event, run.shard.events)
+    return arrays
+
+
+def _saved(path: pathlib.Path, number: int, label: dict) -> dict | None:
+    """A checkpoint of these lanes of this program, if there is one that can be read."""
     saved = store.read_checkpoint(path, number)
-    return saved if saved is not None and store.same_lanes(saved, whose) else None
+    return saved if saved is not None and same_lanes(saved, label) else None
 
 
-def _event(program: int, lanes: list, begin: float) -> dict:
+def _event(program: int, lanes: list[Lane], seconds: float) -> dict:
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return {
         "program": program,
         "lanes": len(lanes),
-        "seconds": round(time.perf_counter() - begin, 3),
+        "seconds": round(seconds, 3),
         "finished": now,
     }
 
 
 def _hooks(
-    path, number: int, whose: dict, asked: Callable[[], bool], advance: Callable
+    session: _Session,
+    number: int,
+    program: int,
+    label: dict,
 ) -> engine.Hooks:
-    """What happens between the segments of a block: progress, a checkpoint now and then, and one at
-    Ctrl-C."""
+    """What happens between the segments of a block: progress, a checkpoint now and then."""
+    path = session.run.path
+    lane_seconds = session.manifest["programs"][program]["lane_seconds"]
+    step_seconds = lane_seconds / session.programs[program].schedule.steps
+    hooks = engine.Hooks(
+        advance=functools.partial(_advance, session.display, step_seconds),
+        due=functools.partial(_end_if, session.asked),
+        length=lambda: session.lengths.get(program, engine.FIRST_STEPS),
+        keep=functools.partial(session.lengths.__setitem__, program),
+    )
+    if path is None:
+        return hooks
+    due, save = _checkpointing(path, number, label, session.asked)
+    return hooks._replace(due=due, save=save)
+
+
+def _end_if(asked: Callable[[], bool]) -> bool:
+    """Ends a run that keeps nothing where an interrupt was asked for; never due to be saved."""
+    if asked():
+        raise KeyboardInterrupt("interrupted: nothing was kept, as there is no run folder")
+    return False
+
+
+def _checkpointing(
+    path: pathlib.Path,
+    number: int,
+    label: dict,
+    asked: Callable[[], bool],
+) -> tuple[Callable[[], bool], Callable[[dict], None]]:
+    """Makes the functions that say whether a checkpoint of a block is due, and write it."""
+    # A checkpoint of 1000 tiny lanes takes 27 ms, one of wide networks seconds: the wait grows
+    # with what the last one took. Data that can be drawn again are not in it.
     wait, last = CHECKPOINT_SECONDS, time.perf_counter()
 
     def due() -> bool:
-        if asked() and path is None:
-            raise KeyboardInterrupt("interrupted: nothing was kept, as there is no run folder")
-        return path is not None and (asked() or time.perf_counter() - last >= wait)
+        return asked() or time.perf_counter() - last >= wait
 
     def save(arrays: dict):
         nonlocal wait, last
         begin = time.perf_counter()
-        store.write_checkpoint(path, number, {**whose, **arrays})
+        store.write_checkpoint(path, number, {**label, **arrays})
         last = time.perf_counter()
-        wait = max(CHECKPOINT_SECONDS, 50 * (last - begin))  # at most 2 % of the time
+        wait = max(CHECKPOINT_SECONDS, (last - begin) / CHECKPOINT_SHARE)
         if asked():
             raise KeyboardInterrupt(f"interrupted: saved, the same call continues {path}")
 
-    return engine.Hooks(advance, due, save)
+    return due, save
+
+
+def _advance(display: Progress, step_seconds: float, lane_steps: float):
+    display.advance(step_seconds * lane_steps)

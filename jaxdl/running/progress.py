@@ -1,5 +1,7 @@
-"""The one place that tells a person how far a run is: a live line on stderr, or plain lines where
-stderr is no terminal."""
+"""Tells a person on stderr how far a run is; nothing else in the library writes there.
+
+A live line, or plain lines where stderr is no terminal.
+"""
 
 import contextlib
 import sys
@@ -7,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 PLAIN_SECONDS = 10.0  # between two plain lines
+LEAST_SHARE = 0.01  # that must be done before a plain line says how long the rest takes
 
 
 def say(message: str):
@@ -14,22 +17,21 @@ def say(message: str):
     print(f"jaxdl: {message}", file=sys.stderr, flush=True)
 
 
-class _Silent:
+class Progress:
+    """Progress that nobody sees; what shows it says and advances the same way."""
+
     def say(self, message: str):
-        """Says nothing."""
+        """Says what is being done."""
 
     def advance(self, amount: float):
-        """Shows nothing."""
+        """Moves on by an amount of the total."""
 
 
-class _Plain(_Silent):
+class _Plain(Progress):
     def __init__(self, total: float):
-        self.total, self.done, self.begin, self.last = (
-            total,
-            0.0,
-            time.monotonic(),
-            time.monotonic(),
-        )
+        self.total = total
+        self.done = 0.0
+        self.begin = self.last = time.monotonic()
 
     def say(self, message: str):
         say(message)
@@ -37,15 +39,20 @@ class _Plain(_Silent):
     def advance(self, amount: float):
         self.done += amount
         now = time.monotonic()
-        if now - self.last >= PLAIN_SECONDS and self.done > self.total / 100:
-            left = (now - self.begin) * (self.total - self.done) / self.done
-            self.say(f"{self.done / self.total:.0%} of the lane-steps, about {left:.0f} s left")
-            self.last = now
+        # The first lanes may still wait for a compiler: so early, a forecast would be wild.
+        is_early = self.done <= LEAST_SHARE * self.total
+        if is_early or now - self.last < PLAIN_SECONDS:
+            return
+        speed = self.done / (now - self.begin)
+        left = (self.total - self.done) / speed
+        self.say(f"{self.done / self.total:.0%} of the lane-steps, about {left:.0f} s left")
+        self.last = now
 
 
-class _Live(_Silent):
+class _Live(Progress):
     def __init__(self, bar, total: float):
-        self.bar, self.task = bar, bar.add_task("starting", total=total)
+        self.bar = bar
+        self.task = bar.add_task("starting", total=total)
 
     def say(self, message: str):
         self.bar.update(self.task, description=message)
@@ -55,30 +62,27 @@ class _Live(_Silent):
 
 
 @contextlib.contextmanager
-def progress(shown: bool, total: float) -> Iterator[_Silent]:
-    """Progress over `total` lane-steps on stderr; nothing at all where it is not `shown`."""
+def progress(shown: bool, total: float) -> Iterator[Progress]:
+    """Shows progress over a total on stderr; nothing at all where it is not to be `shown`."""
     if not shown:
-        yield _Silent()
+        yield Progress()
     elif not sys.stderr.isatty():
         yield _Plain(total)
     else:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            Progress,
-            TaskProgressColumn,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        with _bar() as bar:
             yield _Live(bar, total)
+
+
+def _bar():
+    from rich import progress as rich
+    from rich.console import Console
+
+    columns = (
+        rich.TextColumn("{task.description}"),
+        rich.BarColumn(),
+        rich.TaskProgressColumn(),
+        rich.TimeElapsedColumn(),
+        rich.TextColumn("left"),
+        rich.TimeRemainingColumn(),
+    )
+    return rich.Progress(*columns, console=Console(stderr=True), transient=True)

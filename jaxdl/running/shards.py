@@ -35,15 +35,13 @@ class Shard(NamedTuple):
     @property
     def events(self) -> str:
         """The events file that this process alone writes."""
-        return (
-            "events.jsonl"
-            if self.processes == 1
-            else f"events-{self.process}-of-{self.processes}.jsonl"
-        )
+        if self.processes == 1:
+            return "events.jsonl"
+        return f"events-{self.process}-of-{self.processes}.jsonl"
 
 
 def parse(given) -> Shard:
-    """``"i/n"`` or (i, n) as a `Shard`.
+    """Reads ``"i/n"`` or (i, n) as a `Shard`.
 
     Raises:
       ValueError: it is neither, or i is not in 0..n-1.
@@ -52,18 +50,23 @@ def parse(given) -> Shard:
     Shard(process=1, processes=4)
     """
     try:
-        parts = given.split("/") if isinstance(given, str) else tuple(given)
-        index, count = (
-            int(part) if isinstance(part, str) or integer(part) else int("") for part in parts
-        )
+        parts = given.split("/") if isinstance(given, str) else given
+        index, count = (_whole(part) for part in parts)
     except (TypeError, ValueError):
         hint = "('auto' asks the scheduler's environment)"
         raise ValueError(f"shard must look like i/n, got {given!r} {hint}") from None
     return _checked("shard index", index, count)
 
 
+def _whole(part) -> int:
+    """A text or an integer as an int; a float, which `int` would round, is neither."""
+    if not isinstance(part, str) and not integer(part):
+        raise ValueError(part)
+    return int(part)
+
+
 def find(given=None, environ: Mapping[str, str] | None = None) -> Shard:
-    """The shard asked for.
+    """Finds the shard asked for.
 
     Args:
       given: None for all blocks; ``"i/n"`` or (i, n); or ``"auto"``: what SLURM's or Open MPI's
@@ -82,7 +85,9 @@ def find(given=None, environ: Mapping[str, str] | None = None) -> Shard:
         return parse(given)
     environ = os.environ if environ is None else environ
     array, task = _of_array(environ), _of_tasks(environ)
-    if array and "SLURM_STEP_NUM_TASKS" in environ:  # jobs that start several processes each
+    # A batch script that starts Python once sees the tasks of its allocation, as if there were
+    # several. Within an array only a step (srun) says that processes run side by side.
+    if array and "SLURM_STEP_NUM_TASKS" in environ:
         place = array.process * task.processes + task.process
         return Shard(place, array.processes * task.processes)
     if array:
@@ -94,10 +99,12 @@ def _of_array(environ: Mapping[str, str]) -> Shard | None:
     """The place of a job in a SLURM array, whose numbers may go in steps; None outside one."""
     if ARRAY + "ID" not in environ or _number(environ, ARRAY + "COUNT", "1") <= 1:
         return None
-    count, first = _number(environ, ARRAY + "COUNT"), _number(environ, ARRAY + "MIN", "0")
+    count = _number(environ, ARRAY + "COUNT")
+    first = _number(environ, ARRAY + "MIN", "0")
     step = max(1, _number(environ, ARRAY + "STEP", "1"))
     last = _number(environ, ARRAY + "MAX", str(first + step * (count - 1)))
     place, rest = divmod(_number(environ, ARRAY + "ID") - first, step)
+    # With gaps (0-2,7) places are not known from numbers, and blocks would go to nobody.
     if rest or last != first + step * (count - 1):
         gapless = f"a SLURM array without gaps, such as 0-{count - 1}"
         raise ValueError(f"shard 'auto' needs {gapless}, got {count} of {first}-{last}")
@@ -107,13 +114,17 @@ def _of_array(environ: Mapping[str, str]) -> Shard | None:
 def _of_tasks(environ: Mapping[str, str]) -> Shard:
     """The place of a process among those that srun or mpirun started together."""
     for process, processes in TASKS:
-        if process in environ and (count := _number(environ, processes, "1")) != 1:
+        if process not in environ:
+            continue
+        count = _number(environ, processes, "1")
+        if count != 1:
             return _checked(process, _number(environ, process), count)
     return Shard()
 
 
 def _of_jax() -> Shard:
-    jax = sys.modules.get("jax")
+    """The place of this process where `jax.distributed` runs."""
+    jax = sys.modules.get("jax")  # it cannot run where jax was never imported
     if jax is None or not jax.distributed.is_initialized():
         return Shard()
     return Shard(jax.process_index(), jax.process_count())

@@ -3,7 +3,7 @@
 import jax
 
 from jaxdl.batches import SAMPLINGS
-from jaxdl.checks import check_name, function_of, number_within, one_of
+from jaxdl.checks import check_name, function_of, number_within, one_of, positive_int
 from jaxdl.datasets import check_dataset, check_targets, depends_on_targets
 from jaxdl.sampling import seed_key
 from jaxdl.training.recipe import LARGEST_BOUND, prepared
@@ -48,6 +48,12 @@ def check_eval_params(function):
     """Refuses what is neither None nor a function of params and the optimizer's state."""
     if function is not None:
         function_of("eval_params", function, "(params, opt_state) -> params", None, None)
+
+
+def check_eval_train_rows(count):
+    """Refuses what is neither None nor a number of rows; how many there are is seen later."""
+    if count is not None:
+        positive_int("eval_train_rows", count)
 
 
 def check_shared_targets(task: Task, model: Model, dataset: Dataset):

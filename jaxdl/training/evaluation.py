@@ -1,11 +1,15 @@
 """The mean loss and metrics of a lane over every split of its data."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxdl import parts
+from jaxdl.checks import positive_int
+from jaxdl.sampling import permute, seed_key
+from jaxdl.training.chunks import Examples, means, most_rows
 from jaxdl.training.recipe import Recipe, prepared
 from jaxdl.training.values import per_example
 from jaxdl.types import Dataset, Task
@@ -43,32 +47,74 @@ def evaluated_params(recipe: Recipe, params, opt_state):
 
 
 def evaluate(recipe: Recipe, params, state, dataset: Dataset) -> dict:
-    """Computes the mean loss and metrics over every split: name -> float32 scalar."""
+    """Computes the mean loss and metrics over every split: name -> float32 scalar.
+
+    Many examples are gone through in chunks of bounded memory. The model is in evaluation mode: no
+    chunk sees another one's state.
+    """
+    reduced = _reducer(recipe, params, state)
+    examples = {split: Examples(*pair) for split, pair in splits(dataset).items()}
+    examples["train"] = examples["train"]._replace(order=_train_rows(recipe, dataset))
+    most = most_rows(recipe, reduced, examples.values())
     values: dict[str, Any] = {}
-    for split, (x, targets) in splits(dataset).items():
-        means = evaluate_split(recipe, params, state, x, targets)
-        values |= {f"{split}_{name}": mean for name, mean in means.items()}
+    for split, there in examples.items():
+        of_split = means(reduced, there, most)
+        values |= {f"{split}_{name}": mean for name, mean in of_split.items()}
     return values
 
 
+def _train_rows(recipe: Recipe, dataset: Dataset):
+    """The rows of the training split that are evaluated, int32 (count,); None for all.
+
+    They are drawn at random, since a user's rows may be sorted, and by one key for all lanes: every
+    config and seed is judged by the same rows, and fewer of them are the first ones of more.
+    """
+    rows, count = dataset.train_targets.shape[-1], recipe.eval_train_rows
+    if count is None or count == rows:
+        return None
+    return permute(seed_key(0), rows, jnp.arange(count))
+
+
+def check_train_rows(recipe: Recipe, dataset: Dataset):
+    """Refuses a part of the training split that is larger than the split."""
+    if recipe.eval_train_rows is not None:
+        rows = dataset.train_targets.shape[-1]
+        positive_int("eval_train_rows", recipe.eval_train_rows, most=rows)
+
+
 def evaluate_split(recipe: Recipe, params, state, x, targets) -> dict:
-    """Computes the mean loss and metrics over some examples: name -> float32 scalar.
+    """Computes the mean loss and metrics over some examples: name -> float32 scalar."""
+    reduced, examples = _reducer(recipe, params, state), Examples(x, targets)
+    return means(reduced, examples, most_rows(recipe, reduced, [examples]))
+
+
+def _reducer(recipe: Recipe, params, state) -> Callable:
+    """Makes ``(x, targets, reduce) -> name -> reduce(values)`` of the loss and metrics."""
+    of_metrics = {name: metric.function for name, metric in recipe.task.metrics.items()}
+    functions = {"loss": recipe.task.loss, **of_metrics}
+
+    def reduced(x, targets, reduce):
+        outputs, _ = parts.apply(recipe.model, params, state, prepared(recipe.task, x))
+        return _reduced(functions, outputs, targets, reduce)
+
+    return reduced
+
+
+def _reduced(functions: dict, outputs, targets, reduce: Callable) -> dict:
+    """The loss and metrics of each example, (batch,), as `reduce` makes one number of them.
 
     A NaN among an example's outputs or targets makes its values NaN: an argmax of NaN is class 0,
     which may be right by chance, and a comparison with NaN is false.
     """
-    of_metrics = {name: metric.function for name, metric in recipe.task.metrics.items()}
-    functions = {"loss": recipe.task.loss, **of_metrics}
-    outputs, _ = parts.apply(recipe.model, params, state, prepared(recipe.task, x))
     batch = targets.shape[-1]
     spoilt = _is_nan((outputs, targets), batch)
-    means = {}
+    values = {}
     for name, function in functions.items():
         is_loss = name == "loss"
         label = "loss" if is_loss else f"metric {name!r}"
         each = per_example(label, function(outputs, targets), batch, differentiable=is_loss)
-        means[name] = jnp.mean(jnp.where(spoilt, jnp.nan, each))
-    return means
+        values[name] = reduce(jnp.where(spoilt, jnp.nan, each))
+    return values
 
 
 def _is_nan(tree, batch: int):

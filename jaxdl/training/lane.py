@@ -55,8 +55,10 @@ def init(recipe: Recipe, key, dataset: Dataset, schedule: Schedule) -> Lane:
       schedule: its evaluations, for the length of the history.
 
     Raises:
-      ValueError: an optimizer that keeps two sets of weights (lookahead).
+      ValueError: an optimizer that keeps two sets of weights (lookahead), more rows to evaluate
+        than the training split has.
     """
+    evaluation.check_train_rows(recipe, dataset)
     params, state = parts.fresh(recipe.model.init(stream(key, "init")))
     opt_state = recipe.optimizer.init(params)
     _check_one_set_of_weights(opt_state)

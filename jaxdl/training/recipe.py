@@ -6,7 +6,7 @@ from typing import NamedTuple
 import optax
 
 from jaxdl import parts
-from jaxdl.types import Model, Size, Task
+from jaxdl.types import Model, Size, Task, capacity
 
 # Weights of 1e15 need a rate, or data, that float32 training does not survive; a regression on
 # house prices meets 1e6, one on a country's accounts 1e13. The bound only catches lanes whose loss
@@ -40,6 +40,12 @@ class Recipe(NamedTuple):
     record: dict[str, Callable] = {}  # noqa: RUF012  (a NamedTuple's default, never written to)
     eval_params: Callable | None = None  # (params, opt_state) -> the params that are evaluated
     norm_bound: float = NORM_BOUND
+    eval_train_rows: int | None = None  # of the training split, that are evaluated; None: all
+
+
+def rows_at_a_time(recipe: Recipe) -> int | None:
+    """Counts the rows whose arrays a step holds at a time; None where that depends on the data."""
+    return None if recipe.batch_size is None else capacity(recipe.batch_size)
 
 
 def prepared(task: Task, x):

@@ -1,0 +1,143 @@
+"""Affine maps and the schemes that draw their weights."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxdl.checks import brief, function_of, number_from_zero, one_of
+from jaxdl.layers.units import keep
+from jaxdl.sampling import rows
+from jaxdl.types import Size, capacity, live, traced
+
+
+class Dense(NamedTuple):
+    """Parameters of an affine map."""
+
+    weight: Any  # (out, in)
+    bias: Any  # (out,), or None
+
+
+def fan(size: Size):
+    """A size as a float that formulas can use, traced where it is padded."""
+    value = live(size)
+    return float(value) if isinstance(value, int) else value.astype(jnp.float32)
+
+
+def normal(std):
+    """Initial scheme: weights N(0, std**2), biases zero. `std` may be traced."""
+    if not traced(std):
+        number_from_zero("std", std)
+
+    def scheme(key, outputs: Size, inputs: Size) -> Dense:
+        weight = std * rows(key, jax.random.normal, (capacity(outputs), capacity(inputs)))
+        return Dense(weight, jnp.zeros(capacity(outputs)))
+
+    return scheme
+
+
+def he_normal(key, outputs: Size, inputs: Size) -> Dense:
+    """Initial scheme: weights N(0, 2 / in), biases zero (He et al., 2015)."""
+    return normal(jnp.sqrt(2.0 / fan(inputs)))(key, outputs, inputs)
+
+
+def xavier_uniform(key, outputs: Size, inputs: Size) -> Dense:
+    """Initial scheme: weights U(-a, a), a = sqrt(6 / (in + out)), biases zero (Glorot and Bengio,
+    2010)."""
+    bound = jnp.sqrt(6.0 / (fan(inputs) + fan(outputs)))
+    return Dense(bound * _symmetric(key, outputs, inputs), jnp.zeros(capacity(outputs)))
+
+
+def torch_default(key, outputs: Size, inputs: Size) -> Dense:
+    """Initial scheme of `torch.nn.Linear`: weights and biases U(-a, a), a = 1 / sqrt(in)."""
+    return _uniform(key, outputs, inputs, 1.0 / jnp.sqrt(fan(inputs)))
+
+
+def torch_rnn(key, outputs: Size, inputs: Size) -> Dense:
+    """Initial scheme of `torch.nn.RNN`, GRU and LSTM, gate by gate: weights and biases U(-a, a), a
+    = 1 / sqrt(out)."""
+    return _uniform(key, outputs, inputs, 1.0 / jnp.sqrt(fan(outputs)))
+
+
+def _uniform(key, outputs: Size, inputs: Size, bound) -> Dense:
+    weight_key, bias_key = jax.random.split(key)
+    bias = _symmetric(bias_key, outputs, 1)[:, 0]
+    return Dense(bound * _symmetric(weight_key, outputs, inputs), bound * bias)
+
+
+def _symmetric(key, outputs: Size, inputs: Size):
+    return 2.0 * rows(key, jax.random.uniform, (capacity(outputs), capacity(inputs))) - 1.0
+
+
+INITS = {
+    "he_normal": he_normal,
+    "xavier_uniform": xavier_uniform,
+    "torch": torch_default,
+    "torch_rnn": torch_rnn,
+}
+
+
+def scheme_of(name: str, scheme):
+    """The initial scheme of a name; a function ``(key, outputs, inputs) -> Dense`` is one itself.
+
+    Args:
+      name: of the argument, for the message.
+    """
+    if isinstance(scheme, str):
+        return INITS[one_of(name, scheme, INITS)]
+    wanted = "(key, outputs, inputs) -> Dense, or a name such as 'he_normal'"
+    return function_of(name, scheme, wanted, None, None, None)
+
+
+def is_own(scheme) -> bool:
+    """Whether a scheme is one of ours, which read padded sizes."""
+    return getattr(scheme, "__module__", None) == __name__
+
+
+def init_dense(key, outputs: Size, inputs: Size, scheme, bias: bool = True) -> Dense:
+    """Draws an affine map; the rows and columns beyond a padded size are exactly zero.
+
+    Args:
+      key: consumed.
+      outputs, inputs: sizes, ints or `Padded`.
+      scheme: ``(key, outputs, inputs) -> Dense``, or a name of `INITS`.
+      bias: False leaves the bias out (None).
+    """
+    weight, offset = drawn(scheme_of("scheme", scheme)(key, outputs, inputs), outputs, inputs)
+    weight = keep(keep(weight, outputs, axis=0), inputs, axis=1)
+    return Dense(weight, keep(offset, outputs) if bias else None)
+
+
+def drawn(found, outputs: Size, inputs: Size) -> Dense:
+    """Returns what a scheme gives, if it is a `Dense` of these sizes; the bias may be None.
+
+    Raises:
+      ValueError: it is something else.
+    """
+    shape = (capacity(outputs), capacity(inputs))
+    pair = isinstance(found, tuple) and len(found) == 2
+    if (
+        pair
+        and jnp.shape(found[0]) == shape
+        and (found[1] is None or jnp.shape(found[1]) == shape[:1])
+    ):
+        return Dense(*found)
+    wanted = f"a Dense, weight {shape} and bias {shape[:1]}"
+    raise ValueError(f"init must be a scheme that returns {wanted}, got {brief(found)}")
+
+
+def dense(params: Dense, x):
+    """W x + b.
+
+    Args:
+      params: weight (out, in), bias (out,) or None.
+      x: (in, batch).
+
+    Returns:
+      (out, batch).
+
+    >>> dense(Dense(jnp.array([[1.0, 2.0]]), jnp.array([0.5])), jnp.array([[1.0], [1.0]])).tolist()
+    [[3.5]]
+    """
+    outputs = params.weight @ x
+    return outputs if params.bias is None else outputs + params.bias[:, None]

@@ -1,0 +1,103 @@
+"""Convolutions of batch-last pictures, as matrix products or as XLA's own operation.
+
+On a CPU, XLA's convolution with the batch last runs 10 to 25 times slower than products over
+shifted slices, and so do the gradients of any layout inside a loop.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Num
+
+from jaxdl.lowering.windows import Group, Window, groups, method_of
+
+MOST_GROUPS = 3  # along an axis, if most taps see the picture; a 3x3 kernel has so many
+MOSTLY = 0.75  # share of taps that see the picture, above which many groups are not worth it
+
+
+def convolve(
+    x: Num[Array, "inputs height width batch"],
+    weight: Num[Array, "outputs inputs rows columns"],
+    windows: Sequence[Window],
+    method: str | None = None,
+) -> Num[Array, "outputs places_down places_across batch"]:
+    """Computes y[o, p] = sum over i, k of W[o, i, k] x[i, p * stride + k - low].
+
+    Args:
+      x: pictures, batch last.
+      weight: one kernel for each output and input channel.
+      windows: along height and width, of the kernel's size.
+      method: ``"taps"`` or ``"xla"``; by the backend where None.
+    """
+    kind = jnp.promote_types(x.dtype, weight.dtype)
+    x, weight = x.astype(kind), weight.astype(kind)
+    return (_by_taps if method_of(method) == "taps" else _by_xla)(x, weight, windows)
+
+
+def _by_xla(x, weight, windows):
+    return jax.lax.conv_general_dilated(
+        x,
+        weight,
+        window_strides=[window.stride for window in windows],
+        padding=[(window.low, window.high) for window in windows],
+        dimension_numbers=("CHWN", "OIHW", "CHWN"),
+    )
+
+
+# Why groups. First, middle and last rows times columns see different taps of a 3x3 kernel; each
+# group is one product over the taps that it sees, so no padded buffer is written and read, and
+# nothing is multiplied by zero: on 2x2 pictures that is 5 of 9 products. One CPU core, six layers
+# at batch 128: 226 ms against 309 of one product over padded slices, 256 of PyTorch.
+def _by_taps(x, weight, windows):
+    x, windows = _padded_where_groups_are_many(x, windows)
+    down, across = (groups(window, x.shape[1 + axis]) for axis, window in enumerate(windows))
+    bands = []
+    for rows in down:
+        parts = [_product(x, weight, windows, (rows, columns)) for columns in across]
+        bands.append(jnp.concatenate(parts, axis=2))
+    return jnp.concatenate(bands, axis=1)
+
+
+# What the taps see is stacked behind the channels, in the order that weights are stored in, so that
+# neither they nor their gradient are transposed: 300 ms where (tap, channel) takes 349.
+def _product(x, weight, windows: Sequence[Window], group: tuple[Group, Group]):
+    """The outputs of a group: (outputs, places down, places across, batch)."""
+    rows, columns = group
+    outputs, batch = weight.shape[0], x.shape[-1]
+    shape = outputs, rows.last - rows.first, columns.last - columns.first, batch
+    seen = [
+        _slice(x, windows, group, (row, column))
+        for row in range(rows.first_tap, rows.last_tap)
+        for column in range(columns.first_tap, columns.last_tap)
+    ]
+    if not seen:  # windows that lie in the padding
+        return jnp.zeros(shape, x.dtype)
+    depth = len(seen) * len(x)
+    patches = jnp.stack(seen, axis=1).reshape(depth, -1)
+    kernel = weight[:, :, rows.first_tap : rows.last_tap, columns.first_tap : columns.last_tap]
+    return (kernel.reshape(outputs, depth) @ patches).reshape(shape)
+
+
+def _slice(x, windows, group, tap):
+    """What one tap reads at the places of a group."""
+    start, limit = [0], [x.shape[0]]
+    for window, places, offset in zip(windows, group, tap, strict=True):
+        begin = places.first * window.stride + offset - window.low
+        start.append(begin)
+        limit.append(begin + (places.last - places.first - 1) * window.stride + 1)
+    strides = (1, *(window.stride for window in windows), 1)
+    return jax.lax.slice(x, (*start, 0), (*limit, x.shape[-1]), strides)
+
+
+def _padded_where_groups_are_many(x, windows):
+    """Pads the axes on which a large kernel would have many small groups for little gain."""
+    pads, inner = [(0, 0)], []
+    for axis, window in enumerate(windows):
+        parts = groups(window, x.shape[1 + axis])
+        seen = sum((part.last - part.first) * (part.last_tap - part.first_tap) for part in parts)
+        share = seen / (window.size * window.places(x.shape[1 + axis]))
+        many = len(parts) > MOST_GROUPS and share > MOSTLY
+        pads.append((window.low, window.high) if many else (0, 0))
+        inner.append(window._replace(low=0, high=0) if many else window)
+    return (jnp.pad(x, (*pads, (0, 0))) if any(map(any, pads)) else x), inner

@@ -16,9 +16,8 @@ Expected: on CIFAR-10 more than 60 % after 3 epochs of the variant "fast" (--qui
 """
 
 from experiments.columns import accuracy
-from experiments.figures import Panel, curves
 from experiments.frame import Experiment
-from experiments.image_figures import confusion, gaps, recalls
+from experiments.image_figures import ACCURACY, LOSS, confusion, gaps, recalls
 from experiments.images import (
     DEFAULTS,
     describe_images,
@@ -84,8 +83,8 @@ EXPERIMENT = Experiment(
     full=Size(seeds=8, defaults={"width": 0.25, "learning_rate": 1e-3}),
     quick=Size(
         seeds=3,
-        sweep={"variant": ["listed"], "batch_size": [128]},
-        defaults={"width": 0.125, "learning_rate": 1e-3, "epochs": 5},
+        sweep={"variant": ["listed"], "batch_size": [32]},
+        defaults={"width": 0.125, "learning_rate": 3e-3, "epochs": 5},
     ),
     sizes={
         "cifar10": (
@@ -113,15 +112,8 @@ EXPERIMENT = Experiment(
         *map(settings_column, ("dataset", "epochs")),
     ],
     figures={
-        "accuracy": curves(
-            Panel("train_accuracy", "train accuracy"),
-            Panel("test_accuracy", "test accuracy"),
-        ),
-        "loss": curves(
-            Panel("train_loss", "train loss, nats", False, log=True),
-            Panel("test_loss", "test loss, nats", False, log=True),
-            Panel("grad_norm_mean", "mean gradient norm", False, log=True, recorded=True),
-        ),
+        "accuracy": ACCURACY,
+        "loss": LOSS,
         "gap": gaps,
         "recall": recalls,
         "confusion": confusion,

@@ -14,16 +14,15 @@ Expected: on CIFAR-10 55 % after 4 epochs of the variant "fast" (--quick).
 """
 
 from experiments.columns import accuracy
-from experiments.figures import Panel, curves
 from experiments.frame import Experiment
-from experiments.image_figures import confusion, gaps, recalls
+from experiments.image_figures import ACCURACY, LOSS, confusion, gaps, recalls
 from experiments.images import (
     DEFAULTS,
     describe_images,
     image_study,
     loss_of,
-    overfitting,
     overfit,
+    overfitting,
     settings_column,
 )
 from experiments.references import R5
@@ -109,15 +108,8 @@ EXPERIMENT = Experiment(
         *map(settings_column, ("dataset", "epochs")),
     ],
     figures={
-        "accuracy": curves(
-            Panel("train_accuracy", "train accuracy"),
-            Panel("test_accuracy", "test accuracy"),
-        ),
-        "loss": curves(
-            Panel("train_loss", "train loss, nats", False, log=True),
-            Panel("test_loss", "test loss, nats", False, log=True),
-            Panel("grad_norm_mean", "mean gradient norm", False, log=True, recorded=True),
-        ),
+        "accuracy": ACCURACY,
+        "loss": LOSS,
         "gap": gaps,
         "recall": recalls,
         "confusion": confusion,

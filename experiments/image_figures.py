@@ -3,6 +3,7 @@
 import numpy as np
 
 from experiments.drawing import heat_map, labels_of, median_lane
+from experiments.figures import Panel, curves
 from experiments.frame import Run
 from experiments.images import CLASSES, names_of, recall, shared_images
 from jaxdl import plots
@@ -12,9 +13,53 @@ ACROSS = 8
 FIGURED = 4  # configs in a figure that has a panel each
 
 
+def steps_of_epoch(run: Run):
+    """Makes what tells how many steps a config takes for all training images."""
+    images = shared_images(run).train_x.shape[-1]
+    return lambda config: -(-images // run.request.settings(config)["batch_size"])
+
+
+def ends(run: Run) -> str:
+    """Says between which medians the curves end."""
+    medians = [run.result.summary("test_accuracy", config).median for config in run.result.configs]
+    low, high = min(medians), max(medians)
+    if len(medians) == 1:
+        return f"Final median test accuracy: {high:.1%}"
+    return f"Final median test accuracy: {low:.1%} to {high:.1%} under {len(medians)} protocols"
+
+
+def by_epoch(*panels: Panel):
+    """Makes the drawer of curves over epochs, a row of panels a batch size."""
+
+    def draw(run: Run):
+        unit = steps_of_epoch(run)
+        return curves(*panels, groups=by_batch_size, x="epoch", unit=unit, headline=ends)(run)
+
+    return draw
+
+
+def by_batch_size(run: Run) -> dict[str, list[dict]]:
+    """Groups the configs by batch size, for a row of panels each."""
+    groups: dict[str, list[dict]] = {}
+    for config in run.result.configs:
+        groups.setdefault(f"batches of {config['batch_size']}", []).append(config)
+    return groups
+
+
+ACCURACY = by_epoch(
+    Panel("train_accuracy", "train accuracy"),
+    Panel("test_accuracy", "test accuracy"),
+)
+LOSS = by_epoch(
+    Panel("train_loss", "train loss, nats", False, log=True),
+    Panel("test_loss", "test loss, nats", False, log=True),
+    Panel("grad_norm_mean", "mean gradient norm", False, log=True, recorded=True),
+)
+
+
 def gaps(run: Run):
     """Draws how far the training accuracy is above the test accuracy, a box a config."""
-    result, configs = run.result, run.result.configs
+    configs = run.result.configs
     figure, axes = plots.figure(width=max(6.0, 1.3 * len(configs)), height=4.6)
     axis = axes[0, 0]
     values = []
@@ -55,7 +100,11 @@ def recalls(run: Run):
     axis.set_xticks(range(CLASSES), names)
     axis.legend(fontsize=plots.FONT - 2)
     n = len(result.rows(configs[0]))
-    title = f"Which classes are recognised: median, middle 90 % of n={n} seeds"
+    middle = np.nanmedian(recall(result, dataset, configs[0]), axis=0)
+    hardest, easiest = int(np.nanargmin(middle)), int(np.nanargmax(middle))
+    finding = f"Hardest {names[hardest]} ({middle[hardest]:.0%}), easiest {names[easiest]}"
+    spread = f"median and middle 90 % of n={n} seeds"
+    title = f"{finding} ({middle[easiest]:.0%}); {labels_of(configs)[0]}\n{spread}"
     plots.style(axis, title, "class", "share of its test images")
     return figure
 

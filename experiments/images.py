@@ -7,7 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.columns import Column, Lanes, constant, described, distribution, mean_and_sd
+from experiments.columns import (
+    Column,
+    Lanes,
+    constant,
+    described,
+    distribution,
+    mean_and_sd,
+)
 from experiments.frame import Finding, Run
 from experiments.request import Request
 from jaxdl import Metric, Study, augment, losses, stats, tables, tasks
@@ -42,10 +49,11 @@ DEFAULTS = {
 }
 
 
-def settings_of(hp, variants: Mapping[str, Mapping]) -> SimpleNamespace:
+def settings_of(hp, request: Request, variants: Mapping[str, Mapping]) -> SimpleNamespace:
     """Gives the hyper-parameters of a config, those of its variant in the place of the defaults."""
     own = variants[one_of("variant", hp.variant, variants)]
-    plain = {name: getattr(hp, name) for name in DEFAULTS if name not in NOT_TRAINED_WITH}
+    names = {*request.defaults, *request.sweep} - {"variant", "batch_size", *NOT_TRAINED_WITH}
+    plain = {name: getattr(hp, name) for name in sorted(names)}
     return SimpleNamespace(**{**plain, **own})
 
 
@@ -54,12 +62,12 @@ def unswept(variants: Mapping[str, Mapping], request: Request) -> dict[str, dict
     return {name: request.unswept(**own) for name, own in variants.items()}
 
 
-def right_in_class(number: int) -> Callable:
+def right_in_class(index: int) -> Callable:
     """Makes the metric that is 1 for an image of a class that is recognised, else 0."""
 
     def right(outputs, targets):
-        of_class = targets == number
-        return ((outputs.argmax(axis=0) == number) & of_class).astype(jnp.float32)
+        of_class = targets == index
+        return ((outputs.argmax(axis=0) == index) & of_class).astype(jnp.float32)
 
     return right
 
@@ -67,7 +75,9 @@ def right_in_class(number: int) -> Callable:
 def task_of(request: Request) -> Task:
     """Reads the images, with the share of right images of each class among the metrics."""
     task = tasks.images(request.defaults["dataset"], data_dir=request.data_dir)
-    by_class = {f"right_{number}": Metric(right_in_class(number), True) for number in range(CLASSES)}
+    by_class = {
+        f"right_{number}": Metric(right_in_class(number), True) for number in range(CLASSES)
+    }
     return task._replace(metrics={**task.metrics, **by_class}, augment=None)
 
 
@@ -151,6 +161,10 @@ def image_study(
     """
     task = task_of(request)
     variants = unswept(variants, request)
+
+    def chosen(hp) -> SimpleNamespace:
+        return settings_of(hp, request, variants)
+
     dataset, epochs = request.defaults["dataset"], request.defaults["epochs"]
     *inputs, rows = task.data.train_x.shape
 
@@ -166,12 +180,13 @@ def image_study(
         name: value for name, value in request.defaults.items() if name not in NOT_TRAINED_WITH
     }
     return Study(
-        task=lambda hp: varied(task, settings_of(hp, variants), dataset),
-        model=lambda hp: model(settings_of(hp, variants), tuple(inputs)),
-        optimizer=lambda hp: optimizer_of(settings_of(hp, variants), steps_of_epoch(hp), epochs),
+        task=lambda hp: varied(task, chosen(hp), dataset),
+        model=lambda hp: model(chosen(hp), tuple(inputs)),
+        optimizer=lambda hp: optimizer_of(chosen(hp), steps_of_epoch(hp), epochs),
         defaults=named,
         sweep=request.sweep,
         sampling="epoch",
+        eval_train_rows=min(rows, TRAINING_ROWS),
         record={"grad_norm": lambda info: optax.tree.norm(info.grads)},
         **{**lengths, **request.study},
     )
@@ -198,7 +213,9 @@ def overfitting() -> Column:
 def loss_of(split: str, published=None) -> Column:
     """Describes the loss of a split at the end."""
     metric = f"{split}_loss"
-    number = (lambda lanes: None) if published is None else (lambda lanes: published(lanes.settings))
+    number = (
+        (lambda lanes: None) if published is None else (lambda lanes: published(lanes.settings))
+    )
     return Column(
         metric,
         lambda lanes: distribution(lanes, metric, False, number(lanes)),
@@ -221,7 +238,7 @@ def names_of(run: Run) -> list[str]:
     """Gives the names of the classes."""
     if run.request.defaults["dataset"] == "cifar10":
         return list(CIFAR10_NAMES)
-    return [str(number) for number in range(CLASSES)]
+    return [str(digit) for digit in range(CLASSES)]
 
 
 def describe_images(run: Run) -> Finding:
@@ -258,7 +275,7 @@ def overfit(run: Run) -> Finding:
 def recall(result, dataset: Dataset, config: dict) -> np.ndarray:
     """Gives the share of each class's test images that are recognised, (seeds, classes)."""
     targets = np.asarray(dataset.test_targets)
-    shares = [np.mean(targets == number) for number in range(CLASSES)]
+    shares = [np.mean(targets == index) for index in range(CLASSES)]
     places = result.rows(config)
-    right = [result.final(f"test_right_{number}")[places] for number in range(CLASSES)]
+    right = [result.final(f"test_right_{index}")[places] for index in range(CLASSES)]
     return np.stack(right, axis=1) / np.array(shares)

@@ -48,7 +48,7 @@ VARIANTS: dict[str, dict] = {
         "learning_rate": 2e-3,
         "weight_decay": 1e-3,
         "smoothing": 0.1,
-        "width": 0.5,
+        "scale": 0.5,
     },
 }
 
@@ -56,7 +56,7 @@ VARIANTS: dict[str, dict] = {
 def network(chosen, inputs):
     """Makes the report's network over images of any size."""
     return models.cnn(
-        tuple(round(channels * chosen.width) for channels in CHANNELS),
+        tuple(round(channels * chosen.scale) for channels in CHANNELS),
         outputs=10,
         inputs=inputs,
         strides=STRIDES,
@@ -80,11 +80,11 @@ EXPERIMENT = Experiment(
         "batch_size": [32, 128],
     },
     defaults={**DEFAULTS, "norm": None, "residual": False},
-    full=Size(seeds=8, defaults={"width": 0.25, "learning_rate": 1e-3}),
+    full=Size(seeds=8, defaults={"scale": 0.25, "learning_rate": 1e-3}),
     quick=Size(
         seeds=3,
         sweep={"variant": ["listed"], "batch_size": [32]},
-        defaults={"width": 0.125, "learning_rate": 3e-3, "epochs": 5},
+        defaults={"scale": 0.125, "learning_rate": 3e-3, "epochs": 5},
     ),
     sizes={
         "cifar10": (

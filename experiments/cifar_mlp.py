@@ -41,14 +41,14 @@ VARIANTS: dict[str, dict] = {
         "schedule": "triangular",
         "learning_rate": 0.05,
         "dropout": 0.0,
-        "width": 0.5,
+        "scale": 0.5,
     },
 }
 
 
 def network(chosen, inputs):
     """Makes the report's network over images of any size."""
-    units = round(UNITS * chosen.width)
+    units = round(UNITS * chosen.scale)
     return models.mlp(
         inputs[0] * inputs[1] * inputs[2],
         hidden=(units, units, units),
@@ -76,11 +76,11 @@ EXPERIMENT = Experiment(
         "dropout": 0.5,
         "augment": False,
     },
-    full=Size(seeds=8, defaults={"width": 0.25}),
+    full=Size(seeds=8, defaults={"scale": 0.25}),
     quick=Size(
         seeds=3,
         sweep={"variant": ["listed"], "batch_size": [128]},
-        defaults={"width": 0.0625, "epochs": 5},
+        defaults={"scale": 0.0625, "epochs": 5},
     ),
     sizes={
         "cifar10": (

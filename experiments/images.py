@@ -45,7 +45,7 @@ DEFAULTS = {
     "smoothing": 0.0,
     "dropout": 0.0,
     "augment": True,
-    "width": 1.0,  # times the report's number of units or channels
+    "scale": 1.0,  # times the report's number of units or channels
 }
 
 

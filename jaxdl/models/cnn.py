@@ -123,9 +123,9 @@ def cnn(
     units = _times(blocks[-1].outputs, places[0] * places[1])
 
     def initialise(key):
-        keys = jax.random.split(key, len(blocks) + 1)
-        pairs = [_init_block(k, design, layer) for k, layer in zip(keys, blocks, strict=False)]
-        head = layers.init_dense(keys[-1], outputs, units, design.scheme)
+        *block_keys, head_key = jax.random.split(key, len(blocks) + 1)
+        pairs = [_init_block(k, design, layer) for k, layer in zip(block_keys, blocks, strict=True)]
+        head = layers.init_dense(head_key, outputs, units, design.scheme)
         state = tuple(running for _, running in pairs) if norm == "batch" else ()
         return (tuple(block for block, _ in pairs), head), state
 

@@ -125,7 +125,7 @@ class MedianLane(NamedTuple):
     params: Any
     history: dict
     dataset: Any
-    outputs: Callable  # (x) -> outputs of the trained model
+    outputs: Callable  # (x) -> outputs of the trained model; x as the task has it
 
     def classes(self, x):
         """Gives the class of every point."""
@@ -153,6 +153,7 @@ def median_lane(
     dataset = data(seed_key(seed)) if callable(data) else data
 
     def outputs(x):
-        return recipe.model.apply(params, state, x)[0]
+        inputs = x if recipe.task.prepare is None else recipe.task.prepare(x)
+        return recipe.model.apply(params, state, inputs)[0]
 
     return MedianLane(seed, len(places), params, history, dataset, outputs)

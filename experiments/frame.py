@@ -23,6 +23,7 @@ from experiments.request import (
     check_folder,
     merge_sweeps,
     run_folder,
+    with_options,
 )
 from jaxdl import Result, Study, tables
 
@@ -92,6 +93,7 @@ class Experiment(NamedTuple):
       reference: the reports whose numbers it asks about.
       sweep, defaults: hyper-parameters by name; the command line may change both.
       full, quick: sizes without and with ``--quick``.
+      sizes: name of a data set -> both sizes, for one that needs others.
       studies: name -> what builds it; the name "" is that of an only study. None: nothing to run.
       columns: what a row has beside its config; by study, where these differ.
       figures: name -> what draws it.
@@ -111,6 +113,7 @@ class Experiment(NamedTuple):
     columns: Sequence[Column] | Mapping[str, Sequence[Column]]
     figures: Mapping[str, Drawer]
     titles: Mapping[str, str] = {}
+    sizes: Mapping[str, tuple[Size, Size]] = {}
     defaults: Mapping[str, Any] = {}
     allowed: Mapping[str, Iterable] = {}
     make_tables: Callable[[Run], Sequence[tables.Table]] | None = None
@@ -184,9 +187,16 @@ def request_of(experiment: Experiment, options) -> Request:
     Raises:
       ValueError: a name that is neither swept nor a default, a value out of the experiment's range.
     """
-    size = experiment.quick if options.quick else experiment.full
+    chosen = with_options(experiment.defaults, options)
+    full, quick = experiment.sizes.get(chosen.get("dataset"), (experiment.full, experiment.quick))
+    size = quick if options.quick else full
     usual = {**experiment.sweep, **size.sweep}
-    sweep, defaults = merge_sweeps(usual, experiment.defaults, options.sweep)
+    # The command line's options come last: they are in the place of a size's defaults too.
+    usual_defaults = with_options({**experiment.defaults, **size.defaults}, options)
+    sweep, defaults = merge_sweeps(usual, usual_defaults, options.sweep)
+    for name in ("dataset", "epochs"):
+        if name in sweep and name in usual_defaults:
+            raise ValueError(f"{name} must be given as --{name}, got it in --sweep")
     check_allowed(sweep, experiment.allowed)
     return Request(
         sweep,
@@ -198,6 +208,7 @@ def request_of(experiment: Experiment, options) -> Request:
         options.eval_every or size.eval_every,
         options.shapes,
         options.lane_size,
+        options.data_dir,
     )
 
 

@@ -121,6 +121,23 @@ def parser() -> Parser:
         "may be given again for others",
     )
     add(
+        "--epochs",
+        type=positive,
+        metavar="N",
+        help="passes over the training images (image experiments)",
+    )
+    add(
+        "--dataset",
+        choices=("digits", "cifar10"),
+        help="the images (image experiments; default: digits, or cifar10 with --data-dir)",
+    )
+    add(
+        "--data-dir",
+        type=pathlib.Path,
+        metavar="DIR",
+        help="a folder with the prepared data set (image experiments)",
+    )
+    add(
         "--out",
         type=pathlib.Path,
         metavar="DIR",

@@ -19,6 +19,7 @@ class Size(NamedTuple):
     steps: int | None = None
     eval_every: int | None = None
     sweep: Mapping[str, list] = {}  # values in place of the experiment's
+    defaults: Mapping[str, Any] = {}  # likewise
 
 
 class Request(NamedTuple):
@@ -32,6 +33,7 @@ class Request(NamedTuple):
       seeds: how many.
       steps, eval_every: None where neither the command line nor the experiment says.
       shapes, lane_size: see `Study`.
+      data_dir: where the images are looked for; None for the usual places.
     """
 
     sweep: dict[str, list]
@@ -43,6 +45,7 @@ class Request(NamedTuple):
     eval_every: int | None
     shapes: str
     lane_size: int | str | None
+    data_dir: pathlib.Path | None = None
 
     @property
     def study(self) -> dict[str, Any]:
@@ -90,6 +93,26 @@ def merge_sweeps(
     return sweep, defaults
 
 
+def with_options(defaults: Mapping, options) -> dict:
+    """Puts ``--dataset`` and ``--epochs`` in the place of an experiment's defaults.
+
+    Raises:
+      ValueError: such an option, or ``--data-dir``, for an experiment without images.
+    """
+    asked = {"dataset": options.dataset, "epochs": options.epochs}
+    given = {name: value for name, value in asked.items() if value is not None}
+    if options.data_dir is not None:
+        # A folder is only ever needed for the images that no package brings along.
+        given.setdefault("dataset", "cifar10")
+    for name in given.keys() - defaults.keys():
+        option = "data-dir" if name == "dataset" and options.dataset is None else name
+        raise ValueError(
+            f"--{option} must be given to an experiment on images only, got it for "
+            f"{options.experiment}"
+        )
+    return {**defaults, **given}
+
+
 def check_allowed(sweep: dict[str, list], allowed: Mapping[str, Iterable]):
     """Refuses a swept value that is not among the allowed ones of its name.
 
@@ -111,7 +134,9 @@ def run_folder(options, sweep: dict, usual: dict) -> pathlib.Path:
         return options.out
     # What may not differ within a folder is in its name, so two such runs do not meet.
     parts = [options.experiment, *(["quick"] if options.quick else [])]
-    for name in ("steps", "eval_every", "lane_size"):
+    if options.dataset is not None or options.data_dir is not None:
+        parts.append(options.dataset or "cifar10")
+    for name in ("epochs", "steps", "eval_every", "lane_size"):
         value = getattr(options, name)
         parts += [f"{name}={value}"] if value is not None else []
     parts += [options.shapes] if options.shapes != "auto" else []

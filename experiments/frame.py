@@ -187,8 +187,8 @@ def request_of(experiment: Experiment, options) -> Request:
     Raises:
       ValueError: a name that is neither swept nor a default, a value out of the experiment's range.
     """
-    chosen = with_options(experiment.defaults, options)
-    full, quick = experiment.sizes.get(chosen.get("dataset"), (experiment.full, experiment.quick))
+    images = str(with_options(experiment.defaults, options).get("dataset"))
+    full, quick = experiment.sizes.get(images, (experiment.full, experiment.quick))
     size = quick if options.quick else full
     usual = {**experiment.sweep, **size.sweep}
     # The command line's options come last: they are in the place of a size's defaults too.

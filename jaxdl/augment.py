@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdl.batches import is_row_by_row, row_by_row
 from jaxdl.checks import brief, function_of, positive_int
 from jaxdl.types import traced
 
@@ -39,6 +40,7 @@ def crop(padding: int = 4) -> Callable:
     """
     positive_int("padding", padding)
 
+    @row_by_row
     def crop_batch(key, x, targets):
         _, height, width, batch = _image_shape(x)
         shift = jax.random.randint(key, (batch, 2), -padding, padding + 1)
@@ -61,6 +63,7 @@ def flip(share: float = 0.5) -> Callable:
     if not traced(share) and not (isinstance(share, numbers.Real) and 0 <= share <= 1):
         raise ValueError(f"share must be a number from 0 to 1, got {brief(share)}")
 
+    @row_by_row
     def flip_batch(key, x, targets):
         batch = _image_shape(x)[-1]
         mirrored = jax.random.bernoulli(key, jnp.float32(share), (batch,))
@@ -85,6 +88,7 @@ def cutout(size: int, fill=0) -> Callable:
     """
     positive_int("size", size)
 
+    @row_by_row
     def cutout_batch(key, x, targets):
         _, height, width, batch = _image_shape(x)
         positive_int("size", size, most=min(height, width))
@@ -120,7 +124,7 @@ def compose(*augments: Callable) -> Callable:
             x, targets = augment(jax.random.fold_in(key, place), x, targets)
         return x, targets
 
-    return augment_batch
+    return row_by_row(augment_batch) if all(map(is_row_by_row, augments)) else augment_batch
 
 
 def _colour(fill, x) -> np.ndarray:

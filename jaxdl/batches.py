@@ -1,5 +1,7 @@
 """Batches of training rows as the trainer draws them, for tasks that bring none of their own."""
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, PRNGKeyArray, Shaped
 
@@ -45,3 +47,18 @@ def draw_batch(
 def _take(array, rows):
     # row numbers come from a permutation of these rows, so no bound needs a check in the loop
     return jnp.asarray(array).at[..., rows].get(mode="promise_in_bounds")
+
+
+def row_by_row(function: Callable) -> Callable:
+    """Marks a function of a batch that treats every row by itself, whatever the others are.
+
+    The short last batch of a pass holds dead rows. A function that is not so marked might count
+    them, so its step is compiled once more, for the live rows alone.
+    """
+    function.row_by_row = True  # type: ignore[attr-defined]
+    return function
+
+
+def is_row_by_row(function: Callable | None) -> bool:
+    """Tells whether a function is marked by `row_by_row`; so is none at all."""
+    return function is None or getattr(function, "row_by_row", False) is True

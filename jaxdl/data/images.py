@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdl import losses
+from jaxdl.batches import row_by_row
 from jaxdl.checks import brief, function_of, one_of
 from jaxdl.data import cifar10
 from jaxdl.data.labelled import Labelled, Splits, beside, check_alike, cut, labelled
@@ -192,6 +193,7 @@ def normalise(mean: np.ndarray, std: np.ndarray, unit: float = LARGEST) -> Calla
       ``(x) -> x``: (channels, height, width, batch), of any dtype, to float32.
     """
 
+    @row_by_row
     def prepare(x):
         if x.ndim != 4 or len(x) != len(mean):
             raise ValueError(

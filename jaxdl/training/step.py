@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxdl import parts
-from jaxdl.batches import draw_batch
+from jaxdl.batches import draw_batch, is_row_by_row
 from jaxdl.losses import WITH_GRADIENT, plain
 from jaxdl.sampling import steps_of_pass
 from jaxdl.training import records
@@ -99,14 +99,14 @@ def _rows_of_a_short_batch(recipe: Recipe, lane: Lane, dataset: Dataset) -> int:
 def _takes_rows_alone(recipe: Recipe) -> bool:
     """Whether every row of a batch is known to have its loss whatever the other rows are.
 
-    That is known of this library's functions alone; for others the step of a short batch is
-    compiled apart.
+    That is known of this library's functions, and of what is marked by `batches.row_by_row`; for
+    others the step of a short batch is compiled apart.
     """
     task = recipe.task
     model = str(getattr(recipe.model.apply, "__module__", ""))
     ours = model.startswith("jaxdl.models.") and not model.endswith(".from_flax")
-    as_they_are = task.augment is None and task.prepare is None
-    return ours and as_they_are and plain(task.loss) in WITH_GRADIENT
+    inputs_alone = is_row_by_row(task.augment) and is_row_by_row(task.prepare)
+    return ours and inputs_alone and plain(task.loss) in WITH_GRADIENT
 
 
 def _batch(recipe: Recipe, dataset: Dataset, keys: Streams, index, order):

@@ -1,9 +1,12 @@
 """Is auto as fast as the better of padding everything and a program per size?
 
-Three sweeps, each with 1 and 100 seeds, cold (an empty compilation cache) and warm: widths 1..32, batch sizes 1..800, and
-lengths 5..15 of a recurrent network of 32 units. Every run is a process of its own, from its start to its end; auto, pad and bucket take turns.
+Three sweeps, each with 1 and 100 seeds, cold (an empty compilation cache) and warm: widths 1..32,
+batch sizes 1..800, and lengths 5..15 of a recurrent network of 32 units. Every run is a process of
+its own, from its start to its end; auto, pad and bucket take turns.
 
-Command: python -m benchmarks shapes [--rounds N] [--json FILE]
+With --plans nothing is run: it says how auto groups the sizes.
+
+Command: python -m benchmarks shapes [--rounds N] [--axes AXIS ...] [--plans] [--json FILE]
 """
 
 import argparse
@@ -14,72 +17,124 @@ import tempfile
 import time
 
 import numpy as np
+import optax
 
 from benchmarks.timing import write_json
+from jaxdl import Study, data, models, tasks
 from jaxdl.reporting.tables import Table
 
-SCRIPT = """
-import sys, optax
-from jaxdl import Study, data, models, tasks
-axis, seeds, shapes = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-values = {"width": [1, 2, 4, 8, 16, 32], "batch_size": [1, 10, 32, 128, 400, 800], "length": list(range(5, 16))}
-if axis == "length":
-    Study(task=lambda hp: tasks.palindromes(hp.length), optimizer=optax.rmsprop(1e-3),
-          model=lambda hp: models.rnn(1, 32, data.DIGITS, length=data.palindrome_steps(hp.length)),
-          sweep={axis: values[axis]}, seeds=seeds, steps=500, eval_every=50, batch_size=32, shapes=shapes).run()
-else:
-    defaults = {name: size for name, size in {"width": 20, "batch_size": 128}.items() if name != axis}
-    Study(task=tasks.moons(1000, 0.1), model=lambda hp: models.mlp(2, (hp.width,), 2), optimizer=optax.sgd(0.1),
-          defaults=defaults, sweep={axis: values[axis]}, seeds=seeds, steps=1500, eval_every=50, shapes=shapes).run()
-"""
 SHAPES = ("auto", "pad", "bucket")
+SEEDS = (1, 100)
+SWEEPS = {
+    "width": [1, 2, 4, 8, 16, 32],
+    "batch_size": [1, 10, 32, 128, 400, 800],
+    "length": list(range(5, 16)),
+}
+DEFAULTS = {"width": 20, "batch_size": 128}
+RUN = "import sys; from benchmarks.shapes import run; run(*sys.argv[1:])"
+
+
+def study(axis: str, seeds: int, shapes: str = "auto") -> Study:
+    """One of the three sweeps."""
+    if axis == "length":
+        return recurrent(seeds, shapes)
+    return Study(
+        task=tasks.moons(1000, 0.1),
+        model=lambda hp: models.mlp(2, (hp.width,), 2),
+        optimizer=optax.sgd(0.1),
+        defaults={name: size for name, size in DEFAULTS.items() if name != axis},
+        sweep={axis: SWEEPS[axis]},
+        seeds=seeds,
+        steps=1500,
+        eval_every=50,
+        shapes=shapes,
+    )
+
+
+def recurrent(seeds: int, shapes: str) -> Study:
+    """The sweep over lengths."""
+
+    def model(hp):
+        return models.rnn(1, 32, data.DIGITS, length=data.palindrome_steps(hp.length))
+
+    return Study(
+        task=lambda hp: tasks.palindromes(hp.length),
+        model=model,
+        optimizer=optax.rmsprop(1e-3),
+        sweep={"length": SWEEPS["length"]},
+        seeds=seeds,
+        steps=500,
+        eval_every=50,
+        batch_size=32,
+        shapes=shapes,
+    )
+
+
+def run(axis: str, seeds: str, shapes: str) -> None:
+    """Runs a sweep, as the process of one measurement does."""
+    study(axis, int(seeds), shapes).run()
 
 
 def seconds(axis: str, seeds: int, shapes: str, cache: str) -> float:
     """The time of one run in a process of its own."""
     environment = {**os.environ, "XDG_CACHE_HOME": cache}
+    command = [sys.executable, "-c", RUN, axis, str(seeds), shapes]
     begin = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-c", SCRIPT, axis, str(seeds), shapes], env=environment, check=True
-    )
+    subprocess.run(command, env=environment, check=True)
     return time.perf_counter() - begin
 
 
 def measure(axis: str, seeds: int, rounds: int) -> dict:
     """Cold and warm times of one sweep, by shapes, in turns."""
-    found: dict = {shapes: {"cold": [], "warm": []} for shapes in SHAPES}
+    times: dict = {shapes: {"cold": [], "warm": []} for shapes in SHAPES}
     for _ in range(rounds):
         for shapes in SHAPES:
             with tempfile.TemporaryDirectory() as cache:
-                found[shapes]["cold"].append(seconds(axis, seeds, shapes, cache))
-                found[shapes]["warm"].append(seconds(axis, seeds, shapes, cache))
-    return {"axis": axis, "seeds": seeds, **found}
+                times[shapes]["cold"].append(seconds(axis, seeds, shapes, cache))
+                times[shapes]["warm"].append(seconds(axis, seeds, shapes, cache))
+    return {"axis": axis, "seeds": seeds, "groups": groups(axis, seeds), **times}
+
+
+def groups(axis: str, seeds: int) -> list[list[int]]:
+    """The sizes that auto puts together."""
+    programs = study(axis, seeds).plan().programs
+    return [[config.value(axis) for config in program.configs] for program in programs]
+
+
+def plans(axes: list[str]) -> Table:
+    """How auto groups the sizes."""
+    rows = []
+    for axis in axes:
+        for seeds in SEEDS:
+            together = [",".join(map(str, sizes)) for sizes in groups(axis, seeds)]
+            rows.append((axis, seeds, " | ".join(together)))
+    return Table("Sizes that auto puts together", ("axis", "seeds", "programs"), tuple(rows))
+
+
+def timings(sweeps: list[dict], rounds: int) -> Table:
+    """The measured times, with auto beside the better of the others."""
+    rows = []
+    for sweep in sweeps:
+        for cache in ("cold", "warm"):
+            auto, *others = (float(np.median(sweep[shapes][cache])) for shapes in SHAPES)
+            ratio = auto / min(others)
+            rows.append((sweep["axis"], sweep["seeds"], cache, auto, *others, ratio))
+    names = [f"{shapes}, s" for shapes in SHAPES]
+    columns = ("axis", "seeds", "cache", *names, "auto / better of the others")
+    return Table(f"Whole runs, median of {rounds}", columns, tuple(rows))
 
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks shapes", description=__doc__)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument(
-        "--axes",
-        nargs="+",
-        choices=("width", "batch_size", "length"),
-        default=("width", "batch_size", "length"),
-    )
+    parser.add_argument("--axes", nargs="+", choices=tuple(SWEEPS), default=tuple(SWEEPS))
+    parser.add_argument("--plans", action="store_true", help="runs nothing")
     parser.add_argument("--json", metavar="FILE", help="also writes the figures")
     options = parser.parse_args(arguments)
-    found = [measure(axis, seeds, options.rounds) for axis in options.axes for seeds in (1, 100)]
-    rows = []
-    for sweep in found:
-        for cache in ("cold", "warm"):
-            times = [float(np.median(sweep[shapes][cache])) for shapes in SHAPES]
-            rows.append((sweep["axis"], sweep["seeds"], cache, *times, times[0] / min(times[1:])))
-    columns = (
-        "axis",
-        "seeds",
-        "cache",
-        *(f"{shapes}, s" for shapes in SHAPES),
-        "auto / better of the others",
-    )
-    print(Table(f"Whole runs, median of {options.rounds}", columns, tuple(rows)))
+    if options.plans:
+        print(plans(options.axes))
+        return
+    sweeps = [measure(axis, seeds, options.rounds) for axis in options.axes for seeds in SEEDS]
+    print(timings(sweeps, options.rounds))
     if options.json:
-        write_json(options.json, rows=found)
+        write_json(options.json, rows=sweeps)

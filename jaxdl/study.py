@@ -239,8 +239,9 @@ class Study:
         """The programs, compiling or compiled; each is compiled once in the life of a study."""
         known = {name for name, future in self._ready.items() if not future.cancelled()}
         fresh = {n: program for n, program in programs.items() if repr(program) not in known}
-        futures = compiler.compile_programs(self.spec.parts, fresh, jax.local_devices())
-        self._ready.update({repr(fresh[number]): future for number, future in futures.items()})
+        if fresh:
+            futures = compiler.compile_programs(self.spec.parts, fresh, jax.local_devices())
+            self._ready.update({repr(fresh[number]): futures[number] for number in fresh})
         return {number: self._ready[repr(program)] for number, program in programs.items()}
 
     def recipe(self, config: dict) -> Recipe:

@@ -42,7 +42,12 @@ def largest_ratio(ours: Rehearsal, theirs: Rehearsal, nudged: list[Rehearsal]) -
     return max(ratios)
 
 
-def _by_phase(mine, plain, others: list, rounding: float) -> list[float]:
+def _by_phase(
+    mine,
+    plain,
+    others: list,
+    rounding: float,
+) -> list[float]:
     """The ratios of a leaf with a leading axis of phases; the first two start at the beginning."""
     ratios = []
     for phase in range(len(plain)):
@@ -52,8 +57,16 @@ def _by_phase(mine, plain, others: list, rounding: float) -> list[float]:
     return ratios
 
 
-def _ratio(mine, plain, others: list, rounding: float, tolerance: float) -> float:
+def _ratio(
+    mine,
+    plain,
+    others: list,
+    rounding: float,
+    tolerance: float,
+) -> float:
     """The distance of two arrays over what is allowed; infinite where only one is finite."""
+    # Both may diverge, at the same places. A padded array is compared where it is live, and what is
+    # not zero beyond counts as distance: an optimizer that moves dead units is seen by that.
     mine, plain = np.asarray(mine, np.float64), np.asarray(plain, np.float64)
     if mine.ndim != plain.ndim or any(np.less(mine.shape, plain.shape)):
         return np.inf
@@ -61,19 +74,28 @@ def _ratio(mine, plain, others: list, rounding: float, tolerance: float) -> floa
     finite = np.isfinite(plain)
     if not np.array_equal(np.isfinite(live), finite):
         return np.inf
-    dead = max(0.0, float(np.sum(mine**2) - np.sum(live**2))) if mine.shape != plain.shape else 0.0
-    distance = np.sqrt(np.sum((live[finite] - plain[finite]) ** 2) + dead)
+    distance = _norm(np.append(live[finite] - plain[finite], _dead(mine, live)))
     if not distance:
         return 0.0
-    size = np.sqrt(np.sum(plain[finite] ** 2))
-    moved = max((_distance(other, plain, finite) for other in others), default=0.0)
-    allowed = tolerance * size + NUDGE_FACTOR * moved + rounding * np.sqrt(plain.size)
-    return float(distance / allowed) if allowed else np.inf
+    moved = 0.0
+    for other in others:
+        gap = np.asarray(other, np.float64)[finite] - plain[finite]
+        moved = max(moved, _norm(gap[np.isfinite(gap)]))
+    allowed = tolerance * _norm(plain[finite])
+    allowed += NUDGE_FACTOR * moved
+    allowed += rounding * np.sqrt(plain.size)
+    return distance / allowed if allowed else np.inf
 
 
-def _distance(other, plain, finite) -> float:
-    gap = np.asarray(other, np.float64)[finite] - plain[finite]
-    return float(np.sqrt(np.sum(gap[np.isfinite(gap)] ** 2)))
+def _norm(values) -> float:
+    return float(np.sqrt(np.sum(values**2)))
+
+
+def _dead(mine, live) -> float:
+    """The norm of what lies beyond the live part of a padded array."""
+    if mine.shape == live.shape:
+        return 0.0
+    return float(np.sqrt(max(0.0, np.sum(mine**2) - np.sum(live**2))))
 
 
 def _size(leaf) -> float:

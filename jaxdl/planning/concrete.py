@@ -112,6 +112,8 @@ def depends_on_key(init) -> bool:
 
     One that is drawn by NumPy is the same in all lanes.
     """
+    # One pass forward: what an equation computes from the key, or from what came of it, depends on
+    # it. A loop or a call counts as one equation.
     jaxpr = jax.make_jaxpr(lambda key: init(key)[0])(seed_key(0)).jaxpr
     from_key = set(jaxpr.invars)
 

@@ -44,13 +44,14 @@ class Names(NamedTuple):
 
     def readable(self, values: dict[str, Any]) -> dict[str, Any]:
         """Returns all that a config's functions can read, labels replaced by their functions."""
-        swept = {name: self.chosen(name, value) for name, value in values.items()}
-        plain = {
-            name: value
-            for name, value in self.settings.items()
-            if value is not None and not callable(value)
-        }
-        return {**plain, **self.defaults, **swept}
+        readable = {}
+        for name, value in self.settings.items():
+            if value is not None and not callable(value):
+                readable[name] = value
+        readable.update(self.defaults)
+        for name, value in values.items():
+            readable[name] = self.chosen(name, value)
+        return readable
 
     def chosen(self, name: str, value) -> Any:
         """Returns what a swept value stands for: a label's function, any other value itself."""
@@ -95,6 +96,8 @@ def complete(names: Names, values: dict[str, Any], read: set[str] | None = None)
       ValueError: a setting is out of range. An exception of the user's own gets a note that says at
         which config.
     """
+    # The plan, the digests of a run and each of its blocks read these settings. A function is asked
+    # here alone: it may be slow, or give another answer at another time.
     readable = names.readable(values)
     settings = {}
     for name in SETTINGS:

@@ -20,12 +20,17 @@ def probes(program: Program) -> list[Config]:
         return tuple(config.value(name) for name in names)
 
     ordered = sorted(program.configs, key=place)
-    by_type = {tuple(map(type, place(config))): config for config in ordered}
+    by_type = {}
+    for config in ordered:
+        types = map(type, place(config))
+        by_type[tuple(types)] = config
     corners = _corners(ordered, names)
     candidates = [*corners[:2], *by_type.values(), *corners[2:]]
     if len(ordered) > 2:
         candidates.append(ordered[len(ordered) // 2])
-    distinct = {place(config): config for config in candidates}
+    distinct = {}
+    for config in candidates:
+        distinct[place(config)] = config
     return list(distinct.values())[:MOST_PROBES]
 
 
@@ -35,21 +40,32 @@ def _corners(configs: list[Config], names: list[str]) -> list[Config]:
     A list of configs need not have the corners of a product: the one that goes farthest is taken,
     by its ranks along the axes, each from 0 to 1.
     """
-    ranks = {name: _ranks([config.value(name) for config in configs]) for name in names}
+    ranks = {}
+    for name in names:
+        ranks[name] = _ranks([config.value(name) for config in configs])
 
-    def height(config: Config, signs: list[int]) -> float:
-        pairs = zip(names, signs, strict=True)
-        return sum(sign * ranks[name][config.value(name)] for name, sign in pairs)
+    def farthest(*downwards: str) -> Config:
+        """The config that goes farthest up, or down along some of the axes."""
 
-    directions = [[1] * len(names), [-1] * len(names)]
-    for axis in range(len(names)):
-        one_against = [1] * len(names)
-        one_against[axis] = -1
-        directions += [one_against, [-sign for sign in one_against]]
-    return [max(configs, key=lambda config: height(config, signs)) for signs in directions]
+        def height(config: Config) -> float:
+            total = 0.0
+            for name in names:
+                rank = ranks[name][config.value(name)]
+                total += -rank if name in downwards else rank
+            return total
+
+        return max(configs, key=height)
+
+    corners = [farthest(), farthest(*names)]
+    for name in names:
+        others = [other for other in names if other != name]
+        corners.append(farthest(name))
+        corners.append(farthest(*others))
+    return corners
 
 
 def _ranks(column: list) -> dict:
     """The rank of each value, the least 0 and the largest 1."""
     values = sorted(set(column))
-    return {value: rank / max(1, len(values) - 1) for rank, value in enumerate(values)}
+    last = max(1, len(values) - 1)
+    return {value: rank / last for rank, value in enumerate(values)}

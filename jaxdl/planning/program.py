@@ -61,19 +61,19 @@ class LaneFunctions(NamedTuple):
 
 def maxima(program: Program) -> dict[str, int]:
     """Returns the largest size of every padded axis: what arrays are shaped by."""
-    return {
-        name: max(config.value(name) for config in program.configs)
-        for name in program.names("padded")
-    }
+    largest = {}
+    for name in program.names("padded"):
+        largest[name] = max(config.value(name) for config in program.configs)
+    return largest
 
 
 def hp_columns(program: Program, configs: Sequence[Config]) -> dict[str, np.ndarray]:
     """Returns what lanes of these configs carry, one array a name, (lanes,).
 
-    Sizes of padded axes are int32. A traced integer is a float32, if the study traces with that: as
-    an int32 it would mean something else than in Python, where ``10 ** -1`` is 0.1 and nothing
-    overflows.
+    Sizes of padded axes are int32, traced values float32 or, where the study needs that, int32.
     """
+    # A traced integer is a float32 if the study traces with that: as an int32 it would mean
+    # something else than in Python, where ``10 ** -1`` is 0.1 and nothing overflows.
     columns = {}
     for name in program.names("traced", "padded"):
         axis = program.axes[name]
@@ -95,8 +95,7 @@ def concrete_recipe(parts: Parts, config: Config) -> train.Recipe:
 
 
 def _recipe(parts: Parts, config: Config, hp: dict, read: set[str] | None) -> train.Recipe:
-    """The recipe of a config, with what is in `hp` (arrays or `Padded`, maybe abstract) in place
-    of its own values."""
+    """The recipe of a config, with the arrays or `Padded` of `hp` in place of its own values."""
     bound = Hyperparameters({**parts.names.readable(config.values), **hp}, read)
     settings = {name: hp.get(name, config.settings[name]) for name in SETTINGS}
     task = resolve("task", parts.task, bound)
@@ -124,6 +123,8 @@ def lane_functions(parts: Parts, program: Program, read: set[str] | None = None)
     Args:
       read: is given the names of hyper-parameters that are read.
     """
+    # What the program does not carry is the same in all its configs: the first one's values stand
+    # for it. The task is made once with concrete values: data that lanes share must be no tracers.
     first = program.configs[0]
     with at(first.values):
         readable = parts.names.readable(first.values)
@@ -159,7 +160,9 @@ def _drawn(task: Task, key) -> Dataset | None:
     """A lane's own data; None where all lanes share them."""
     if callable(task.data):
         return check_dataset(dataset_of(task.data(key)))
-    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(task.data))
+    # a data set that is computed from what a lane carries is the lane's own as well
+    leaves = jax.tree.leaves(task.data)
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
     return task.data if traced else None
 
 
@@ -179,7 +182,7 @@ def _sized(recipe: train.Recipe, lane: train.Lane, dataset: Dataset) -> train.Re
 
 
 def whole(functions: LaneFunctions, stop: int) -> Callable:
-    """``(seed, hp, shared) -> Lane``: one lane from its start to step `stop`."""
+    """Makes ``(seed, hp, shared) -> Lane``: one lane from its start to step `stop`."""
 
     def run(seed, hp, shared):
         lane, dataset = functions.init(seed, hp, shared)

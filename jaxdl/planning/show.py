@@ -9,10 +9,15 @@ def plan_text(plan) -> str:
     """Returns a plan as a person reads it: its programs, and what each axis is and why."""
     rows = [_row(plan, number) for number in range(len(plan.programs))]
     columns = (*COLUMNS, "memory, MB") if plan.measured else COLUMNS
-    axes = dict(pair for program in plan.programs for pair in program.axes.items())
-    lines = [str(Table(_title(plan), columns, tuple(rows)))]
-    lines += [f"  {name}: {axis.kind}: {axis.reason}" for name, axis in axes.items()]
-    lines += [f"  note: {note}" for note in plan.notes]
+    axes = {}
+    for program in plan.programs:
+        axes.update(program.axes)
+    table = Table(_title(plan), columns, tuple(rows))
+    lines = [str(table)]
+    for name, axis in axes.items():
+        lines.append(f"  {name}: {axis.kind}: {axis.reason}")
+    for note in plan.notes:
+        lines.append(f"  note: {note}")
     return "\n".join(lines)
 
 
@@ -29,7 +34,7 @@ def _title(plan) -> str:
 
 def _row(plan, number: int) -> tuple:
     """The cells of one program; its memory is known where it has been measured."""
-    program, work, useful = plan.programs[number], plan.works[number], plan.useful[number]
+    program, work = plan.programs[number], plan.works[number]
     lanes = len(program.configs) * plan.seeds
     lane_seconds = work.seconds(program.schedule.steps, len(program.schedule.due()))
     memory: tuple = ()
@@ -41,7 +46,7 @@ def _row(plan, number: int) -> tuple:
         lanes,
         program.lane_size,
         *(_axis_cell(program, kind) for kind in ("traced", "padded", "static")),
-        f"{1 - useful:.0%}",
+        f"{1 - plan.useful[number]:.0%}",
         work.compile_seconds() + lanes * lane_seconds,
         *memory,
     )
@@ -50,8 +55,13 @@ def _row(plan, number: int) -> tuple:
 def _axis_cell(program, kind: str) -> str:
     cells = []
     for name in program.names(kind):
-        column = [config.values[name] for config in program.configs if name in config.values]
-        values = list(dict.fromkeys(column))
-        few = ",".join(map(str, values)) if len(values) <= 3 else f"{values[0]}..{values[-1]}"
-        cells.append(f"{name}={few}" if values else name)
+        swept = [config.values for config in program.configs if name in config.values]
+        values = list(dict.fromkeys(each[name] for each in swept))
+        cells.append(f"{name}={_span(values)}" if values else name)
     return " ".join(cells) or "-"
+
+
+def _span(values: list) -> str:
+    if len(values) > 3:
+        return f"{values[0]}..{values[-1]}"
+    return ",".join(map(str, values))

@@ -10,7 +10,6 @@ recorded values.
 import numbers
 import traceback
 from collections.abc import Sequence
-from typing import Any
 
 from jaxdl.checks import integer
 from jaxdl.planning.config import SETTINGS, Config, value_key
@@ -50,11 +49,11 @@ def sort_axes(parts: Parts, configs: Sequence[Config], read: set[str]) -> list[W
 def _always_static(config: Config) -> tuple:
     """The values that can only split programs: schedules, and whatever is no number."""
     values = {**config.values, **config.settings}
-    return tuple(
-        value_key(value)
-        for name, value in values.items()
-        if name in SCHEDULES or not _is_number(value)
-    )
+    splitting = []
+    for name, value in values.items():
+        if name in SCHEDULES or not _is_number(value):
+            splitting.append(value_key(value))
+    return tuple(splitting)
 
 
 def _is_number(value) -> bool:
@@ -64,16 +63,20 @@ def _is_number(value) -> bool:
 def _candidates(configs: list[Config]) -> list[str]:
     """The names to try, in declared order: swept numbers, then settings that follow from them."""
     first = configs[0]
-    swept = [name for name, value in first.values.items() if _is_number(value)]
-    derived = [
-        name for name in SETTINGS if name not in first.values and _is_number(first.settings[name])
-    ]
-    differing = [name for name in derived if len({c.settings[name] for c in configs}) > 1]
-    return [name for name in (*swept, *differing) if name not in SCHEDULES]
+    names = list(first.values)
+    for name in SETTINGS:
+        settings = {config.settings[name] for config in configs}
+        if name not in first.values and len(settings) > 1:
+            names.append(name)
+    return [name for name in names if name not in SCHEDULES and _is_number(first.value(name))]
 
 
 def _sorted(
-    parts: Parts, configs: list[Config], candidates: list[str], accepted: Axes, read: set[str]
+    parts: Parts,
+    configs: list[Config],
+    candidates: list[str],
+    accepted: Axes,
+    read: set[str],
 ) -> list[Worked]:
     """Sorts the candidates beside axes that are accepted."""
     # A trace costs a tenth of a second to seconds, and most axes are rates: so all are tried as
@@ -100,7 +103,11 @@ def _sorted(
 
 
 def _traced_together(
-    parts: Parts, configs: list[Config], candidates: list[str], accepted: Axes, read: set[str]
+    parts: Parts,
+    configs: list[Config],
+    candidates: list[str],
+    accepted: Axes,
+    read: set[str],
 ) -> Worked | None:
     """The program in which all candidates are traced; None where that does not do."""
     if not all(_is_exact(configs, name) for name in candidates):
@@ -119,7 +126,11 @@ def _check_traces(parts: Parts, program: Program, read: set[str]):
 
 
 def _kind(
-    parts: Parts, configs: list[Config], accepted: Axes, name: str, read: set[str]
+    parts: Parts,
+    configs: list[Config],
+    accepted: Axes,
+    name: str,
+    read: set[str],
 ) -> tuple[Axis, Work | Exception]:
     """Traced, else padded, else static, for one axis beside those accepted; and its trial's answer,
     an exception where it is static."""
@@ -198,8 +209,10 @@ def _agreed(parts: Parts, program: Program, of_lane: Work) -> list[Worked]:
     abstract = program.names("traced", "padded")
     if not abstract or disagreement(parts, program, of_lane.step_flops) <= 1:
         return [(program, of_lane)]
-    distances = {name: _alone(parts, program, name, of_lane.step_flops) for name in abstract}
-    name = max(distances, key=lambda name: distances[name])
+    distances = {}
+    for axis_name in abstract:
+        distances[axis_name] = _alone(parts, program, axis_name, of_lane.step_flops)
+    name = max(distances, key=lambda axis_name: distances[axis_name])
     reason = f"lanes differ from the plain run, {distances[name]:.2g} times what rounding explains"
     others = {other: axis for other, axis in program.axes.items() if other != name}
     programs = []
@@ -209,14 +222,18 @@ def _agreed(parts: Parts, program: Program, of_lane: Work) -> list[Worked]:
     return programs
 
 
-def _alone(parts: Parts, program: Program, name: str, step_flops: float) -> float:
+def _alone(
+    parts: Parts,
+    program: Program,
+    name: str,
+    step_flops: float,
+) -> float:
     """How far lanes that carry this axis alone are from plain runs, in units of what is allowed."""
-    alone = {
-        other: axis
-        for other, axis in program.axes.items()
-        if other == name or axis.kind == "static"
-    }
-    return disagreement(parts, _program(_differing_in(program, name), alone), step_flops)
+    axes = {name: program.axes[name]}
+    for other in program.names("static"):
+        axes[other] = program.axes[other]
+    configs = _differing_in(program, name)
+    return disagreement(parts, _program(configs, axes), step_flops)
 
 
 def _differing_in(program: Program, name: str) -> list[Config]:
@@ -224,6 +241,6 @@ def _differing_in(program: Program, name: str) -> list[Config]:
     others = [other for other in program.names("traced", "padded") if other != name]
     groups: dict[tuple, list[Config]] = {}
     for config in program.configs:
-        key: tuple[Any, ...] = tuple(value_key(config.value(other)) for other in others)
-        groups.setdefault(key, []).append(config)
+        key = [value_key(config.value(other)) for other in others]
+        groups.setdefault(tuple(key), []).append(config)
     return max(groups.values(), key=len)

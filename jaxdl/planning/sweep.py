@@ -108,10 +108,9 @@ def _plain(name: str, value):
 
 
 def _check_distinct(name: str, column: list):
-    """Refuses values that differ here and are one and the same to Python or to a float32.
-
-    Configs are dictionary keys, and lanes carry float32s: either would take two of them for one.
-    """
+    """Refuses values that differ here and are one and the same to Python or to a float32."""
+    # Configs are dictionary keys, where 1 is 1.0 is True, and lanes carry float32s: either would
+    # take two of them for one, and one's result for the other's.
     kinds: dict[Any, Any] = {}
     singles: dict[float, Any] = {}
     for value in column:

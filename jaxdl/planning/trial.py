@@ -90,7 +90,11 @@ def disagreement(parts: Parts, program: Program, step_flops: float = 0.0) -> flo
 
 
 def _disagreement(
-    parts: Parts, planned: Side, program: Program, config: Config, step_flops: float
+    parts: Parts,
+    planned: Side,
+    program: Program,
+    config: Config,
+    step_flops: float,
 ) -> float:
     """The largest ratio at one config, of now or of when the same two programs were compared."""
     all_static = dict.fromkeys(program.axes, Axis("static", ""))

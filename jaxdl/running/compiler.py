@@ -23,12 +23,14 @@ ACROSS = PartitionSpec("lanes")
 EVERYWHERE = PartitionSpec()
 LOAD_SECONDS = 0.4  # what loading a program from the cache takes at most, usually
 CACHE = "jax_compilation_cache_dir"
+# jax's settings of a cache, by their defaults: with another value it is the user's own
 CHOICES = {
     CACHE: None,
     "jax_enable_compilation_cache": True,
     "jax_compilation_cache_max_size": -1,
-}  # else the user's
-KEPT = {  # which programs: all of them; jax's setting -> (its default, ours)
+}
+# which programs are kept, all of them: jax's setting -> (its default, ours)
+KEPT = {
     "jax_persistent_cache_min_compile_time_secs": (1.0, 0.0),
     "jax_persistent_cache_min_entry_size_bytes": (0, -1),
 }
@@ -51,9 +53,7 @@ class Compiled(NamedTuple):
     segment: Callable  # (lane, dataset, seeds, hp, start, stop) -> Lane; donates lane
     shared: Any
     lanes: int  # of a chunk: lane_size times devices
-    bytes: (
-        int | None
-    )  # of memory at its peak, all devices together: see `needed_bytes`; None where not known
+    bytes: int | None  # of memory at its peak, all devices together; None where not known
 
 
 def choose_devices():
@@ -93,18 +93,17 @@ def cache() -> Iterator[None]:
     try:
         yield
     finally:
-        _configure(
-            {name: before[name] for name in settings if getattr(jax.config, name) == settings[name]}
-        )
+        # what the user has changed meanwhile stays changed
+        ours = [name for name in settings if getattr(jax.config, name) == settings[name]]
+        _configure({name: before[name] for name in ours})
         memo.prune()
 
 
 def _cache_settings() -> dict[str, Any]:
-    """What is to be set so that jax keeps compiled programs for us; what the user has set stays as
-    it is."""
-    chosen = any(getattr(jax.config, name) != default for name, default in CHOICES.items())
+    """What is to be set so that jax keeps compiled programs; what the user has set stays."""
+    configured = any(getattr(jax.config, name) != default for name, default in CHOICES.items())
     folder = memo.folder()
-    if chosen or folder is None:
+    if configured or folder is None:
         return {}
     try:
         (folder / "xla").mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -126,8 +125,7 @@ def _configure(settings: dict[str, Any]):
 def compile_programs(
     parts: Parts, programs: dict[int, Program], devices: Sequence[jax.Device]
 ) -> dict[int, Future]:
-    """Starts compiling all programs in the background, in order; texts that are equal are compiled
-    once.
+    """Starts compiling all programs in the background, in order; equal texts once.
 
     Returns:
       program number -> future of its `Compiled`; to cancel it takes back what has not begun.
@@ -135,19 +133,19 @@ def compile_programs(
     mesh = Mesh(np.array(devices), ("lanes",))
     once = _once()
     lowered: list[Future] = [Future() for _ in programs]
-    compiled = background.start(
-        [functools.partial(_compile, each, once) for each in lowered], workers=2
-    )
+    compiling = [functools.partial(_compile, each, once) for each in lowered]
+    compiled = background.start(compiling, workers=2)
 
-    def trace():  # in one thread: tracing holds Python's lock
+    # One thread traces, as tracing holds Python's lock; two compile what is traced already. The
+    # first program is what everybody waits for: the second is traced once it is there, or has
+    # turned out not to be in the cache.
+    def trace():
         for program, future, result in zip(programs.values(), lowered, compiled, strict=True):
             if result.cancelled():
                 future.cancel()
                 continue
             background.fulfil(future, functools.partial(_lower, parts, program, mesh))
-            if (
-                future is lowered[0]
-            ):  # it is waited for: where the cache has it, it loads undisturbed
+            if future is lowered[0]:
                 wait([result], timeout=LOAD_SECONDS)
 
     background.start([trace])
@@ -155,16 +153,14 @@ def compile_programs(
 
 
 def _once() -> Callable:
-    """A function that compiles a lowered program, or waits for the thread that compiles the same
-    text already."""
+    """Makes what compiles a lowered program, or waits for the thread that compiles its text."""
     done: dict[tuple, Future] = {}
     lock = threading.Lock()
 
     def compile_once(lowered):
-        arguments = tuple(
-            (leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(lowered.args_info)
-        )
         # unused arguments and empty states leave no trace in the text
+        leaves = jax.tree.leaves(lowered.args_info)
+        arguments = tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
         text = (lowered.as_text(), arguments, lowered.in_tree, lowered.out_tree)
         with lock:
             first = text not in done
@@ -205,22 +201,22 @@ def _compile(future: Future, once: Callable) -> Compiled:
 
 
 def needed_bytes(compiled) -> int | None:
-    """The memory that a compiled function needs on each device: arguments + outputs + temporaries -
-    aliased.
+    """Returns the bytes that a compiled function needs on each device.
 
-    None where the backend has no such analysis; any other failure of it is raised.
+    Those are arguments + outputs + temporaries - aliased; None where the backend has no such
+    analysis. Any other failure of it is raised.
     """
     try:
-        found = compiled.memory_analysis()
+        sizes = compiled.memory_analysis()
     except NotImplementedError:
         return None
-    if found is None:
+    if sizes is None:
         return None
     return (
-        found.argument_size_in_bytes
-        + found.output_size_in_bytes
-        + found.temp_size_in_bytes
-        - found.alias_size_in_bytes
+        sizes.argument_size_in_bytes
+        + sizes.output_size_in_bytes
+        + sizes.temp_size_in_bytes
+        - sizes.alias_size_in_bytes
     )
 
 
@@ -235,16 +231,18 @@ def _over_lanes(
 
 
 def _of_one(function: Callable, in_axes: tuple) -> Callable:
-    """What `vmap` over a single lane is, without an axis of length 1 in every product: up to a
-    tenth faster."""
+    """Makes what `vmap` over a single lane is, without an axis of length 1 in every product.
+
+    That is up to a tenth faster.
+    """
+
+    def first(tree):
+        return jax.tree.map(lambda leaf: leaf[0], tree)
 
     @functools.wraps(function)
     def mapped(*arguments):
         pairs = zip(arguments, in_axes, strict=True)
-        alone = (
-            each if axis is None else jax.tree.map(lambda leaf: leaf[0], each)
-            for each, axis in pairs
-        )
+        alone = [tree if axis is None else first(tree) for tree, axis in pairs]
         return jax.tree.map(lambda leaf: leaf[None], function(*alone))
 
     return mapped

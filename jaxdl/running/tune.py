@@ -25,35 +25,37 @@ MEMORY = 0.8  # share of a device's memory that a chunk may take
 
 
 def with_best_lane_sizes(spec: Spec, plan: Plan) -> Plan:
-    """The plan with every program's lane_size the fastest one measured here; the estimate is where
-    the search begins."""
-    return plan._replace(
-        programs=tuple(p._replace(lane_size=best_lane_size(spec, p)) for p in plan.programs)
-    )
+    """Returns the plan with every program's lane_size the fastest one measured here.
+
+    The search begins at the plan's own estimate.
+    """
+    sized = [program._replace(lane_size=best_lane_size(spec, program)) for program in plan.programs]
+    return plan._replace(programs=tuple(sized))
 
 
 def best_lane_size(spec: Spec, program: Program) -> int:
-    """The fastest power-of-two multiple of a program's lane_size, measured once for each program
-    and device."""
+    """Returns the fastest power-of-two multiple of a program's lane_size.
+
+    It is measured once for each program and device, and remembered.
+    """
+    devices = len(jax.local_devices())
+    most = most_lanes(len(program.configs) * len(spec.seeds), devices)
+    start = min(program.lane_size, most)
+
+    def measured() -> int:
+        return climb(lambda size: lane_seconds(spec, program, size), start, most)
+
     functions = lane_functions(spec.parts, program)
     jaxpr = jax.make_jaxpr(whole(functions, 2))(np.uint32(0), first_hp(program), functions.shared)
-    most = most_lanes(len(program.configs) * len(spec.seeds), len(jax.local_devices()))
-    key = memo.digest(memo.machine(), f"{len(jax.local_devices())} {most}", jaxpr)
-    start = min(program.lane_size, most)
-    return int(
-        memo.recall(
-            "lane_size",
-            key,
-            lambda: climb(lambda size: lane_seconds(spec, program, size), start, most),
-        )
-    )
+    key = memo.digest(memo.machine(), f"{devices} {most}", jaxpr)
+    return int(memo.recall("lane_size", key, measured))
 
 
 def most_lanes(lanes: int, devices: int) -> int:
-    """The largest lane_size worth trying: a power of two, `ENOUGH` or so many that the devices hold
-    all lanes at once.
+    """Returns the largest lane_size worth trying, a power of two.
 
-    A chunk is always full, so what it holds beyond the study's own lanes are copies that cost time.
+    That is `ENOUGH`, or so many that the devices hold all lanes at once. A chunk is always full, so
+    what it holds beyond the study's own lanes are copies that cost time.
 
     >>> [most_lanes(lanes, devices=2) for lanes in (1, 2048, 2049, 10**6)]
     [1024, 1024, 2048, 16384]
@@ -62,38 +64,44 @@ def most_lanes(lanes: int, devices: int) -> int:
 
 
 def climb(seconds: Callable[[int], float], start: int, most: int = LARGEST) -> int:
-    """The size with the least time per lane, by doubling from `start` as long as that gains, else
-    by halving.
+    """Returns the size with the least time per lane near `start`.
+
+    >>> climb({4: 3.0, 8: 2.0, 16: 2.5}.get, start=4)
+    8
 
     Args:
       seconds: of a lane at a size; infinite where it does not fit.
       start: a size, from 1 up.
       most: the largest size to try.
     """
+    # Sizes are doubled as long as that gains, else halved: time per lane falls with the calls that
+    # are saved, then rises as a step's arrays leave the cache or the memory. A size is compiled and
+    # run for each try, so the search stops at the first that does not gain; below GAIN is noise.
+    # What does not fit is halved until it does.
     best, least = start, seconds(start)
     for factor in (2.0, 0.5):
-        size = best * factor
+        size = int(best * factor)
         while 1 <= size <= most:
-            found = seconds(int(size))
-            if found * GAIN >= least and (
-                np.isfinite(least) or factor > 1
-            ):  # what does not fit is halved until it does
+            here = seconds(size)
+            fits_nowhere_yet = factor < 1 and not np.isfinite(least)
+            if here * GAIN >= least and not fits_nowhere_yet:
                 break
-            best, least, size = int(size), found, size * factor
+            best, least = size, here
+            size = int(size * factor)
         if best != start:
             break
     return best
 
 
 def lane_seconds(spec: Spec, program: Program, size: int) -> float:
-    """The time of one lane where `size` are vmapped together, the better of two bursts; infinite
-    beyond the memory."""
+    """Returns the time of one lane where `size` are vmapped together, the better of two bursts.
+
+    It is infinite beyond the memory; where the memory is not known, as it runs out.
+    """
     devices = jax.local_devices()
     sized = program._replace(lane_size=size)
     try:
-        compiled = compile_programs(spec.parts, {0: sized}, devices)[
-            0
-        ].result()  # memory that is not known shows as it runs out
+        compiled = compile_programs(spec.parts, {0: sized}, devices)[0].result()
         limit = (devices[0].memory_stats() or {}).get("bytes_limit", np.inf)
         if compiled.bytes is not None and compiled.bytes > MEMORY * limit * len(devices):
             return np.inf

@@ -119,7 +119,7 @@ def test_residual_networks_pass(norm):
 
 def test_padded_stages_of_a_residual_network_pass():
     def model_of(size):
-        return models.resnet((size,), 1, 3, inputs=(1, 4, 4), norm="layer", method="xla")
+        return models.resnet((size,), 1, 3, inputs=(1, 4, 4), norm="batch", method="xla")
 
     check_model(model_of, PICTURES, padded=(2, 3))
 

@@ -166,6 +166,7 @@ def _standardised(x, axes, size: Size | None, epsilon: float):
     """Subtracts the mean over some axes and divides by the standard deviation; live rows alone."""
     size = x.shape[axes[0]] if size is None else size
     count = live(size) * math.prod(x.shape[axis] for axis in axes[1:])
+    x = keep(x, size, axis=axes[0])  # no gradient beyond either
     mean = jnp.sum(x, axes, keepdims=True) / count
     centred = keep(x - mean, size, axis=axes[0])
     variance = jnp.sum(centred**2, axes, keepdims=True) / count

@@ -14,6 +14,7 @@ from jaxdl.lowering.windows import method_of, windows_of
 from jaxdl.models.pictures import (
     NORMS,
     apply_norm,
+    check_groups,
     check_picture,
     check_size,
     init_norm_of,
@@ -127,6 +128,8 @@ def cnn(
     inputs = picture_of(inputs)
     blocks = _layers(channels, inputs[0], strides, pools, flag("residual", residual))
     check_size("outputs", outputs)
+    for layer in blocks:
+        check_groups(norm, groups, layer.outputs)
     places = (1, 1) if flag("global_average", global_average) else _places(design, blocks, inputs)
     units = _times(blocks[-1].outputs, places[0] * places[1])
 

@@ -23,6 +23,13 @@ def apply_norm(norm: str, params, running, x, channels: Size, groups: int, train
     return layers.group_norm(params, x, groups, size=channels), running
 
 
+def check_groups(norm: str | None, groups: int, channels: Size):
+    """Refuses channels that are not a multiple of a group norm's groups; padded ones are not known
+    yet."""
+    if norm == "group" and isinstance(channels, int) and channels % groups:
+        raise ValueError(f"groups must divide the {channels} channels, got {groups}")
+
+
 def check_size(name: str, size: Size):
     """Refuses a size that is neither a positive int nor a padded one."""
     if isinstance(size, Padded):

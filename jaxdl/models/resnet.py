@@ -11,6 +11,7 @@ from jaxdl.lowering.windows import method_of
 from jaxdl.models.pictures import (
     NORMS,
     apply_norm,
+    check_groups,
     check_picture,
     check_size,
     init_norm_of,
@@ -96,6 +97,8 @@ def resnet(
     inputs = picture_of(inputs)
     check_size("outputs", outputs)
     sizes = _sizes(channels, positive_int("blocks", blocks))
+    for size in sizes:
+        check_groups(norm, groups, size.outputs)
     width = sizes[-1].outputs
 
     def initialise(key):

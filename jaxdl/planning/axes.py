@@ -113,17 +113,16 @@ def make_plan(
         check_read(spec, read)
     check_targets(spec, [program for program, _ in sorted_])
     shaped = [found for program, full in sorted_ for found in shape(spec, program, full, shapes)]
-    works = tuple(of_lane for _, of_lane, _ in shaped)
     programs = tuple(
         p._replace(lane_size=lane_size or of_lane.lane_size()) for p, of_lane, _ in shaped
     )
     return Plan(
         programs=programs,
-        works=works,
+        works=tuple(of_lane for _, of_lane, _ in shaped),
         useful=tuple(useful for *_, useful in shaped),
         seeds=len(spec.seeds),
         metrics=metrics,
-        notes=notes(spec, programs, works),
+        notes=notes(spec, programs),
     )
 
 
@@ -161,11 +160,9 @@ def _with_every_value(spec: Spec) -> list[tuple[dict, str]]:
     return chosen
 
 
-def notes(spec: Spec, programs, works) -> tuple[str, ...]:
+def notes(spec: Spec, programs) -> tuple[str, ...]:
     """What a reader should know before the run, a line each."""
     lines = [line for program in programs for line in _notes_on(spec, program)]
-    for of_lane in works:
-        lines += slow_notes(of_lane.plain_convolutions, spec.rewrite_convolutions)
     return tuple(dict.fromkeys(lines))
 
 
@@ -182,7 +179,7 @@ def _notes_on(spec: Spec, program: Program) -> list[str]:
             "the optimizer averages weights (schedule-free); those evaluated are not the averages: "
             "give eval_params"
         )
-    return lines
+    return lines + slow_notes(spec, program, recipe.model)
 
 
 def _keeps_averages(opt_state) -> bool:

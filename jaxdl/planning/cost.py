@@ -5,7 +5,6 @@ import math
 from typing import NamedTuple
 
 from jaxdl.planning.jaxprs import jaxprs
-from jaxdl.planning.slow import plain_convolutions
 
 # Measured with jax 0.10 on 2 CPU cores (2.1 GHz, AVX-512, 2 MB of L2 a core); see
 # benchmarks/lane_rate.py and shapes.py.
@@ -31,7 +30,6 @@ class Work(NamedTuple):
     evaluation_flops: float = 0.0
     widest: float = 1.0  # bytes of a step's largest array
     equations: int = 1
-    plain_convolutions: tuple[str, ...] = ()  # of a step, where each stands: slow in a loop
 
     def seconds(self, steps: int, evaluations: int) -> float:
         """The time of one lane among many."""
@@ -118,7 +116,6 @@ def work_of(jaxpr) -> Work:
         tally.flops[1],
         tally.widest,
         tally.equations,
-        tuple(plain_convolutions(jaxpr)),
     )
 
 

@@ -107,7 +107,7 @@ def both(compute, params, *args):
 
 
 @given(convolutions())
-@settings(max_examples=12)
+@settings(max_examples=8)
 def test_values_and_gradients_are_those_of_xla(case):
     shape, kernel, params = case
     plain = functools.partial(lax.conv_general_dilated, **params)

@@ -97,5 +97,5 @@ def make_plan(
         useful=tuple(useful),
         seeds=len(spec.seeds),
         metrics=metrics,
-        notes=notes(parts, programs, works),
+        notes=notes(parts, programs),
     )

@@ -7,7 +7,6 @@ import jax
 
 from jaxdl import train
 from jaxdl.planning.config import Config, value_key
-from jaxdl.planning.cost import Work
 from jaxdl.planning.program import Program, concrete_recipe
 from jaxdl.planning.slow import slow_notes
 from jaxdl.planning.spec import Parts
@@ -71,13 +70,11 @@ def check_targets(parts: Parts, programs: Iterable[Program]):
                 train.check_shared_targets(recipe.task, recipe.model, recipe.task.data)
 
 
-def notes(parts: Parts, programs: Iterable[Program], works: Iterable[Work]) -> tuple[str, ...]:
+def notes(parts: Parts, programs: Iterable[Program]) -> tuple[str, ...]:
     """Says what a reader should know before the run, a line each."""
     lines: list[str] = []
     for program in programs:
         lines += _notes_on(parts, program)
-    for of_lane in works:
-        lines += slow_notes(of_lane.plain_convolutions, parts.rewrite_convolutions)
     return tuple(dict.fromkeys(lines))
 
 
@@ -95,7 +92,7 @@ def _notes_on(parts: Parts, program: Program) -> list[str]:
             "the optimizer averages weights (schedule-free); those evaluated are not the averages: "
             "give eval_params"
         )
-    return lines
+    return lines + slow_notes(parts, program, recipe.model)
 
 
 def _keeps_averages(opt_state: Any) -> bool:

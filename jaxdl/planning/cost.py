@@ -5,7 +5,6 @@ import math
 from typing import NamedTuple
 
 from jaxdl.planning.jaxprs import jaxprs
-from jaxdl.planning.slow import plain_convolutions
 
 # Measured with jax 0.10 on 2 CPU cores (2.1 GHz, AVX-512, 2 MB of L2 a core); see
 # benchmarks/lane_rate.py and shapes.py.
@@ -34,7 +33,6 @@ class Work(NamedTuple):
     widest: float = 1.0  # bytes of a step's largest array
     equations: int = 1
     convolutions: int = 0  # of XLA's own, in a step
-    plain_convolutions: tuple[str, ...] = ()  # of a step, where each stands: slow in a loop
 
     def seconds(self, steps: int, evaluations: int) -> float:
         """The time of one lane among many."""
@@ -134,7 +132,6 @@ def work_of(jaxpr) -> Work:
         tally.widest,
         tally.equations,
         tally.convolutions,
-        tuple(plain_convolutions(jaxpr)),
     )
 
 

@@ -4,10 +4,14 @@ from collections import Counter
 from collections.abc import Iterator
 
 import jax
+import numpy as np
 
 from jaxdl.lowering.looped import PLAIN
-from jaxdl.lowering.rewriting import OPEN, can_loop
+from jaxdl.lowering.rewriting import OPEN, can_loop, with_looped_convolutions
 from jaxdl.planning.jaxprs import jaxprs
+from jaxdl.planning.program import Program, first_hp, lane_functions, whole
+from jaxdl.planning.spec import Parts
+from jaxdl.types import Model
 
 STEPS = 2  # the loops around a step: over intervals, over steps
 ELSEWHERE = "outside the model's apply"  # or in a derivative that the user wrote
@@ -30,16 +34,19 @@ def plain_convolutions(jaxpr, loops: int = 0, inside: str = ELSEWHERE) -> Iterat
             yield from plain_convolutions(part, deeper, where)
 
 
-def slow_notes(places, rewrites: bool) -> list[str]:
-    """Says how many convolutions stay, a line a place; nothing on other backends.
+def slow_notes(parts: Parts, program: Program, model: Model) -> list[str]:
+    """Says how many convolutions of a step stay, a line a place; nothing on other backends.
 
     Args:
-      places: of `plain_convolutions`.
-      rewrites: whether the study has convolutions rewritten.
+      model: of the program; this library's own have no such convolution, and are not traced.
     """
-    if jax.default_backend() != "cpu":
+    if jax.default_backend() != "cpu" or with_looped_convolutions(model) is model:
         return []
-    if not rewrites:
+    functions = lane_functions(parts, program)
+    arguments = (np.uint32(0), first_hp(program), functions.shared)
+    jaxpr = jax.make_jaxpr(whole(functions, 2))(*arguments).jaxpr
+    places = list(plain_convolutions(jaxpr))
+    if not parts.rewrite_convolutions:
         places = ["with rewrite_convolutions=False"] * len(places)
     lines = []
     for where, count in Counter(places).items():

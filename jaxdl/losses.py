@@ -87,8 +87,12 @@ def _smoothed_cross_entropy(outputs: Logits, targets: ClassNumbers, *, smoothing
 
 
 def plain(function: Callable) -> Callable:
-    """Gives the function behind one that an argument was bound to, as the smoothing of a loss."""
-    return function.func if isinstance(function, functools.partial) else function
+    """Gives the function behind a smoothed loss of ours; any other function as it is.
+
+    What a user binds arguments to is theirs: labels may mean something else there.
+    """
+    ours = getattr(function, "func", None) is _smoothed_cross_entropy
+    return _smoothed_cross_entropy if ours else function
 
 
 def binary_cross_entropy(outputs: Outputs, targets: Labels) -> PerExampleValues:

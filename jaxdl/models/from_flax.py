@@ -133,7 +133,8 @@ def _constructor(module):
     says nothing."""
     part = module if isinstance(module, functools.partial) else functools.partial(module)
     if isinstance(part.func, type):
-        return functools.partial(part.func.__init__, None, *part.args, **part.keywords)  # type: ignore[misc]
+        initialise: Callable = part.func.__init__  # type: ignore[misc]
+        return functools.partial(initialise, None, *part.args, **part.keywords)
     return part
 
 

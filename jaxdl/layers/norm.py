@@ -76,6 +76,7 @@ def batch_norm(
     if not train:
         return _affine(params, wide, state.mean, state.variance, epsilon).astype(x.dtype), state
     axes = tuple(range(1, x.ndim))
+    # Places count as examples: a channel of a picture is one feature, seen at all its places.
     count = math.prod(x.shape[1:])
     if count < 2:
         raise ValueError(
@@ -162,6 +163,8 @@ def _affine(params: Norm, x, mean, variance, epsilon: float):
     return (x - mean.reshape(shape)) * factor.reshape(shape) + params.offset.reshape(shape)
 
 
+# The mean first, then the squares of what is left: a mean of squares minus the square of a mean
+# loses all digits where the mean is large beside the deviation.
 def _standardised(x, axes, size: Size | None, epsilon: float):
     """Subtracts the mean over some axes and divides by the standard deviation; live rows alone."""
     size = x.shape[axes[0]] if size is None else size

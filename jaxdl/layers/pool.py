@@ -65,6 +65,7 @@ def avg_pool(
     total = pool_sum(x, axes, windows, method)
     if count_include_pad:
         return total / math.prod(each.size for each in windows)
+    # How much of the picture each window sees: the sum of ones.
     sides = [x.shape[axis] if axis in axes else 1 for axis in range(x.ndim)]
     return total / pool_sum(jnp.ones(sides, x.dtype), axes, windows, method)
 

@@ -29,7 +29,9 @@ def pool_max(
     """
     if method_of(method) == "xla":
         return _reduce(x, jax.lax.max, _lowest(x.dtype), axes, windows)
-    for axis, window in reversed(list(zip(axes, windows, strict=True))):
+    # Columns first, so that among rows with the same maximum the first one wins.
+    pairs = zip(axes, windows, strict=True)
+    for axis, window in reversed(list(pairs)):
         x = _max_along(x, axis, window)
     return x
 
@@ -41,16 +43,21 @@ def pool_sum(
     if method_of(method) == "xla":
         return _reduce(x, jax.lax.add, np.zeros((), x.dtype), axes, windows)
     for axis, window in zip(axes, windows, strict=True):
-        taps = [_tap(x, axis, window, tap, 0) for tap in range(window.size)]
-        x = functools.reduce(jnp.add, taps)
+        total = _tap(x, axis, window, 0, fill=0)
+        for tap in range(1, window.size):
+            total = total + _tap(x, axis, window, tap, fill=0)
+        x = total
     return x
 
 
 def _reduce(x, operation, start, axes, windows):
     """XLA's own windows."""
-    sizes, strides, pads = [1] * x.ndim, [1] * x.ndim, [(0, 0)] * x.ndim
+    sizes = [1] * x.ndim
+    strides = [1] * x.ndim
+    pads = [(0, 0)] * x.ndim
     for axis, window in zip(axes, windows, strict=True):
-        sizes[axis], strides[axis] = window.size, window.stride
+        sizes[axis] = window.size
+        strides[axis] = window.stride
         pads[axis] = (window.low, window.high)
     return jax.lax.reduce_window(x, start, operation, sizes, strides, pads)
 
@@ -64,17 +71,25 @@ def _lowest(dtype) -> np.ndarray:
 
 def _tap(x, axis: int, window: Window, tap: int, fill):
     """What one tap reads at every place of a window along an axis; `fill` in the padding."""
-    inputs, places = x.shape[axis], window.places(x.shape[axis])
+    inputs = x.shape[axis]
+    places = window.places(inputs)
     offset = tap - window.low  # the input that place 0 reads
     first = min(places, max(0, -(offset // window.stride)))
     last = min(places, (inputs - 1 - offset) // window.stride + 1)
-    shape = [*x.shape[:axis], places, *x.shape[axis + 1 :]]
     if first >= last:
-        return jnp.full(shape, fill, x.dtype)
+        return jnp.full(_resized(x, axis, places), fill, x.dtype)
     begin = first * window.stride + offset
-    end = begin + (last - first - 1) * window.stride + 1
+    steps = last - first - 1
+    end = begin + steps * window.stride + 1
     seen = jax.lax.slice_in_dim(x, begin, end, window.stride, axis)
     return _shifted(seen, axis, first, places - last, fill)
+
+
+def _resized(x, axis: int, length: int) -> list[int]:
+    """The shape of `x` with another length along an axis."""
+    shape = list(x.shape)
+    shape[axis] = length
+    return shape
 
 
 def _shifted(x, axis: int, low: int, high: int, fill):
@@ -114,24 +129,24 @@ def _forward(x, axis: int, window: Window):
 def _backward(axis: int, window: Window, kept, gradient):
     winner, inputs = kept
     rounds = -(-inputs // window.stride)
-    phases = [_phase(axis, window, winner, gradient, rest, rounds) for rest in range(window.stride)]
+    phases = []
+    for rest in range(window.stride):
+        phases.append(_phase(axis, window, winner, gradient, rest, rounds))
     whole = jnp.stack(phases, axis=axis + 1)
-    shape = list(gradient.shape)
-    shape[axis] = rounds * window.stride
-    return (jax.lax.slice_in_dim(whole.reshape(shape), 0, inputs, axis=axis),)
+    whole = whole.reshape(_resized(gradient, axis, rounds * window.stride))
+    return (jax.lax.slice_in_dim(whole, 0, inputs, axis=axis),)
 
 
 def _phase(axis: int, window: Window, winner, gradient, rest: int, rounds: int):
     """The gradient at the inputs ``rest``, ``rest + stride``, ..., `rounds` of them."""
-    shape = list(gradient.shape)
-    shape[axis] = rounds
-    total = jnp.zeros(shape, gradient.dtype)
-    for tap in range((rest + window.low) % window.stride, window.size, window.stride):
-        shift = (rest + window.low - tap) // window.stride  # from the round to the window's place
-        won = jnp.where(winner == tap, gradient, 0)
-        behind = rounds + shift - won.shape[axis]
-        if shift < won.shape[axis] and -shift < rounds:
-            total = total + _shifted(won, axis, -shift, behind, 0)
+    total = jnp.zeros(_resized(gradient, axis, rounds), gradient.dtype)
+    places = gradient.shape[axis]
+    start = rest + window.low
+    for tap in range(start % window.stride, window.size, window.stride):
+        shift = (start - tap) // window.stride  # from the round to the window's place
+        if -rounds < shift < places:
+            won = jnp.where(winner == tap, gradient, 0)
+            total = total + _shifted(won, axis, -shift, rounds + shift - places, 0)
     return total
 
 

@@ -133,7 +133,7 @@ def _constructor(module):
     says nothing."""
     part = module if isinstance(module, functools.partial) else functools.partial(module)
     if isinstance(part.func, type):
-        initialise: Callable = part.func.__init__  # type: ignore[misc]
+        initialise = part.func.__init__  # type: ignore[misc]
         return functools.partial(initialise, None, *part.args, **part.keywords)
     return part
 

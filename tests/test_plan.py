@@ -437,10 +437,6 @@ def test_work_counts_convolutions_and_their_gradients():
     assert work.lane_size() == 1
     small = work._replace(convolutions=0, widest=3000.0)
     assert small.lane_size() == 64
-    growth = grouping.Scaling((2, 4, 8), (small, small, small))
-    assert grouping.scaled(small, {"width": growth}, {"width": 4}).lane_size() == 64
-    growth = grouping.Scaling((2, 4, 8), (work, work, work))
-    assert grouping.scaled(work, {"width": growth}, {"width": 4}).lane_size() == 1
 
 
 def test_lanes_of_a_network_of_products_go_one_by_one_where_its_arrays_are_large():

@@ -97,17 +97,11 @@ def make_train(
     for name, part in (("task", task), ("model", model), ("optimizer", optimizer)):
         parts.check_part(name, part, functions=False)
     schedule = _schedule(steps, eval_every)
-    one_of("reduction", reduction, REDUCTIONS)
     if batch_size is not None:
         positive_int("batch_size", batch_size)
-    check_norm_bound(norm_bound)
-    check_eval_train_rows(eval_train_rows)
     check_accumulate(accumulate, batch_size)
     if flag("rewrite_convolutions", rewrite_convolutions):
         model = with_looped_convolutions(model)
-    check_eval_params(eval_params)
-    record = mapping("record", record, "name -> function (StepInfo) -> scalar")
-    check_task(task, sampling, record)
     # without its batch size, which depends on the data
     recipe = Recipe(
         task=task,
@@ -116,12 +110,13 @@ def make_train(
         batch_size=0,
         reduction=reduction,
         sampling=sampling,
-        record=record,
+        record=mapping("record", record, "name -> function (StepInfo) -> scalar"),
         eval_params=eval_params,
         norm_bound=norm_bound,
         eval_train_rows=eval_train_rows,
         accumulate=accumulate,
     )
+    _check_recipe(recipe)
 
     def train(key, dataset: Dataset | None = None):
         check_float32()
@@ -135,6 +130,15 @@ def make_train(
     return train
 
 
+def _check_recipe(recipe: Recipe):
+    """Refuses what no recipe may have; its batch size is checked apart."""
+    one_of("reduction", recipe.reduction, REDUCTIONS)
+    check_norm_bound(recipe.norm_bound)
+    check_eval_train_rows(recipe.eval_train_rows)
+    check_eval_params(recipe.eval_params)
+    check_task(recipe.task, recipe.sampling, recipe.record)
+
+
 def _schedule(steps: int, eval_every: int | None) -> Schedule:
     steps = positive_int("steps", steps, most=MOST_STEPS)
     if eval_every is None:
@@ -143,7 +147,8 @@ def _schedule(steps: int, eval_every: int | None) -> Schedule:
 
 
 def _data_of(task: Task, model: Model, key, dataset: Dataset | None) -> Dataset:
-    """A lane's data: given, shared, or drawn from its key."""
+    """Gives a lane its data: those handed in, those that all share, or some drawn from its key."""
+    # drawn data are tracers: their targets cannot be looked at before the program runs
     if dataset is None and callable(task.data):
         return check_dataset(parts.dataset_of(task.data(key)))
     dataset = check_dataset(parts.dataset_of(task.data if dataset is None else dataset))
@@ -152,12 +157,14 @@ def _data_of(task: Task, model: Model, key, dataset: Dataset | None) -> Dataset:
 
 
 def _run(recipe: Recipe, key, dataset: Dataset, schedule: Schedule) -> tuple:
-    """A lane from its start to its last step: (params, state, history)."""
+    """Trains a lane from its start to its last step: (params, state, history)."""
     lane = init(recipe, key, dataset, schedule)
     lane = segment(recipe, schedule, lane, dataset, streams(key), 0, schedule.steps + 1)
     params = evaluated_params(recipe, lane.params, lane.opt_state)
+    # a NaN of ours would stop a user who looks for one with jax_debug_nans
     stops_at_nan = jax.config.jax_debug_nans  # type: ignore[attr-defined]
-    history = mark_unseen(lane.history, recipe.record, mark=np.inf if stops_at_nan else np.nan)
+    mark = np.inf if stops_at_nan else np.nan
+    history = mark_unseen(lane.history, recipe.record, mark=mark)
     return params, lane.state, {**history, "diverged_at": lane.diverged_at}
 
 

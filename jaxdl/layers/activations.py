@@ -22,7 +22,7 @@ ACTIVATIONS = {
 
 
 def activation_of(name: str, given):
-    """The activation that is called so; a function is one itself.
+    """Finds the activation that is called so; a function is one itself.
 
     Args:
       name: of the argument, for the message.
@@ -31,10 +31,12 @@ def activation_of(name: str, given):
         return ACTIVATIONS[one_of(name, given, ACTIVATIONS)]
     function_of(name, given, "f(x) of x's shape, or a name such as 'relu'", None)
 
+    # The shape is looked at where the function is applied, not here: a function of the user's may
+    # be anything, and is not to be called for a look alone.
     def checked(x):
-        found = given(x)
-        if getattr(found, "shape", None) != x.shape:
-            raise ValueError(f"{name} must give x's shape {x.shape}, got {brief(found)}")
-        return found
+        activated = given(x)
+        if getattr(activated, "shape", None) != x.shape:
+            raise ValueError(f"{name} must give x's shape {x.shape}, got {brief(activated)}")
+        return activated
 
     return checked

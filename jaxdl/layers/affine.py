@@ -19,7 +19,7 @@ class Dense(NamedTuple):
 
 
 def fan(size: Size):
-    """A size as a float that formulas can use, traced where it is padded."""
+    """Turns a size into a float that formulas can use, traced where it is padded."""
     value = live(size)
     return float(value) if isinstance(value, int) else value.astype(jnp.float32)
 
@@ -29,8 +29,11 @@ def normal(std):
     if not traced(std):
         number_from_zero("std", std)
 
+    # A key a row (see `rows`): a narrower layer draws the first rows and columns of a wider one, so
+    # lanes of padded widths start as plain layers of their widths do.
     def scheme(key, outputs: Size, inputs: Size) -> Dense:
-        weight = std * rows(key, jax.random.normal, (capacity(outputs), capacity(inputs)))
+        shape = capacity(outputs), capacity(inputs)
+        weight = std * rows(key, jax.random.normal, shape)
         return Dense(weight, jnp.zeros(capacity(outputs)))
 
     return scheme
@@ -60,13 +63,17 @@ def torch_rnn(key, outputs: Size, inputs: Size) -> Dense:
 
 
 def _uniform(key, outputs: Size, inputs: Size, bound) -> Dense:
+    """Draws weights and biases from U(-bound, bound)."""
     weight_key, bias_key = jax.random.split(key)
     bias = _symmetric(bias_key, outputs, 1)[:, 0]
-    return Dense(bound * _symmetric(weight_key, outputs, inputs), bound * bias)
+    weight = _symmetric(weight_key, outputs, inputs)
+    return Dense(bound * weight, bound * bias)
 
 
 def _symmetric(key, outputs: Size, inputs: Size):
-    return 2.0 * rows(key, jax.random.uniform, (capacity(outputs), capacity(inputs))) - 1.0
+    """Draws a matrix from U(-1, 1)."""
+    shape = capacity(outputs), capacity(inputs)
+    return 2.0 * rows(key, jax.random.uniform, shape) - 1.0
 
 
 INITS = {
@@ -78,7 +85,7 @@ INITS = {
 
 
 def scheme_of(name: str, scheme):
-    """The initial scheme of a name; a function ``(key, outputs, inputs) -> Dense`` is one itself.
+    """Finds an initial scheme by name; ``(key, outputs, inputs) -> Dense`` is one itself.
 
     Args:
       name: of the argument, for the message.
@@ -90,7 +97,7 @@ def scheme_of(name: str, scheme):
 
 
 def is_own(scheme) -> bool:
-    """Whether a scheme is one of ours, which read padded sizes."""
+    """Tells whether a scheme is one of ours, which read padded sizes."""
     return getattr(scheme, "__module__", None) == __name__
 
 
@@ -103,31 +110,40 @@ def init_dense(key, outputs: Size, inputs: Size, scheme, bias: bool = True) -> D
       scheme: ``(key, outputs, inputs) -> Dense``, or a name of `INITS`.
       bias: False leaves the bias out (None).
     """
-    weight, offset = drawn(scheme_of("scheme", scheme)(key, outputs, inputs), outputs, inputs)
-    weight = keep(keep(weight, outputs, axis=0), inputs, axis=1)
+    draw = scheme_of("scheme", scheme)
+    weight, offset = drawn(draw(key, outputs, inputs), outputs, inputs)
+    # Zeros beyond a padded size stay zero: no gradient reaches them. So the norm of the weights and
+    # an optimizer's moments are those of the plain layer.
+    weight = keep(weight, outputs, axis=0)
+    weight = keep(weight, inputs, axis=1)
     return Dense(weight, keep(offset, outputs) if bias else None)
 
 
-def drawn(found, outputs: Size, inputs: Size) -> Dense:
+def drawn(layer, outputs: Size, inputs: Size) -> Dense:
     """Returns what a scheme gives, if it is a `Dense` of these sizes; the bias may be None.
 
     Raises:
       ValueError: it is something else.
     """
-    shape = (capacity(outputs), capacity(inputs))
-    pair = isinstance(found, tuple) and len(found) == 2
-    if (
-        pair
-        and jnp.shape(found[0]) == shape
-        and (found[1] is None or jnp.shape(found[1]) == shape[:1])
-    ):
-        return Dense(*found)
+    shape = capacity(outputs), capacity(inputs)
+    if _has_sizes(layer, shape):
+        return Dense(*layer)
     wanted = f"a Dense, weight {shape} and bias {shape[:1]}"
-    raise ValueError(f"init must be a scheme that returns {wanted}, got {brief(found)}")
+    raise ValueError(f"init must be a scheme that returns {wanted}, got {brief(layer)}")
+
+
+def _has_sizes(layer, shape: tuple[int, int]) -> bool:
+    """Tells whether a layer is a pair of a weight of a shape and a bias of its rows, or None."""
+    if not isinstance(layer, tuple) or len(layer) != 2:
+        return False
+    weight, bias = layer
+    if jnp.shape(weight) != shape:
+        return False
+    return bias is None or jnp.shape(bias) == shape[:1]
 
 
 def dense(params: Dense, x):
-    """W x + b.
+    """Computes W x + b.
 
     Args:
       params: weight (out, in), bias (out,) or None.

@@ -76,21 +76,33 @@ def kernel_of(kernel) -> tuple[int, int]:
 # kernel times too many. Our own schemes read a `Padded` fan-out, which counts in their formulas
 # while rows are drawn for the outputs alone: the same numbers, and a 512-channel layer in 2 of 21
 # million draws.
-def _init_windows(key, outputs: Size, inputs: Size, kernel, scheme, bias: bool) -> Dense:
-    area, scheme = math.prod(kernel), scheme_of("scheme", scheme)
-    fan_in, fan_out = _times(inputs, area), _times(outputs, area)
+def _init_windows(
+    key,
+    outputs: Size,
+    inputs: Size,
+    kernel,
+    scheme,
+    bias: bool,
+) -> Dense:
+    """Draws the weights of a convolution: weight (out, in, kernel...), bias (out,) or None."""
+    area = math.prod(kernel)
+    scheme = scheme_of("scheme", scheme)
+    fan_in = _times(inputs, area)
+    fan_out = _times(outputs, area)
     if is_own(scheme):
         fan_out = Padded(live(fan_out), capacity(outputs))
     weight, offset = drawn(scheme(key, fan_out, fan_in), fan_out, fan_in)
-    shape = capacity(outputs), capacity(inputs), *kernel
-    weight = keep(keep(weight[: shape[0]].reshape(shape), outputs), inputs, axis=1)
+    rows = capacity(outputs)
+    weight = weight[:rows].reshape(rows, capacity(inputs), *kernel)
+    weight = keep(weight, outputs)
+    weight = keep(weight, inputs, axis=1)
     if offset is None or not bias:
         return Dense(weight, None)
-    return Dense(weight, keep(offset[: shape[0]], outputs))
+    return Dense(weight, keep(offset[:rows], outputs))
 
 
 def _times(size: Size, factor: int) -> Size:
-    """A size so many times as large."""
+    """Makes a size so many times as large."""
     if isinstance(size, Padded):
         return Padded(size.size * factor, size.max * factor)
     return size * factor
@@ -104,7 +116,7 @@ def conv1d(
     *,
     method: str | None = None,
 ) -> Num[Array, "places outputs batch"]:
-    """y[t] = sum over k of W[:, :, k] x[t * stride + k], plus b: as `torch.nn.Conv1d`.
+    """Computes y[t] = sum over k of W[:, :, k] x[t * stride + k], plus b: as `torch.nn.Conv1d`.
 
     Args:
       params: weight (out, in, kernel), bias (out,) or None.
@@ -123,7 +135,8 @@ def conv1d(
     """
     _check_channels(x, 1, params.weight, "(time, channels, batch)")
     windows = windows_of(params.weight.shape[2:], stride, padding, x.shape[:1])
-    picture = jnp.swapaxes(x, 0, 1)[:, None]  # (in, 1, time, batch)
+    # As a picture of one row, (in, 1, time, batch), so that there is one convolution to make fast.
+    picture = jnp.swapaxes(x, 0, 1)[:, None]
     across = windows_of(1, 1, 0, (1,))
     outputs = convolve(picture, params.weight[:, :, None], across + windows, method)
     outputs = jnp.swapaxes(outputs[:, 0], 0, 1)
@@ -138,7 +151,9 @@ def conv2d(
     *,
     method: str | None = None,
 ) -> Num[Array, "outputs places_down places_across batch"]:
-    """y[p] = sum over k of W[:, :, k] x[p * stride + k - padding], plus b: as `torch.nn.Conv2d`.
+    """Computes y[p] = sum over k of W[:, :, k] x[p * stride + k - padding], plus b.
+
+    As `torch.nn.Conv2d`.
 
     Args:
       params: weight (out, in, rows, columns), bias (out,) or None.

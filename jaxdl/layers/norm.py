@@ -53,7 +53,7 @@ def batch_norm(
     momentum: float = 0.1,
     epsilon: float = 1e-5,
 ) -> tuple[Num[Array, "channels *places batch"], Running]:
-    """y = (x - mean) / sqrt(variance + epsilon) * scale + offset, a channel at a time.
+    """Computes y = (x - mean) / sqrt(variance + epsilon) * scale + offset, a channel at a time.
 
     Mean and variance are those over places and batch in training, and the running ones in
     evaluation (Ioffe and Szegedy, 2015). As in PyTorch, the running ones move by `momentum` towards
@@ -74,7 +74,8 @@ def batch_norm(
     """
     wide = _wide(x)
     if not train:
-        return _affine(params, wide, state.mean, state.variance, epsilon).astype(x.dtype), state
+        y = _affine(params, wide, state.mean, state.variance, epsilon)
+        return y.astype(x.dtype), state
     axes = tuple(range(1, x.ndim))
     # Places count as examples: a channel of a picture is one feature, seen at all its places.
     count = math.prod(x.shape[1:])
@@ -82,14 +83,19 @@ def batch_norm(
         raise ValueError(
             f"batch norm needs more than one value a channel in training, got x of shape {x.shape}"
         )
-    mean, variance = jnp.mean(wide, axes), jnp.var(wide, axes)
+    mean = jnp.mean(wide, axes)
+    variance = jnp.var(wide, axes)
     y = _affine(params, wide, mean, variance, epsilon).astype(x.dtype)
 
     def moved(old, new):
-        return ((1 - momentum) * old + momentum * new).astype(old.dtype)
+        after = (1 - momentum) * old + momentum * new
+        return after.astype(old.dtype)
 
+    # Two variances, as in PyTorch: outputs are divided by the deviation of the batch itself, while
+    # the running one estimates that of the data, of which a batch's own is (n - 1) / n on average.
     unbiased = variance * (count / (count - 1))
-    return y, Running(moved(state.mean, mean), moved(state.variance, unbiased))
+    after = Running(moved(state.mean, mean), moved(state.variance, unbiased))
+    return y, after
 
 
 def layer_norm(
@@ -117,7 +123,8 @@ def layer_norm(
         wanted = f"a scale of shape {tuple(side for side in shape if side > 1)}"
         raise ValueError(f"params must have {wanted} for axes {axes}, got {brief(params.scale)}")
     y = _standardised(_wide(x), axes, size, epsilon)
-    return (y * params.scale.reshape(shape) + params.offset.reshape(shape)).astype(x.dtype)
+    y = _scaled(params, y, shape)
+    return y.astype(x.dtype)
 
 
 def group_norm(
@@ -140,27 +147,44 @@ def group_norm(
       size: of the channels, where they are padded; then one group is all there may be.
     """
     positive_int("groups", groups)
-    shape = (-1, *[1] * (x.ndim - 1))
+    # One group of padded channels is all the live ones, whose mean a mask can take. Of several, the
+    # bounds would depend on the size: in one program each lane would need other reshapes.
     if isinstance(size, Padded) and groups == 1:
         y = _standardised(_wide(x), tuple(range(x.ndim - 1)), size, epsilon)
     else:
         channels = x.shape[0] if size is None else size
-        if channels % groups:  # refuses a padded size, whose groups would differ between lanes
+        if channels % groups:  # refuses a padded size, too
             raise ValueError(f"groups must divide the {channels} channels, got {groups}")
         parts = _wide(x).reshape(groups, -1, *x.shape[1:])
         y = _standardised(parts, tuple(range(1, x.ndim)), None, epsilon).reshape(x.shape)
-    return (y * params.scale.reshape(shape) + params.offset.reshape(shape)).astype(x.dtype)
+    y = _scaled(params, y, _channel_shape(x))
+    return y.astype(x.dtype)
 
 
 def _wide(x):
-    """`x` in a type that sums keep their digits in."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    """Gives `x` in a type that sums keep their digits in."""
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    return x.astype(wide)
 
 
+def _channel_shape(x) -> tuple[int, ...]:
+    """Makes the shape in which a number a channel meets x: (channels, 1, ...)."""
+    return (-1, *[1] * (x.ndim - 1))
+
+
+def _scaled(params: Norm, y, shape: tuple[int, ...]):
+    """Multiplies by the scale and adds the offset, both brought to a shape."""
+    scaled = y * params.scale.reshape(shape)
+    return scaled + params.offset.reshape(shape)
+
+
+# Scale and deviation are one factor, a number a channel, so that the picture is multiplied once.
 def _affine(params: Norm, x, mean, variance, epsilon: float):
-    shape = (-1, *[1] * (x.ndim - 1))
+    """Normalises by a mean and a variance a channel, then scales and shifts."""
+    shape = _channel_shape(x)
     factor = params.scale * jax.lax.rsqrt(variance + epsilon)
-    return (x - mean.reshape(shape)) * factor.reshape(shape) + params.offset.reshape(shape)
+    centred = x - mean.reshape(shape)
+    return centred * factor.reshape(shape) + params.offset.reshape(shape)
 
 
 # The mean first, then the squares of what is left: a mean of squares minus the square of a mean

@@ -65,9 +65,12 @@ def avg_pool(
     total = pool_sum(x, axes, windows, method)
     if count_include_pad:
         return total / math.prod(each.size for each in windows)
-    # How much of the picture each window sees: the sum of ones.
-    sides = [x.shape[axis] if axis in axes else 1 for axis in range(x.ndim)]
-    return total / pool_sum(jnp.ones(sides, x.dtype), axes, windows, method)
+    # How much of the picture each window sees: the sum of ones, of one example and channel.
+    sides = [1] * x.ndim
+    for axis in axes:
+        sides[axis] = x.shape[axis]
+    ones = jnp.ones(sides, x.dtype)
+    return total / pool_sum(ones, axes, windows, method)
 
 
 def global_avg_pool(x: Num[Array, "channels *places batch"]) -> Num[Array, "channels batch"]:
@@ -76,13 +79,14 @@ def global_avg_pool(x: Num[Array, "channels *places batch"]) -> Num[Array, "chan
 
 
 def _windows(x, window, stride, padding):
-    """The axes that are pooled, and a window for each."""
+    """Lists the axes that are pooled, and a window for each."""
     if jnp.ndim(x) not in AXES:
         layouts = "(channels, height, width, batch) or (time, channels, batch)"
         raise ValueError(f"x must be {layouts}, got {brief(x)}")
     axes = AXES[x.ndim]
     sides = [x.shape[axis] for axis in axes]
-    return axes, pool_windows(sides, window, window if stride is None else stride, padding)
+    stride = window if stride is None else stride
+    return axes, pool_windows(sides, window, stride, padding)
 
 
 def pool_windows(sides: Sequence[int], window, stride, padding) -> list[Window]:
@@ -92,8 +96,10 @@ def pool_windows(sides: Sequence[int], window, stride, padding) -> list[Window]:
       ValueError: a padding that windows would lie in whole.
     """
     windows = windows_of(window, stride, padding, sides, "window")
+    # PyTorch's rule. From the size of the window on, one would see no input and have no largest.
     for each in windows:
-        if max(each.low, each.high) > each.size // 2:
-            most = f"at most half the window, {each.size // 2}"
-            raise ValueError(f"padding must be {most}, got {max(each.low, each.high)}")
+        padded = max(each.low, each.high)
+        half = each.size // 2
+        if padded > half:
+            raise ValueError(f"padding must be at most half the window, {half}, got {padded}")
     return windows

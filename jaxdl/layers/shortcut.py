@@ -8,7 +8,12 @@ from jaxdl.types import Size
 
 
 def init_residual(
-    key: PRNGKeyArray, outputs: Size, inputs: Size, stride: int, scheme, bias: bool = False
+    key: PRNGKeyArray,
+    outputs: Size,
+    inputs: Size,
+    stride: int,
+    scheme,
+    bias: bool = False,
 ) -> Conv2d | None:
     """Draws the shortcut of a block: a 1x1 convolution, or None where the input fits as it is.
 
@@ -19,6 +24,7 @@ def init_residual(
       stride: of the block; 1 where it leaves the picture's sides as they are.
       scheme, bias: see `init_dense`.
     """
+    # padded sizes are traced, so that only the same object is known to be the same size
     if stride == 1 and (outputs is inputs or outputs == inputs):
         return None
     return init_conv2d(key, outputs, inputs, 1, scheme, bias)
@@ -32,7 +38,9 @@ def residual(
     *,
     method: str | None = None,
 ) -> Num[Array, "outputs places_down places_across batch"]:
-    """y + x, or y + a projection of x where the block changes its shape (He et al., 2016).
+    """Computes y + x, or y + a projection of x where the block changes its shape.
+
+    The projection is a 1x1 convolution (He et al., 2016, option B).
 
     Args:
       params: see `init_residual`.

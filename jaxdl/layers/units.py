@@ -11,13 +11,15 @@ from jaxdl.types import Size, mask
 
 
 def keep(x, size: Size, axis: int = 0):
-    """`x` with everything beyond a padded size along `axis` set to zero; `x` itself for an int."""
+    """Sets everything beyond a padded size along `axis` to zero; returns `x` itself for an int."""
     alive = mask(size)
     if alive is None:
         return x
     shape = [1] * x.ndim
     shape[axis] = x.shape[axis]
-    return jnp.where(alive.reshape(shape), x, 0)
+    alive = alive.reshape(shape)
+    # selected, not multiplied by 0: a dead place that is NaN or infinite would stay NaN
+    return jnp.where(alive, x, 0)
 
 
 def dropout(x: Num[Array, "*units batch"], key: PRNGKeyArray, rate) -> Num[Array, "*units batch"]:
@@ -31,14 +33,25 @@ def dropout(x: Num[Array, "*units batch"], key: PRNGKeyArray, rate) -> Num[Array
       rate: in [0, 1), may be traced.
     """
     kept = _uniform(key, x.shape) >= rate
-    return jnp.where(kept, x / (1.0 - rate), 0.0).astype(x.dtype)
+    scaled = x / (1.0 - rate)
+    dropped = jnp.where(kept, scaled, 0.0)
+    return dropped.astype(x.dtype)
 
 
+# One draw of the whole shape would put other numbers in the same place of a wider layer. Splits and
+# uniform draws are prefix-stable along their leading axis, so every axis gets keys of its own: a
+# padded width, and a picture of more channels, drop what the plain one drops.
 def _uniform(key, shape):
     """Draws from U(0, 1) with a key a place of every axis but the last, each from its axis's."""
     if len(shape) == 1:
         return jax.random.uniform(key, shape)
-    return jax.vmap(lambda row_key: _uniform(row_key, shape[1:]))(jax.random.split(key, shape[0]))
+    length, *rest = shape
+
+    def row(row_key):
+        return _uniform(row_key, rest)
+
+    keys = jax.random.split(key, length)
+    return jax.vmap(row)(keys)
 
 
 def flatten(x: Num[Array, "*units batch"]) -> Num[Array, "features batch"]:
@@ -47,7 +60,8 @@ def flatten(x: Num[Array, "*units batch"]) -> Num[Array, "features batch"]:
     >>> flatten(jnp.zeros((3, 32, 32, 7))).shape
     (3072, 7)
     """
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    *axes, batch = x.shape
+    return x.reshape(math.prod(axes), batch)
 
 
 def check_features(x, features: int, dimensions: int = 2):

@@ -4,6 +4,8 @@ There is nothing to contract, so no matrix product: XLA's CPU fuses all slices i
 its own convolution takes a product of one row and one column for each channel (4 times the time).
 """
 
+import functools
+import operator
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -13,8 +15,15 @@ from jaxdl.lowering.sliding import Window, at_places, at_taps, lengths, padded
 MOST_SLICES = 128  # of a kernel or of its gradient: each is written out in the program
 
 
-def depthwise(x, kernel, windows: Sequence[Window], dtype=None):
-    """The convolution of each channel with kernels of its own.
+# A slice a tap, times its weights, all added up: XLA fuses that into one pass over x. Its own
+# convolution makes a product of a row and a column for every channel, in 4 times the time.
+def depthwise(
+    x,
+    kernel,
+    windows: Sequence[Window],
+    dtype=None,
+):
+    """Convolves each channel with kernels of its own.
 
     Args:
       x: (n, space..., c).
@@ -26,16 +35,28 @@ def depthwise(x, kernel, windows: Sequence[Window], dtype=None):
       (n, space..., c m).
     """
     taps = kernel.shape[:-2]
-    x, kernel, dtype = _exact(padded(x, windows), kernel, dtype)
-    x = jnp.repeat(x, kernel.shape[-1] // x.shape[-1], axis=-1)
+    dtype = x.dtype if dtype is None else dtype
+    exact = _sum_type(dtype)
+    x = padded(x, windows).astype(exact)
+    x = _copied(x, kernel.shape[-1])
     counts = lengths(x.shape[1:-1], taps, windows)
-    weights = kernel.reshape(*taps, *[1] * (x.ndim - 1), -1)
-    products = [met * weights[tap] for tap, met in at_taps(x, counts, taps, windows)]
-    return sum(products[1:], products[0]).astype(dtype)
+    # a weight a channel for every tap, the same for all examples and places
+    ones = [1] * (x.ndim - 1)
+    weights = kernel.astype(exact).reshape(*taps, *ones, -1)
+    products = []
+    for tap, met in at_taps(x, counts, taps, windows):
+        products.append(met * weights[tap])
+    total = functools.reduce(operator.add, products)
+    return total.astype(dtype)
 
 
-def depthwise_gradient(x, cotangent, windows: Sequence[Window], dtype=None):
-    """The gradient of `depthwise` in its kernel, whose places are now those of a small result.
+def depthwise_gradient(
+    x,
+    cotangent,
+    windows: Sequence[Window],
+    dtype=None,
+):
+    """Computes the gradient of `depthwise` in its kernel, as small as the kernel is.
 
     Args:
       x: (c, space..., n), what the kernel met, its examples among the channels.
@@ -47,18 +68,32 @@ def depthwise_gradient(x, cotangent, windows: Sequence[Window], dtype=None):
       (1, space..., c m), space as small as the kernel's.
     """
     taps = cotangent.shape[:-2]
-    x, cotangent, dtype = _exact(padded(x, windows), cotangent, dtype)
-    x = jnp.moveaxis(x, 0, -1)  # the channels vary fastest: sums go over rows, side by side
-    x = jnp.repeat(x, cotangent.shape[-1] // x.shape[-1], axis=-1)[None]
-    counts = lengths(x.shape[1:-2], taps, windows)
-    sums = []
-    for met in at_places(x, counts, taps, windows):
-        sums.append(jnp.sum(met[0] * cotangent, axis=range(cotangent.ndim - 1)))
-    return jnp.stack(sums).reshape(1, *counts, -1).astype(dtype)
-
-
-def _exact(x, kernel, dtype) -> tuple:
-    """Operands in the type that sums are kept in, at least float32, and the type of the result."""
     dtype = x.dtype if dtype is None else dtype
-    exact = jnp.promote_types(dtype, jnp.float32)
-    return x.astype(exact), kernel.astype(exact), dtype
+    exact = _sum_type(dtype)
+    x = padded(x, windows).astype(exact)
+    cotangent = cotangent.astype(exact)
+    # the channels vary fastest: sums go over rows, side by side
+    x = jnp.moveaxis(x, 0, -1)
+    x = _copied(x, cotangent.shape[-1])
+    examples = x[None]
+    counts = lengths(x.shape[:-2], taps, windows)
+    # The roles are turned round: the kernel has few places and the cotangent many taps, so there
+    # is one slice for each place of the result.
+    all_but_channels = range(cotangent.ndim - 1)
+    sums = []
+    for met in at_places(examples, counts, taps, windows):
+        product = met[0] * cotangent
+        sums.append(jnp.sum(product, axis=all_but_channels))
+    gradient = jnp.stack(sums).reshape(1, *counts, -1)
+    return gradient.astype(dtype)
+
+
+def _copied(x, channels: int):
+    """Repeats every channel for each of its kernels: (..., c) to (..., c m)."""
+    copies = channels // x.shape[-1]
+    return jnp.repeat(x, copies, axis=-1)
+
+
+def _sum_type(dtype):
+    """Gives the type that sums are kept in: at least float32, whatever the result has."""
+    return jnp.promote_types(dtype, jnp.float32)

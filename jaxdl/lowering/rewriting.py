@@ -1,5 +1,8 @@
 """Puts convolutions that are fast in loops in the place of others, whatever library wrote them.
 
+A CNN of Flax's `nn.Conv` in a loop on a CPU was measured to take 37 times the time of this
+library's own: XLA picks a fast kernel only for what stands outside of loops.
+
 A function is traced, and every `lax.conv_general_dilated` in its jaxpr, at any depth, becomes the
 primitive of `looped`: nothing else of it changes, so derivatives, effects and types stay.
 """
@@ -36,7 +39,7 @@ PLAIN_VALUES = (np.ndarray, np.generic, bool, int, float, complex, str)
 
 
 def with_looped_convolutions(model: Model) -> Model:
-    """The model with its convolutions rewritten wherever it is applied; our own have none."""
+    """Makes the model with its convolutions rewritten wherever it is applied; our own have none."""
     home = str(getattr(model.apply, "__module__", ""))
     if home.startswith("jaxdl.models.") and not home.endswith(".from_flax"):
         return model
@@ -61,6 +64,9 @@ def rewritten(function: Callable) -> Callable:
             return function(*args, **kwargs)
         outputs: dict[str, Any] = {}
 
+        # A jaxpr has arrays alone as outputs. What else the function gives (a None, a string) is
+        # kept beside it, in its place among the leaves. The arguments are closed over: so those
+        # that are no arrays stay what they are, and tracers of an outer trace are its constants.
         def arrays():
             leaves, outputs["structure"] = jax.tree.flatten(function(*args, **kwargs))
             outputs["leaves"] = [None if _is_array(leaf) else leaf for leaf in leaves]

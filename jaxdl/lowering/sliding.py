@@ -5,6 +5,7 @@ zeros between its places, before the padding.
 """
 
 import math
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import NamedTuple
@@ -24,9 +25,16 @@ class Window(NamedTuple):
 
 def padded(x, windows: Sequence[Window]):
     """Dilates and pads the first axes of space, one a window."""
-    space = [(*window.padding, window.lhs_dilation - 1) for window in windows]
-    untouched = [(0, 0, 0)] * (x.ndim - 1 - len(space))
-    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *space, *untouched])
+    untouched = (0, 0, 0)
+    pads = [untouched]  # the examples
+    for window in windows:
+        low, high = window.padding
+        between = window.lhs_dilation - 1
+        pads.append((low, high, between))
+    others = x.ndim - len(pads)
+    pads += [untouched] * others
+    zero = jnp.zeros((), x.dtype)
+    return lax.pad(x, zero, pads)
 
 
 def lengths(sizes: Iterable[int], taps: Iterable[int], windows: Iterable[Window]) -> list[int]:
@@ -38,7 +46,8 @@ def lengths(sizes: Iterable[int], taps: Iterable[int], windows: Iterable[Window]
     counts = []
     for size, tap, window in zip(sizes, taps, windows, strict=True):
         reach = (tap - 1) * window.rhs_dilation + 1
-        counts.append((size - reach) // window.stride + 1)
+        way = size - reach
+        counts.append(way // window.stride + 1)
     return counts
 
 
@@ -46,35 +55,66 @@ def places(x, taps: Sequence[int], windows: Sequence[Window]) -> int:
     """Counts the places of the windows on an array that is not padded yet."""
     sizes = []
     for size, window in zip(x.shape[1:], windows, strict=False):
-        sizes.append((size - 1) * window.lhs_dilation + 1 + sum(window.padding))
-    return math.prod(lengths(sizes, taps, windows))
+        dilated = (size - 1) * window.lhs_dilation + 1
+        low, high = window.padding
+        sizes.append(low + dilated + high)
+    counts = lengths(sizes, taps, windows)
+    return math.prod(counts)
 
 
-def at_taps(x, counts: Sequence[int], taps: Sequence[int], windows: Sequence[Window]) -> Iterator:
+# Both of the next go over the same pairs of a tap and a place, whose number is taps times places: a
+# slice holds all places of one tap, or all taps of one place. As each slice is written out in the
+# program, the caller takes the way that needs fewer of them.
+def at_taps(
+    x,
+    counts: Sequence[int],
+    taps: Sequence[int],
+    windows: Sequence[Window],
+) -> Iterator:
     """Yields (tap, what that tap of a kernel meets in every place): one slice a tap."""
     strides = [window.stride for window in windows]
-    for tap in product(*map(range, taps)):
-        starts = [at * window.rhs_dilation for at, window in zip(tap, windows, strict=True)]
+    dilations = [window.rhs_dilation for window in windows]
+    for tap in _grid(taps):
+        starts = _scaled(tap, dilations)
         yield tap, _strided(x, starts, counts, strides)
 
 
-def at_places(x, counts: Sequence[int], taps: Sequence[int], windows: Sequence[Window]) -> Iterator:
+def at_places(
+    x,
+    counts: Sequence[int],
+    taps: Sequence[int],
+    windows: Sequence[Window],
+) -> Iterator:
     """Yields what a whole kernel meets in one place: one slice a place, in order."""
+    strides = [window.stride for window in windows]
     dilations = [window.rhs_dilation for window in windows]
-    for place in product(*map(range, counts)):
-        starts = [at * window.stride for at, window in zip(place, windows, strict=True)]
+    for place in _grid(counts):
+        starts = _scaled(place, strides)
         yield _strided(x, starts, taps, dilations)
 
 
+def _grid(sizes: Iterable[int]) -> Iterator[tuple[int, ...]]:
+    """Lists the places of an array of some sizes, the last axis fastest."""
+    return product(*map(range, sizes))
+
+
+def _scaled(place: Iterable[int], factors: Iterable[int]) -> list[int]:
+    """Multiplies the coordinates of a place, one factor an axis."""
+    return list(map(operator.mul, place, factors))
+
+
 def _strided(x, starts, sizes, strides):
-    """A slice of the first axes of space, `sizes` places of it."""
+    """Slices the first axes of space: `sizes` places of each, `strides` apart."""
     ends = []
     for start, size, stride in zip(starts, sizes, strides, strict=True):
-        ends.append(start + (size - 1) * stride + 1)
+        last = start + (size - 1) * stride
+        ends.append(last + 1)
     rest = x.shape[1 + len(ends) :]
+    zeros = [0] * len(rest)
+    ones = [1] * len(rest)
     return lax.slice(
         x,
-        (0, *starts, *[0] * len(rest)),
+        (0, *starts, *zeros),
         (x.shape[0], *ends, *rest),
-        (1, *strides, *[1] * len(rest)),
+        (1, *strides, *ones),
     )

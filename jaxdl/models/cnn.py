@@ -1,61 +1,35 @@
 """Convolutional networks: blocks of convolution, norm, activation and pool; then one affine map."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
 
 from jaxdl import layers
 from jaxdl.checks import brief, flag, fraction, one_of, positive_int
-from jaxdl.layers import Conv2d, Norm
 from jaxdl.layers.conv import kernel_of
 from jaxdl.layers.pool import pool_windows
 from jaxdl.lowering.windows import method_of, windows_of
+from jaxdl.models.blocks import MONOTONE, POOLS, Block, Design, Layer, apply_block, init_block
 from jaxdl.models.pictures import (
     NORMS,
-    apply_norm,
     check_groups,
     check_picture,
     check_size,
-    init_norm_of,
     picture_of,
 )
 from jaxdl.types import Model, Padded, Size, capacity, live, traced
 
-POOLS = {"max": layers.max_pool, "avg": layers.avg_pool}
-MONOTONE = ("relu", "tanh", "sigmoid", "identity")  # the largest input has the largest output
 
+class Network(NamedTuple):
+    """All that `cnn` was asked for, checked."""
 
-class Block(NamedTuple):
-    """Parameters of a block."""
-
-    conv: Conv2d
-    norm: Norm | None = None
-    shortcut: Conv2d | None = None
-
-
-class Design(NamedTuple):
-    """What all blocks of a network share."""
-
-    kernel: tuple[int, int]
-    scheme: Any
-    activation: Any
-    commutes: bool  # whether a max pool may come before bias and activation
-    norm: str | None
-    groups: int
-    pool: str
-    window: tuple[int, int, int]  # size, stride and padding of the pool
-    method: str | None
-
-
-class Layer(NamedTuple):
-    """One block's own sizes."""
-
+    design: Design
+    blocks: list[Layer]
+    inputs: tuple[int, int, int]
     outputs: Size
-    inputs: Size
-    stride: int
-    pooled: bool
-    residual: bool
+    dropout_rate: Any
+    global_average: bool
 
 
 def cnn(
@@ -124,111 +98,119 @@ def cnn(
     )
     if not traced(dropout_rate):
         fraction("dropout_rate", dropout_rate)
-    drops = traced(dropout_rate) or dropout_rate > 0
     inputs = picture_of(inputs)
     blocks = _layers(channels, inputs[0], strides, pools, flag("residual", residual))
     check_size("outputs", outputs)
     for layer in blocks:
         check_groups(norm, groups, layer.outputs)
-    places = (1, 1) if flag("global_average", global_average) else _places(design, blocks, inputs)
-    units = _times(blocks[-1].outputs, places[0] * places[1])
+    flag("global_average", global_average)
+    network = Network(design, blocks, inputs, outputs, dropout_rate, global_average)
+    return Model(_initialiser(network), _applier(network))
+
+
+def _initialiser(network: Network) -> Callable:
+    """Makes the function that draws a network: ``(key) -> (params, state)``."""
+    design = network.design
+    units = _units(network)
 
     def initialise(key):
-        *keys, head_key = jax.random.split(key, len(blocks) + 1)
-        pairs = [_init_block(k, design, layer) for k, layer in zip(keys, blocks, strict=True)]
-        head = layers.init_dense(head_key, outputs, units, design.scheme)
-        state = tuple(running for _, running in pairs) if norm == "batch" else ()
-        return (tuple(block for block, _ in pairs), head), state
+        *keys, head_key = jax.random.split(key, len(network.blocks) + 1)
+        blocks = []
+        state = []
+        for block_key, layer in zip(keys, network.blocks, strict=True):
+            block, running = init_block(block_key, design, layer)
+            blocks.append(block)
+            state.append(running)
+        head = layers.init_dense(head_key, network.outputs, units, design.scheme)
+        has_state = design.norm == "batch"
+        return (tuple(blocks), head), tuple(state) if has_state else ()
+
+    return initialise
+
+
+def _applier(network: Network) -> Callable:
+    """Makes the function that computes a network, as `Model.apply` is."""
+    rate = network.dropout_rate
+    drops = traced(rate) or rate > 0
 
     def apply(params, state, x, *, key=None, train=False):
-        check_picture(x, inputs, any_side=global_average)
-        moved = []
-        for index, (block, layer) in enumerate(zip(params[0], blocks, strict=True)):
+        check_picture(x, network.inputs, any_side=network.global_average)
+        blocks, head = params
+        after = []
+        for index, (block, layer) in enumerate(zip(blocks, network.blocks, strict=True)):
             running = state[index] if state else None
-            x, running = _apply_block(design, layer, block, running, x, train)
-            moved.append(running)
-        x = layers.global_avg_pool(x) if global_average else layers.flatten(x)
+            x, running = apply_block(network.design, layer, block, running, x, train)
+            after.append(running)
+        x = layers.global_avg_pool(x) if network.global_average else layers.flatten(x)
         if train and drops:
-            x = layers.dropout(x, key, dropout_rate)
-        return layers.dense(params[1], x), tuple(moved) if state else state
+            x = layers.dropout(x, key, rate)
+        outputs = layers.dense(head, x)
+        return outputs, tuple(after) if state else state
 
-    return Model(initialise, apply)
-
-
-def _init_block(key, design: Design, layer: Layer):
-    """Draws a block; its running statistics are None without batch norm."""
-    conv_key, shortcut_key = jax.random.split(key)
-    conv = layers.init_conv2d(conv_key, layer.outputs, layer.inputs, design.kernel, design.scheme)
-    norm, running = init_norm_of(design.norm, layer.outputs)
-    shortcut = None
-    if layer.residual:
-        shortcut = layers.init_residual(
-            shortcut_key, layer.outputs, layer.inputs, layer.stride, design.scheme
-        )
-    return Block(conv, norm, shortcut), running
+    return apply
 
 
-def _apply_block(design: Design, layer: Layer, block: Block, running, x, train: bool):
-    """Computes a block: (outputs, running statistics).
-
-    The largest of some numbers stays the largest when each is added to and goes through a monotone
-    function. So a max pool comes first where it may, and both act on a quarter of the places.
-    """
-    early = layer.pooled and design.commutes
-    bias = block.conv.bias[:, None, None, None]
-    padding = tuple(side // 2 for side in design.kernel)
-    bare = block.conv._replace(bias=None)
-    y = layers.conv2d(bare, x, layer.stride, padding, method=design.method)
-    if design.norm is not None:
-        y, running = apply_norm(
-            design.norm, block.norm, running, y + bias, layer.outputs, design.groups, train
-        )
-    elif not early:
-        y = y + bias
-    if layer.residual:
-        y = layers.residual(block.shortcut, x, y, layer.stride, method=design.method)
-    if early:
-        y = _pooled(design, y)
-        y = y if design.norm is not None else y + bias
-    y = layers.keep(design.activation(y), layer.outputs)
-    return (_pooled(design, y) if layer.pooled and not early else y), running
-
-
-def _pooled(design: Design, x):
-    return POOLS[design.pool](x, *design.window, method=design.method)
-
-
-def _layers(channels, inputs: int, strides, pools, residual: bool) -> list[Layer]:
-    """The blocks' sizes, one by one."""
+def _layers(
+    channels,
+    inputs: int,
+    strides,
+    pools,
+    residual: bool,
+) -> list[Layer]:
+    """Lists the blocks' sizes, one by one."""
     single = isinstance(channels, (str, Padded)) or not isinstance(channels, Iterable)
     channels = () if single else tuple(channels)
     if not channels:
         raise ValueError("channels must be a sequence of at least one number of channels")
     for size in channels:
         check_size("channels", size)
-    strides = [positive_int("strides", each) for each in _each("strides", strides, len(channels))]
-    pools = [flag("pools", each) for each in _each("pools", pools, len(channels))]
-    sizes = zip(channels, (inputs, *channels[:-1]), strides, pools, strict=True)
-    return [Layer(*size, residual and index > 0) for index, size in enumerate(sizes)]
+    before = (inputs, *channels[:-1])
+    strides = _each("strides", strides, len(channels))
+    pools = _each("pools", pools, len(channels))
+    blocks = []
+    for index, sizes in enumerate(zip(channels, before, strides, pools, strict=True)):
+        outputs, inputs, stride, pooled = sizes
+        layer = Layer(
+            outputs=outputs,
+            inputs=inputs,
+            stride=positive_int("strides", stride),
+            pooled=flag("pools", pooled),
+            residual=residual and index > 0,
+        )
+        blocks.append(layer)
+    return blocks
 
 
 def _each(name: str, value, count: int) -> list:
-    """One value for every block."""
+    """Gives one value for every block."""
     values = list(value) if isinstance(value, (tuple, list)) else [value] * count
     if len(values) != count:
         raise ValueError(f"{name} must be one value or one for each of {count}, got {brief(value)}")
     return values
 
 
-def _places(design: Design, blocks: list[Layer], inputs) -> tuple[int, int]:
-    """The sides of the pictures behind the last block."""
-    sides = list(inputs[1:])
-    padding = tuple(side // 2 for side in design.kernel)
-    for layer in blocks:
-        sides = _sides(sides, windows_of(design.kernel, layer.stride, padding, sides))
+def _units(network: Network) -> Size:
+    """Counts what the affine map reads: every channel, at all places unless they are averaged."""
+    channels = network.blocks[-1].outputs
+    if network.global_average:
+        return channels
+    height, width = _places(network)
+    return _times(channels, height * width)
+
+
+def _places(network: Network) -> tuple[int, int]:
+    """Computes the sides of the pictures behind the last block."""
+    _, *sides = network.inputs
+    kernel = network.design.kernel
+    padding = tuple(side // 2 for side in kernel)
+    for layer in network.blocks:
+        windows = windows_of(kernel, layer.stride, padding, sides)
+        sides = _sides(sides, windows)
         if layer.pooled:
-            sides = _sides(sides, pool_windows(sides, *design.window))
-    return sides[0], sides[1]
+            windows = pool_windows(sides, *network.design.window)
+            sides = _sides(sides, windows)
+    height, width = sides
+    return height, width
 
 
 def _sides(sides, windows) -> list[int]:
@@ -239,3 +221,6 @@ def _times(size: Size, factor: int) -> Size:
     if isinstance(size, Padded):
         return Padded(live(size) * factor, capacity(size) * factor)
     return size * factor
+
+
+__all__ = ["Block", "cnn"]

@@ -29,7 +29,7 @@ def mlp(
     bias: bool = True,
     dropout_rate=None,
 ) -> Model:
-    """h_i = f(W_i h_(i-1) + b_i), outputs = W_n h_(n-1) + b_n.
+    """Builds h_i = f(W_i h_(i-1) + b_i), outputs = W_n h_(n-1) + b_n.
 
     Args:
       inputs: number of features: the product of all axes of an example.
@@ -55,33 +55,49 @@ def mlp(
         fraction("dropout_rate", dropout_rate)
     flag("bias", bias)
     sizes = (inputs, *hidden, outputs)
-    for name, size in zip(("inputs", *("hidden" for _ in hidden), "outputs"), sizes, strict=True):
-        if isinstance(size, Padded):
-            check_padded(name, size)
-        else:
-            positive_int(name, size)
-    scheme, nonlinear = scheme_of("init", init), activation_of("activation", activation)
+    _check_sizes(inputs, hidden, outputs)
+    scheme = scheme_of("init", init)
+    nonlinear = activation_of("activation", activation)
 
     def initialise(key):
         keys = jax.random.split(key, len(sizes) - 1)
-        layers = zip(keys, sizes[1:], sizes[:-1], strict=True)
-        return tuple(init_dense(k, out, into, scheme, bias) for k, out, into in layers), ()
+        layers = []
+        for layer_key, width, before in zip(keys, sizes[1:], sizes[:-1], strict=True):
+            layer = init_dense(layer_key, width, before, scheme, bias)
+            layers.append(layer)
+        return tuple(layers), ()
 
     def apply(params, state, x, *, key=None, train=False):
         x = flatten(x) if jnp.ndim(x) > 2 else x
         check_features(x, capacity(inputs))
         drops = train and (traced(dropout_rate) or bool(dropout_rate))
-        for index, (layer, width) in enumerate(zip(params[:-1], hidden, strict=True)):
+        *inner, last = params
+        for index, (layer, width) in enumerate(zip(inner, hidden, strict=True)):
+            # An activation may have another value than 0 at 0 (a sigmoid's is 1/2): units beyond a
+            # padded width are cleared behind it, else the next layer would see them.
             x = keep(nonlinear(dense(layer, x)), width)
             if drops:
-                x = dropout(x, jax.random.fold_in(key, index), dropout_rate)
-        return dense(params[-1], x), state
+                own_key = jax.random.fold_in(key, index)
+                x = dropout(x, own_key, dropout_rate)
+        return dense(last, x), state
 
     return Model(initialise, apply)
 
 
+def _check_sizes(inputs: Size, hidden: tuple, outputs: Size):
+    """Refuses sizes that are neither positive ints nor padded."""
+    named = [("inputs", inputs)]
+    named += [("hidden", width) for width in hidden]
+    named.append(("outputs", outputs))
+    for name, size in named:
+        if isinstance(size, Padded):
+            check_padded(name, size)
+        else:
+            positive_int(name, size)
+
+
 def _widths(hidden) -> tuple:
-    """The widths of the hidden layers, one each."""
+    """Lists the widths of the hidden layers, one each."""
     single = isinstance(hidden, (str, Mapping, Padded)) or not isinstance(hidden, Iterable)
     if single or getattr(hidden, "ndim", 1) != 1:
         remedy = f"write hidden=({hidden if isinstance(hidden, (int, Padded)) else 20!r},)"

@@ -30,12 +30,16 @@ def perceptron(inputs: int = 2, *, bias: bool = True) -> Model:
     flag("bias", bias)
 
     def initialise(key):
-        return Dense(jnp.zeros((1, inputs)), jnp.zeros(1) if bias else None), ()
+        weight = jnp.zeros((1, inputs))
+        offset = jnp.zeros(1) if bias else None
+        return Dense(weight, offset), ()
 
     def apply(params, state, x, *, key=None, train=False):
         check_features(x, inputs)
         # one row: a product and a sum fuse, a matmul does not
         outputs = jnp.sum(params.weight.T * x, axis=0, keepdims=True)
-        return (outputs if params.bias is None else outputs + params.bias[:, None]), state
+        if params.bias is not None:
+            outputs = outputs + params.bias[:, None]
+        return outputs, state
 
     return Model(initialise, apply)

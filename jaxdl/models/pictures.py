@@ -11,11 +11,22 @@ def init_norm_of(norm: str | None, channels: Size):
     """Makes (parameters, running statistics) of a norm; None for what it lacks."""
     if norm == "batch":
         return layers.init_batch_norm(channels)
-    return (None if norm is None else layers.init_norm(channels)), None
+    if norm is None:
+        return None, None
+    return layers.init_norm(channels), None
 
 
-def apply_norm(norm: str, params, running, x, channels: Size, groups: int, train: bool):
+def apply_norm(
+    norm: str,
+    params,
+    running,
+    x,
+    channels: Size,
+    groups: int,
+    train: bool,
+):
     """Normalises by the norm that is called so: (outputs, running statistics)."""
+    # Channels of a batch norm do not see each other, so that dead ones do no harm and need no size.
     if norm == "batch":
         return layers.batch_norm(params, running, x, train=train)
     if norm == "layer":
@@ -26,7 +37,9 @@ def apply_norm(norm: str, params, running, x, channels: Size, groups: int, train
 def check_groups(norm: str | None, groups: int, channels: Size):
     """Refuses channels that are not a multiple of a group norm's groups; padded ones are not known
     yet."""
-    if norm == "group" and isinstance(channels, int) and channels % groups:
+    if norm != "group" or not isinstance(channels, int):
+        return
+    if channels % groups:
         raise ValueError(f"groups must divide the {channels} channels, got {groups}")
 
 
@@ -39,7 +52,7 @@ def check_size(name: str, size: Size):
 
 
 def picture_of(inputs) -> tuple[int, int, int]:
-    """The shape of a picture, (channels, height, width), if it is one."""
+    """Returns the shape of a picture, (channels, height, width), if it is one."""
     if not isinstance(inputs, (tuple, list)) or len(inputs) != 3:
         raise ValueError(f"inputs must be (channels, height, width), got {brief(inputs)}")
     channels, height, width = (positive_int("inputs", side) for side in inputs)
@@ -54,6 +67,7 @@ def check_picture(x, inputs: tuple[int, int, int], any_side: bool):
     if x.shape[0] != inputs[0]:
         given = f"data with {x.shape[0]} (x of shape {x.shape}, {layout})"
         raise ValueError(f"model takes {inputs[0]} channels, got {given}")
-    if not any_side and tuple(x.shape[1:3]) != tuple(inputs[1:]):
+    _, height, width = inputs
+    if not any_side and x.shape[1:3] != (height, width):
         given = f"x of shape {x.shape}, {layout}"
-        raise ValueError(f"model takes pictures of {inputs[1]} x {inputs[2]}, got {given}")
+        raise ValueError(f"model takes pictures of {height} x {width}, got {given}")

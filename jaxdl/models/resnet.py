@@ -1,5 +1,6 @@
-"""The residual network of small pictures."""
+"""The residual network of small pictures: ResNet-20 and its kin, for CIFAR-10."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -99,48 +100,82 @@ def resnet(
     sizes = _sizes(channels, positive_int("blocks", blocks))
     for size in sizes:
         check_groups(norm, groups, size.outputs)
-    width = sizes[-1].outputs
-
-    def initialise(key):
-        stem_key, head_key, *keys = jax.random.split(key, len(sizes) + 2)
-        stem, running = _init_normed(stem_key, design, sizes[0].inputs, inputs[0])
-        pairs = [_init_block(*each, design) for each in zip(keys, sizes, strict=True)]
-        head = layers.init_dense(head_key, outputs, width, design.scheme)
-        state = [running, *(each for _, both in pairs for each in both)]
-        params = stem, tuple(block for block, _ in pairs), head
-        return params, tuple(state) if norm == "batch" else ()
-
-    def apply(params, state, x, *, key=None, train=False):
-        check_picture(x, inputs, any_side=True)
-        stem, stages, head = params
-        running = iter(state or [None] * (1 + 2 * len(sizes)))
-        x, first = _normed(design, stem, next(running), x, sizes[0].inputs, 1, train)
-        moved, x = [first], layers.keep(design.activation(x), sizes[0].inputs)
-        for block, size in zip(stages, sizes, strict=True):
-            both = next(running), next(running)
-            x, both = _apply_block(design, block, both, x, size, train)
-            moved += both
-        return layers.dense(head, layers.global_avg_pool(x)), tuple(moved) if state else state
-
+    initialise = _initialiser(design, sizes, inputs, outputs)
+    apply = _applier(design, sizes, inputs)
     return Model(initialise, apply)
 
 
+def _initialiser(
+    design: Design,
+    sizes: list[Sizes],
+    inputs: tuple[int, int, int],
+    outputs: Size,
+) -> Callable:
+    """Makes the function that draws a network: ``(key) -> (params, state)``."""
+    channels, _, _ = inputs
+    narrow = sizes[0].inputs
+    wide = sizes[-1].outputs
+
+    def initialise(key):
+        stem_key, head_key, *keys = jax.random.split(key, len(sizes) + 2)
+        stem, running = _init_normed(stem_key, design, narrow, channels)
+        blocks = []
+        state = [running]
+        for block_key, size in zip(keys, sizes, strict=True):
+            block, both = _init_block(block_key, size, design)
+            blocks.append(block)
+            state += both
+        head = layers.init_dense(head_key, outputs, wide, design.scheme)
+        has_state = design.norm == "batch"
+        return (stem, tuple(blocks), head), tuple(state) if has_state else ()
+
+    return initialise
+
+
+def _applier(design: Design, sizes: list[Sizes], inputs: tuple[int, int, int]) -> Callable:
+    """Makes the function that computes a network, as `Model.apply` is."""
+    narrow = sizes[0].inputs
+
+    def apply(params, state, x, *, key=None, train=False):
+        # the mean of every channel makes pictures of any side the same to the affine map
+        check_picture(x, inputs, any_side=True)
+        stem, blocks, head = params
+        # in the order of the convolutions: that of the stem, then two a block
+        running = iter(state or [None] * (1 + 2 * len(sizes)))
+        x, first = _normed(design, stem, next(running), x, narrow, 1, train)
+        x = layers.keep(design.activation(x), narrow)
+        after = [first]
+        for block, size in zip(blocks, sizes, strict=True):
+            both = next(running), next(running)
+            x, both = _apply_block(design, block, both, x, size, train)
+            after += both
+        x = layers.global_avg_pool(x)
+        outputs = layers.dense(head, x)
+        return outputs, tuple(after) if state else state
+
+    return apply
+
+
 def _sizes(channels, blocks: int) -> list[Sizes]:
-    """The sizes of all blocks, in order."""
+    """Lists the sizes of all blocks, in order."""
     if not isinstance(channels, (tuple, list)) or not channels:
         wanted = "a sequence of one number of channels a stage"
         raise ValueError(f"channels must be {wanted}, got {brief(channels)}")
-    sizes, before = [], channels[0]
+    sizes = []
+    before = channels[0]
     for stage, width in enumerate(channels):
         check_size("channels", width)
         for block in range(blocks):
-            stride = 2 if stage and not block else 1
+            # a stage begins with half the sides, but for the first one
+            halves = stage > 0 and block == 0
+            stride = 2 if halves else 1
             sizes.append(Sizes(width, before, stride))
             before = width
     return sizes
 
 
 def _init_normed(key, design: Design, outputs: Size, inputs: Size):
+    """Draws a convolution and its norm: (parameters, running statistics)."""
     bias = design.norm is None  # a norm has its own offset
     conv = layers.init_conv2d(key, outputs, inputs, 3, design.scheme, bias)
     norm, running = init_norm_of(design.norm, outputs)
@@ -148,27 +183,49 @@ def _init_normed(key, design: Design, outputs: Size, inputs: Size):
 
 
 def _init_block(key, size: Sizes, design: Design):
+    """Draws a block: (parameters, both running statistics)."""
     first_key, second_key, shortcut_key = jax.random.split(key, 3)
     first, before = _init_normed(first_key, design, size.outputs, size.inputs)
     second, behind = _init_normed(second_key, design, size.outputs, size.outputs)
     shortcut = layers.init_residual(
         shortcut_key, size.outputs, size.inputs, size.stride, design.scheme
     )
-    return ResidualBlock(first, second, shortcut), (before, behind)
+    block = ResidualBlock(first, second, shortcut)
+    return block, (before, behind)
 
 
-def _normed(design: Design, params: Normed, running, x, channels: Size, stride: int, train: bool):
-    """A convolution and its norm: (outputs, running statistics)."""
+def _normed(
+    design: Design,
+    params: Normed,
+    running,
+    x,
+    channels: Size,
+    stride: int,
+    train: bool,
+):
+    """Computes a convolution and its norm: (outputs, running statistics)."""
     y = layers.conv2d(params.conv, x, stride, 1, method=design.method)
     if design.norm is None:
         return y, running
     return apply_norm(design.norm, params.norm, running, y, channels, design.groups, train)
 
 
-def _apply_block(design: Design, block: ResidualBlock, running, x, size: Sizes, train: bool):
-    """A block: (outputs, both running statistics)."""
-    y, first = _normed(design, block.first, running[0], x, size.outputs, size.stride, train)
-    y = layers.keep(design.activation(y), size.outputs)
-    y, second = _normed(design, block.second, running[1], y, size.outputs, 1, train)
+# As He et al. have it: the norm before the activation, and the second activation behind the sum.
+# Dead channels are cleared behind each activation, which may have another value than 0 at 0.
+def _apply_block(
+    design: Design,
+    block: ResidualBlock,
+    running,
+    x,
+    size: Sizes,
+    train: bool,
+):
+    """Computes a block: (outputs, both running statistics)."""
+    channels = size.outputs
+    before, behind = running
+    y, first = _normed(design, block.first, before, x, channels, size.stride, train)
+    y = layers.keep(design.activation(y), channels)
+    y, second = _normed(design, block.second, behind, y, channels, 1, train)
     y = layers.residual(block.shortcut, x, y, size.stride, method=design.method)
-    return layers.keep(design.activation(y), size.outputs), (first, second)
+    y = layers.keep(design.activation(y), channels)
+    return y, (first, second)

@@ -39,6 +39,7 @@ VALUES = "(outputs, targets) -> (batch,)"
 def is_built(name: str, thing: Any) -> bool:
     """Tells whether an argument is the thing itself, and no function of hp that makes it."""
     if name == "optimizer":
+        # by what it can do, not by its class: other libraries' optimizers have the same two
         has_both = all(callable(getattr(thing, part, None)) for part in ("init", "update"))
         return has_both and not isinstance(thing, type)
     return isinstance(thing, Task if name == "task" else Model)
@@ -115,8 +116,11 @@ def _check_task(task: Task):
 
 def _is_unbuilt(thing) -> bool:
     """Tells whether something callable is what a function of hp would call, and none itself."""
-    ours = _home(thing).startswith(("jaxdl.models.", "jaxdl.tasks"))
-    return ours or _home(thing).partition(".")[0] == "optax" or framework(thing) is not None
+    # `model=models.mlp` is such a slip: it would be called with hp as the number of inputs
+    home = _home(thing)
+    is_ours = home.startswith(("jaxdl.models.", "jaxdl.tasks"))
+    is_optax = home.partition(".")[0] == "optax"
+    return is_ours or is_optax or framework(thing) is not None
 
 
 def _remedy(name: str, thing) -> str:

@@ -24,8 +24,10 @@ def several(name: str, value: Any, *parts: str) -> tuple:
     Traceback (most recent call last):
     ValueError: model.init must return (params, state), got a dict: {'weight': 1, 'bias': 2}
     """
-    fields = getattr(value, "_fields", parts)  # a layer that is a NamedTuple is one thing
-    if isinstance(value, (tuple, list)) and len(value) == len(parts) and fields[-1] == parts[-1]:
+    # a layer that is a NamedTuple is one thing, even where it has as many fields
+    fields = getattr(value, "_fields", parts)
+    is_tuple = isinstance(value, (tuple, list)) and len(value) == len(parts)
+    if is_tuple and fields[-1] == parts[-1]:
         return tuple(value)
     raise ValueError(f"{name} must return ({', '.join(parts)}), got {_described(value)}")
 
@@ -33,8 +35,11 @@ def several(name: str, value: Any, *parts: str) -> tuple:
 def _described(value) -> str:
     """Writes a returned value, with its type in front where that is not plain."""
     if isinstance(value, (tuple, list)):
-        return f"a {type(value).__name__} of {len(value)}: {brief(value)}"
-    return f"a dict: {brief(value)}" if isinstance(value, dict) else brief(value)
+        kind = type(value).__name__
+        return f"a {kind} of {len(value)}: {brief(value)}"
+    if isinstance(value, dict):
+        return f"a dict: {brief(value)}"
+    return brief(value)
 
 
 def dataset_of(value: Any) -> Dataset:
@@ -53,16 +58,27 @@ def fresh(value: Any) -> tuple[Params, State]:
     """
     params, state = several("model.init", value, "params", "state")
     for leaf in jax.tree.leaves(params):
-        if not hasattr(leaf, "dtype") or not jnp.issubdtype(leaf.dtype, jnp.floating):
+        if not _is_float_array(leaf):
             wanted = "params that are arrays of floats"
             raise ValueError(f"model.init must return {wanted}, got {brief(leaf)}")
     for leaf in jax.tree.leaves(state):
-        if not hasattr(leaf, "dtype") and not isinstance(leaf, (bool, int, float)):
+        is_number = isinstance(leaf, (bool, int, float))
+        if not is_number and not hasattr(leaf, "dtype"):
             raise ValueError(f"model.init must return a state of arrays, got {brief(leaf)}")
     return params, state
 
 
-def built_like(name: str, tree: Any, pattern: Any, what: str, types: bool = False):
+def _is_float_array(leaf) -> bool:
+    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)
+
+
+def built_like(
+    name: str,
+    tree: Any,
+    pattern: Any,
+    what: str,
+    types: bool = False,
+):
     """Returns a tree, if it has the structure and the shapes of another one.
 
     Args:
@@ -74,17 +90,21 @@ def built_like(name: str, tree: Any, pattern: Any, what: str, types: bool = Fals
     Raises:
       ValueError: another structure, shape or type.
     """
-    same: Any = jax.tree.structure(tree)
+    # Checked while a step is traced, so it costs no time. Without it, a state of another structure
+    # ends in an error of the loop that carries it, which names neither the function nor the part.
+    structure: Any = jax.tree.structure(tree)
+    is_alike = structure == jax.tree.structure(pattern)
     pairs = zip(jax.tree.leaves(tree), jax.tree.leaves(pattern), strict=False)
-    if same != jax.tree.structure(pattern) or not all(_fits(*pair, types) for pair in pairs):
+    if not is_alike or not all(_fits(*pair, types) for pair in pairs):
         raise ValueError(f"{name} must give {what}, {_outline(pattern)}, got {_outline(tree)}")
     return tree
 
 
 def _fits(leaf, place, types: bool) -> bool:
     """Tells whether a value may stand in the place of another one."""
-    if jnp.shape(leaf) != jnp.shape(place) or not types:
-        return jnp.shape(leaf) == jnp.shape(place)
+    has_shape = jnp.shape(leaf) == jnp.shape(place)
+    if not has_shape or not types:
+        return has_shape
     # A loop carries its values in the types that they start with: those may be wider (a float32
     # takes a bfloat16), never narrower. A key is promoted to nothing, so equal types come first.
     after, before = _type(leaf), _type(place)
@@ -92,16 +112,21 @@ def _fits(leaf, place, types: bool) -> bool:
 
 
 def _type(leaf):
-    return leaf.dtype if hasattr(leaf, "dtype") else jnp.result_type(leaf)
+    """Gives the type of an array, or that which a number would get."""
+    if hasattr(leaf, "dtype"):
+        return leaf.dtype
+    return jnp.result_type(leaf)
 
 
 def _outline(tree) -> str:
     """Writes a tree with shapes and types in place of its arrays."""
 
     def leaf_outline(leaf):
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if hasattr(leaf, "dtype") else leaf
+        is_array = hasattr(leaf, "dtype")
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if is_array else leaf
 
-    return brief(jax.tree.map(leaf_outline, tree)).replace("ShapeDtypeStruct", "")
+    outline = jax.tree.map(leaf_outline, tree)
+    return brief(outline).replace("ShapeDtypeStruct", "")
 
 
 def aligned(name: str, *values):

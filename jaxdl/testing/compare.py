@@ -20,8 +20,10 @@ def named(caller: str, check: str):
         with jax.debug_key_reuse(False):
             yield
     except Exception as error:
-        kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
-        line = next(iter(str(error).strip().splitlines()), "")
+        is_ours = isinstance(error, AssertionError)
+        kind = "" if is_ours else f"{type(error).__name__}: "
+        lines = str(error).strip().splitlines()
+        line = lines[0] if lines else ""
         raise AssertionError(f"{caller}: {check}, but {kind}{line}") from error
 
 
@@ -29,12 +31,15 @@ def same(actual: Any, expected: Any, what: str, tolerance: float = TOLERANCE):
     """Raises where two trees differ in structure, shapes or values."""
     same_structure(actual, expected, what)
     for left, right in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
-        a, b = np.asarray(left), np.asarray(right)
+        a = np.asarray(left)
+        b = np.asarray(right)
         if a.shape != b.shape:
             raise AssertionError(f"{what} have shape {a.shape} instead of {b.shape}")
-        if not np.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True):
-            # times 1.0: booleans cannot be subtracted
-            raise AssertionError(f"{what} differ by up to {np.nanmax(np.abs(a * 1.0 - b)):.3g}")
+        if np.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True):
+            continue
+        # times 1.0: booleans cannot be subtracted
+        distances = np.abs(a * 1.0 - b)
+        raise AssertionError(f"{what} differ by up to {np.nanmax(distances):.3g}")
 
 
 def same_structure(actual: Any, expected: Any, what: str):
@@ -47,14 +52,16 @@ def same_structure(actual: Any, expected: Any, what: str):
 def finite(tree: Any, what: str):
     """Raises where a tree holds NaN or infinity."""
     for leaf in jax.tree.leaves(tree):
-        if not np.isfinite(np.asarray(leaf)).all():
+        is_finite = np.isfinite(np.asarray(leaf))
+        if not is_finite.all():
             raise AssertionError(f"{what} hold NaN or infinity")
 
 
 def float32(tree: Any, what: str):
     """Raises where a tree holds floats of another precision."""
     for leaf in jax.tree.leaves(tree):
-        if jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.dtype != jnp.float32:
+        is_float = jnp.issubdtype(leaf.dtype, jnp.floating)
+        if is_float and leaf.dtype != jnp.float32:
             raise AssertionError(f"{what} are {leaf.dtype}")
 
 

@@ -36,7 +36,8 @@ def check_task(
     >>> from jaxdl import tasks
     >>> check_task(tasks.moons(50))
     """
-    for name, check in {**CHECKS, **(PADDED_CHECKS if padded else {})}.items():
+    checks = CHECKS | PADDED_CHECKS if padded else CHECKS
+    for name, check in checks.items():
         with named("check_task", name):
             check(task)
     with named("check_task", "outputs can be drawn"):
@@ -53,11 +54,19 @@ def check_task(
 
 
 def _finite_gradient(loss, outputs, targets):
-    finite(jax.grad(lambda outputs: jnp.sum(loss(outputs, targets)))(outputs), "gradients")
+    def total(outputs):
+        return jnp.sum(loss(outputs, targets))
+
+    grads = jax.grad(total)(outputs)
+    finite(grads, "gradients")
 
 
 def _data(task: Task, seed: int = 0) -> Dataset:
-    return task.data(stream(seed_key(seed), "data")) if callable(task.data) else task.data
+    """Gives the data of a lane, from the key that training draws them from."""
+    if not callable(task.data):
+        return task.data
+    key = stream(seed_key(seed), "data")
+    return task.data(key)
 
 
 def _answers(task: Task, dataset: Dataset, outputs) -> tuple:
@@ -71,8 +80,10 @@ def _answers(task: Task, dataset: Dataset, outputs) -> tuple:
         if jnp.issubdtype(targets.dtype, jnp.integer):
             largest = [int(np.max(split)) for _, split in splits(dataset).values()]
             shapes.insert(0, (max(1, *largest) + 1,))
-    taken = next((shape for shape in shapes if _takes(task.loss, shape, targets)), shapes[0])
-    return jax.random.normal(seed_key(0), (*taken, targets.shape[-1])), targets
+    fitting = [shape for shape in shapes if _takes(task.loss, shape, targets)]
+    leading = fitting[0] if fitting else shapes[0]
+    drawn = jax.random.normal(seed_key(0), (*leading, targets.shape[-1]))
+    return drawn, targets
 
 
 def _takes(loss, shape: tuple, targets) -> bool:
@@ -91,7 +102,9 @@ def _data_splits(task: Task):
     for name, (x, targets) in parts.items():
         if x.shape[-1] != targets.shape[-1]:
             raise AssertionError(f"{name} x have shape {x.shape} and targets {targets.shape}")
-        if x.shape[:-1] != first_x.shape[:-1] or targets.shape[:-1] != first_targets.shape[:-1]:
+        alike_x = x.shape[:-1] == first_x.shape[:-1]
+        alike_targets = targets.shape[:-1] == first_targets.shape[:-1]
+        if not (alike_x and alike_targets):
             raise AssertionError(
                 f"{name} x and targets have shapes {x.shape}, {targets.shape}, unlike the training "
                 "data"
@@ -101,13 +114,15 @@ def _data_splits(task: Task):
 
 
 def _data_keys(task: Task):
-    first, again, other = (_data(task, seed) for seed in (0, 0, 1))
+    first = _data(task, 0)
+    again = _data(task, 0)
+    other = _data(task, 1)
     same(again, first, "data of the same key", tolerance=0.0)
-    shapes = [jax.tree.map(jnp.shape, dataset) for dataset in (first, other)]
-    if shapes[0] != shapes[1]:
-        raise AssertionError(
-            f"training data of two keys have shapes {shapes[0].train_x} and {shapes[1].train_x}"
-        )
+    one_shapes = jax.tree.map(jnp.shape, first)
+    other_shapes = jax.tree.map(jnp.shape, other)
+    if one_shapes != other_shapes:
+        both = f"{one_shapes.train_x} and {other_shapes.train_x}"
+        raise AssertionError(f"training data of two keys have shapes {both}")
     alike = map(np.array_equal, jax.tree.leaves(first), jax.tree.leaves(other))
     if callable(task.data) and all(alike):
         raise AssertionError("two keys give the same data")
@@ -115,8 +130,8 @@ def _data_keys(task: Task):
 
 def _data_jit(task: Task):
     if callable(task.data):
-        jitted = jax.jit(lambda seed: task.data(stream(seed_key(seed), "data")))(0)
-        same(jitted, _data(task), "data")
+        jitted = jax.jit(lambda seed: _data(task, seed))
+        same(jitted(0), _data(task), "data")
 
 
 def _sizes(task: Task) -> list[int]:
@@ -126,14 +141,18 @@ def _sizes(task: Task) -> list[int]:
 
 
 def _batch(task: Task, size, step=0):
-    return (task.batch or draw_batch)(_data(task), stream(seed_key(0), "shuffle"), step, size)
+    """Gives the batch of a step, as training would draw it."""
+    draw = task.batch or draw_batch
+    key = stream(seed_key(0), "shuffle")
+    return draw(_data(task), key, step, size)
 
 
 def _batches(task: Task):
     dataset = _data(task)
     for size in _sizes(task):
         batch = _batch(task, size)
-        one_x, one_targets = dataset.train_x.shape[:-1], dataset.train_targets.shape[:-1]
+        one_x = dataset.train_x.shape[:-1]
+        one_targets = dataset.train_targets.shape[:-1]
         expected = ((*one_x, size), (*one_targets, size), (size,))
         shapes = tuple(array.shape for array in batch)
         if shapes != expected:
@@ -148,9 +167,10 @@ def _batches(task: Task):
 
 
 def _batch_jit(task: Task):
-    size = _sizes(task)[len(_sizes(task)) // 2]
-    jitted = jax.jit(lambda step: _batch(task, size, step))(1)
-    same(jitted, _batch(task, size, 1), f"batches of {size}")
+    sizes = _sizes(task)
+    size = sizes[len(sizes) // 2]
+    jitted = jax.jit(lambda step: _batch(task, size, step))
+    same(jitted(1), _batch(task, size, 1), f"batches of {size}")
 
 
 def _padded_batches(task: Task):
@@ -167,7 +187,8 @@ def _padded_batches(task: Task):
 
 
 def _per_example(function, outputs, targets):
-    values, batch = function(outputs, targets), targets.shape[-1]
+    values = function(outputs, targets)
+    batch = targets.shape[-1]
     if jnp.shape(values) != (batch,):
         raise AssertionError(f"its shape is {jnp.shape(values)} for a batch of {batch}")
     finite(values, "values")
@@ -176,16 +197,19 @@ def _per_example(function, outputs, targets):
 def _order(function, outputs, targets):
     order = np.random.default_rng(0).permutation(targets.shape[-1])
     permuted = function(outputs[..., order], targets[..., order])
-    same(permuted, function(outputs, targets)[order], "values of a permuted batch")
+    expected = function(outputs, targets)[order]
+    same(permuted, expected, "values of a permuted batch")
 
 
 def _alone(function, outputs, targets):
     alone = function(outputs[..., :1], targets[..., :1])
-    same(alone, function(outputs, targets)[:1], "values of an example alone")
+    expected = function(outputs, targets)[:1]
+    same(alone, expected, "values of an example alone")
 
 
 def _jit(function, outputs, targets):
-    same(jax.jit(function)(outputs, targets), function(outputs, targets), "values")
+    jitted = jax.jit(function)
+    same(jitted(outputs, targets), function(outputs, targets), "values")
 
 
 CHECKS = {

@@ -69,15 +69,17 @@ def evaluate(recipe: Recipe, params, state, dataset: Dataset) -> dict:
 
 
 def _train_rows(recipe: Recipe, dataset: Dataset):
-    """The rows of the training split that are evaluated, int32 (count,); None for all.
+    """Draws the rows of the training split that are evaluated, int32 (count,); None for all.
 
     They are drawn at random, since a user's rows may be sorted, and by one key for all lanes: every
     config and seed is judged by the same rows, and fewer of them are the first ones of more.
     """
-    rows, count = dataset.train_targets.shape[-1], recipe.eval_train_rows
+    rows = dataset.train_targets.shape[-1]
+    count = recipe.eval_train_rows
     if count is None or count == rows:
         return None
-    return permute(seed_key(0), rows, jnp.arange(count))
+    shared_key = seed_key(0)
+    return permute(shared_key, rows, jnp.arange(count))
 
 
 def check_train_rows(recipe: Recipe, dataset: Dataset):
@@ -109,7 +111,7 @@ def _reducer(recipe: Recipe, params, state) -> Callable:
 
 
 def _reduced(functions: dict, outputs, targets, reduce: Callable) -> dict:
-    """The loss and metrics of each example, (batch,), as `reduce` makes one number of them.
+    """Computes loss and metrics of each example, and makes one number of each by `reduce`.
 
     A NaN among an example's outputs or targets makes its values NaN: an argmax of NaN is class 0,
     which may be right by chance, and a comparison with NaN is false.
@@ -127,7 +129,7 @@ def _reduced(functions: dict, outputs, targets, reduce: Callable) -> dict:
 
 
 def _is_nan(tree, batch: int):
-    """Which examples have a NaN among the arrays of a tree, batch axis last: (batch,) bool."""
+    """Marks examples with a NaN among the arrays of a tree, batch axis last: (batch,) bool."""
     spoilt = jnp.zeros(batch, bool)
     for leaf in jax.tree.leaves(tree):
         is_float = jnp.issubdtype(leaf.dtype, jnp.floating)

@@ -52,12 +52,13 @@ def gradient(recipe: Recipe, params, state, batch: Batch, key) -> Gradient:
         return value
 
     value_and_grad = jax.value_and_grad(objective, has_aux=True)
-    (value, (mean, after)), grads = value_and_grad(params)
+    (value, aside), grads = value_and_grad(params)
+    mean, after = aside
     return Gradient(value, mean, after, grads, value_of)
 
 
 def _total(recipe: Recipe, params, state, batch: Batch, key) -> tuple:
-    """The weighted sum of the losses of a batch, and the model's state after it."""
+    """Computes the weighted sum of the losses of a batch, and the model's state after it."""
     x = prepared(recipe.task, batch.x)
     outputs, after = parts.apply(recipe.model, params, state, x, key, train=True)
     each = recipe.task.loss(outputs, batch.targets)
@@ -68,8 +69,14 @@ def _total(recipe: Recipe, params, state, batch: Batch, key) -> tuple:
     return jnp.sum(weighted), after
 
 
-def _accumulated(recipe: Recipe, params, state, batch: Batch, key) -> Gradient:
-    """The gradient of a batch in micro-batches, whose arrays are all that is held at a time.
+def _accumulated(
+    recipe: Recipe,
+    params,
+    state,
+    batch: Batch,
+    key,
+) -> Gradient:
+    """Computes the gradient of a batch in micro-batches, whose arrays are held one at a time.
 
     Each of them adds its share to the sum over the batch, divided by the weight of the whole batch
     and not by its own: so short and padded batches give what they give at once.
@@ -95,12 +102,21 @@ def _accumulated(recipe: Recipe, params, state, batch: Batch, key) -> Gradient:
         return total / scale
 
     zero = jnp.float32(0.0)
-    nothing = (zero, jax.tree.map(jnp.zeros_like, params))
-    (total, grads), after = _over_parts(recipe, add_gradient, nothing, state, batch, key)
+    no_grads = jax.tree.map(jnp.zeros_like, params)
+    nothing = zero, no_grads
+    sums, after = _over_parts(recipe, add_gradient, nothing, state, batch, key)
+    total, grads = sums
     return Gradient(total / scale, total / weight, after, grads, value_of)
 
 
-def _over_parts(recipe: Recipe, add: Callable, sums, state, batch: Batch, key) -> tuple:
+def _over_parts(
+    recipe: Recipe,
+    add: Callable,
+    sums,
+    state,
+    batch: Batch,
+    key,
+) -> tuple:
     """Goes through the micro-batches of a batch, one after the other: (sums, state).
 
     A scan holds the arrays of one micro-batch at a time, which a Python loop would not promise.
@@ -130,15 +146,16 @@ def _over_parts(recipe: Recipe, add: Callable, sums, state, batch: Batch, key) -
 
 
 def _rows(batch: Batch, begin, size: int) -> Batch:
-    """Some examples of a batch, one after the other."""
+    """Takes some examples of a batch, one after the other."""
 
     def rows(array):
-        return jax.lax.dynamic_slice_in_dim(jnp.asarray(array), begin, size, axis=-1)
+        array = jnp.asarray(array)
+        return jax.lax.dynamic_slice_in_dim(array, begin, size, axis=-1)
 
     return jax.tree.map(rows, batch)
 
 
 def _typed_as(new, old):
-    """A new value of an array in the old one's type, as a loop wants it; a key has one type."""
+    """Gives an array's new value the old one's type, as a loop wants it; a key has one type."""
     is_key = jnp.issubdtype(old.dtype, jax.dtypes.prng_key)
     return new if is_key else jnp.asarray(new, old.dtype)

@@ -59,6 +59,7 @@ def init(recipe: Recipe, key, dataset: Dataset, schedule: Schedule) -> Lane:
         than the training split has.
     """
     evaluation.check_train_rows(recipe, dataset)
+    # "init" alone draws weights: other steps, data or batches leave them as they are
     params, state = parts.fresh(recipe.model.init(stream(key, "init")))
     opt_state = recipe.optimizer.init(params)
     _check_one_set_of_weights(opt_state)

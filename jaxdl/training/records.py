@@ -66,11 +66,14 @@ def _nothing_yet() -> Running:
 
 def seen_in(record, info: StepInfo) -> dict:
     """Computes the per-step values of a step: name -> float32 scalar."""
-    recorded = {name: _scalar(name, function(info)) for name, function in record.items()}
-    return {"batch_loss": info.loss, **recorded}
+    seen = {"batch_loss": info.loss}
+    for name, function in record.items():
+        seen[name] = _scalar(name, function(info))
+    return seen
 
 
 def _scalar(name: str, value):
+    """Returns what a user's function gave as a float32 scalar, if it is a real one."""
     try:
         scalar = jnp.asarray(value)
     except (TypeError, ValueError):  # None, a dict, a string
@@ -83,10 +86,18 @@ def _scalar(name: str, value):
 
 def include(running: Running, value, healthy) -> Running:
     """Takes the value of a step in, unless the step was refused."""
-    low = jnp.minimum(running.min, value)
-    high = jnp.maximum(running.max, value)
-    after = Running(low, running.total + value, high, running.count + 1.0)
-    return jax.tree.map(lambda new, old: jnp.where(healthy, new, old), after, running)
+    after = Running(
+        min=jnp.minimum(running.min, value),
+        max=jnp.maximum(running.max, value),
+        total=running.total + value,
+        count=running.count + 1.0,
+    )
+
+    # a step that was refused never happened: its loss may be NaN, which no mean would survive
+    def keep(new, old):
+        return jnp.where(healthy, new, old)
+
+    return jax.tree.map(keep, after, running)
 
 
 def running_values(running: dict[str, Running]) -> dict:
@@ -94,9 +105,11 @@ def running_values(running: dict[str, Running]) -> dict:
     -inf, see `mark_unseen`."""
     values = {}
     for name, seen in running.items():
-        mean = seen.total / jnp.maximum(seen.count, 1.0)
-        for kind, value in zip(KINDS, (seen.min, mean, seen.max), strict=True):
-            values[f"{name}_{kind}"] = value
+        # of no step the mean would be 0 / 0, a NaN that `jax_debug_nans` stops at
+        count = jnp.maximum(seen.count, 1.0)
+        values[f"{name}_min"] = seen.min
+        values[f"{name}_mean"] = seen.total / count
+        values[f"{name}_max"] = seen.max
     return values
 
 

@@ -13,7 +13,13 @@ from jaxdl.types import Dataset
 
 
 def segment(
-    recipe: Recipe, schedule: Schedule, lane: Lane, dataset: Dataset, keys: Streams, start, stop
+    recipe: Recipe,
+    schedule: Schedule,
+    lane: Lane,
+    dataset: Dataset,
+    keys: Streams,
+    start,
+    stop,
 ) -> Lane:
     """Advances a lane from step `start` to step `stop`, evaluating where that is due.
 
@@ -26,8 +32,10 @@ def segment(
     """
     steps, every = schedule
     columns = len(schedule.due())
-    start, stop = jnp.asarray(start, jnp.int32), jnp.asarray(stop, jnp.int32)
-    passes, n = pass_steps(recipe, dataset), dataset.train_targets.shape[-1]
+    start = jnp.asarray(start, jnp.int32)
+    stop = jnp.asarray(stop, jnp.int32)
+    passes = pass_steps(recipe, dataset)
+    n = dataset.train_targets.shape[-1]
 
     # Two loops: the inner one makes the steps between two evaluations, the outer one evaluates. All
     # lanes of a program evaluate at the same steps, so that the `cond` stays one under vmap: were

@@ -18,7 +18,14 @@ from jaxdl.training.records import StepInfo
 from jaxdl.types import Dataset
 
 
-def step(recipe: Recipe, lane: Lane, dataset: Dataset, keys: Streams, index, order=None) -> Lane:
+def step(
+    recipe: Recipe,
+    lane: Lane,
+    dataset: Dataset,
+    keys: Streams,
+    index,
+    order=None,
+) -> Lane:
     """Updates a lane once; refused for good once the lane has diverged.
 
     A lane diverges at the first loss that is not finite or update that takes the norm of the
@@ -29,7 +36,12 @@ def step(recipe: Recipe, lane: Lane, dataset: Dataset, keys: Streams, index, ord
 
 
 def propose(
-    recipe: Recipe, lane: Lane, dataset: Dataset, keys: Streams, index, order=None
+    recipe: Recipe,
+    lane: Lane,
+    dataset: Dataset,
+    keys: Streams,
+    index,
+    order=None,
 ) -> tuple[Weights, StepInfo]:
     """Computes the update of a step, applied or not.
 
@@ -76,6 +88,7 @@ def accept(recipe: Recipe, lane: Lane, proposed: Weights, info: StepInfo) -> Lan
 
 
 def _square_norm(tree):
+    """Adds up the squares of all numbers of a tree, in float32: a bfloat16 sum would lose most."""
     leaves = [leaf.astype(jnp.float32) for leaf in jax.tree.leaves(tree)]
     return sum(jnp.sum(jnp.square(leaf)) for leaf in leaves)
 
@@ -89,7 +102,7 @@ def pass_steps(recipe: Recipe, dataset: Dataset) -> int | None:
 
 
 def _rows_of_a_short_batch(recipe: Recipe, lane: Lane, dataset: Dataset) -> int:
-    """The rows of a pass's last batch where its dead places must not be seen; else 0."""
+    """Counts the rows of a pass's last batch where its dead places must not be seen; else 0."""
     alone = not jax.tree.leaves(lane.state) and _takes_rows_alone(recipe)
     if pass_steps(recipe, dataset) is None or alone:
         return 0
@@ -97,7 +110,7 @@ def _rows_of_a_short_batch(recipe: Recipe, lane: Lane, dataset: Dataset) -> int:
 
 
 def _takes_rows_alone(recipe: Recipe) -> bool:
-    """Whether every row of a batch is known to have its loss whatever the other rows are.
+    """Tells whether every row of a batch is known to have its loss whatever the other rows are.
 
     That is known of this library's functions, and of what is marked by `batches.row_by_row`; for
     others the step of a short batch is compiled apart.
@@ -110,7 +123,7 @@ def _takes_rows_alone(recipe: Recipe) -> bool:
 
 
 def _batch(recipe: Recipe, dataset: Dataset, keys: Streams, index, order):
-    """The batch of a step: the task's own, or drawn from the training rows."""
+    """Takes the batch of a step: the task's own, or one drawn from the training rows."""
     if recipe.task.batch is not None:
         batch = recipe.task.batch(dataset, keys.shuffle, index, recipe.batch_size)
         triple = parts.several("task.batch", batch, "x", "targets", "weight")
@@ -126,10 +139,11 @@ def _batch(recipe: Recipe, dataset: Dataset, keys: Streams, index, order):
 
 
 def _checked(batch) -> tuple:
-    """A task's own batch, if its weights are one an example and its arrays of one batch."""
+    """Returns a task's own batch, if its weights are one an example, its arrays of one batch."""
     x, targets, weight = batch
     first: Any = next(iter(jax.tree.leaves(x)), ())
-    shape, batch_shape = jnp.shape(weight), jnp.shape(first)[-1:]
+    shape = jnp.shape(weight)
+    batch_shape = jnp.shape(first)[-1:]
     if batch_shape and shape != batch_shape:
         raise ValueError(
             f"batch must give one weight per example, shape {batch_shape}, got shape {shape}"
@@ -137,9 +151,16 @@ def _checked(batch) -> tuple:
     return parts.aligned("task.batch", x, targets, weight)
 
 
-def _propose(recipe: Recipe, lane: Lane, batch, keys: Streams, index) -> tuple[Weights, StepInfo]:
-    """The update that a batch asks for."""
+def _propose(
+    recipe: Recipe,
+    lane: Lane,
+    batch,
+    keys: Streams,
+    index,
+) -> tuple[Weights, StepInfo]:
+    """Computes the update that a batch asks for."""
     augmented = _augmented(recipe, batch, keys, index)
+    # a key a step, from its number: a lane that goes on from a checkpoint draws what it would have
     dropout_key = jax.random.fold_in(keys.dropout, index)
     learned = gradient(recipe, lane.params, lane.state, augmented, dropout_key)
     updates, opt_state = _updates(recipe.optimizer, learned, lane)
@@ -149,7 +170,7 @@ def _propose(recipe: Recipe, lane: Lane, batch, keys: Streams, index) -> tuple[W
 
 
 def _augmented(recipe: Recipe, batch, keys: Streams, index) -> Batch:
-    """A batch as the task augments it."""
+    """Augments a batch as the task does; its weights stay."""
     x, targets, weight = batch
     if recipe.task.augment is None:
         return Batch(x, targets, weight)
@@ -161,7 +182,7 @@ def _augmented(recipe: Recipe, batch, keys: Streams, index) -> Batch:
 
 
 def _updates(optimizer, learned: Gradient, lane: Lane) -> tuple:
-    """What the optimizer adds to the params, and its state after that."""
+    """Asks the optimizer for what it adds to the params, and its state after that."""
     name, extra = "optimizer.update", {}
     # what optax hands to transformations that take more than gradients: see `optax.lbfgs`
     if isinstance(optimizer, optax.GradientTransformationExtraArgs):

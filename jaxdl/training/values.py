@@ -62,6 +62,8 @@ def has_gradient(loss, outputs, targets) -> bool:
     """
     if plain(loss) in WITH_GRADIENT or not _all_floats(outputs):
         return True
+    # Values at some outputs would not tell: a hinge's gradient is zero at many. It is zero at all
+    # where its program does not depend on the outputs, and its constant value is zero.
     shapes = jax.tree.map(_shape_of, (outputs, targets))
     gradient = jax.grad(lambda outputs, targets: jnp.sum(loss(outputs, targets)))
     if _varies(jax.make_jaxpr(gradient)(*shapes).jaxpr):
@@ -82,12 +84,12 @@ def _shape_of(leaf) -> jax.ShapeDtypeStruct:
 
 
 def _may_differ_from_zero(leaf) -> bool:
-    """Whether some number of an array is not 0; one that is traced comes from a value of hp."""
+    """Tells whether some number of an array is not 0; a traced one comes from a value of hp."""
     return isinstance(leaf, jax.core.Tracer) or bool(np.asarray(leaf).any())
 
 
 def _varies(jaxpr) -> bool:
-    """Whether an output of a jaxpr is computed from its inputs."""
+    """Tells whether an output of a jaxpr is computed from its inputs."""
     tainted = set(jaxpr.invars)
 
     # a constant of the program is no input; nor is a literal, which has its value with it

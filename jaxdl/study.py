@@ -314,8 +314,8 @@ class Study:
                 stacklevel=3,
             )
         elif progress:
-            with show_progress(True, 1) as shown:
-                shown.say(f"the replay of seed {seed} at {config} is bit-equal to the stored lane")
+            with show_progress(True, 1) as line:
+                line.say(f"the replay of seed {seed} at {config} is bit-equal to the stored lane")
 
 
 __all__ = ["Result", "Study", "load"]

@@ -135,6 +135,8 @@ def inputs_of(
 
 def _check_exact(array: np.ndarray):
     """Refuses integers of which float32 loses digits."""
+    # A cast would pass: row numbers or time stamps would become equal to their neighbours, and a
+    # model would learn from what nobody handed in.
     large = np.argwhere((array > EXACT) | (array < -EXACT))
     if not len(large):
         return
@@ -156,6 +158,7 @@ def targets_of(
       ValueError: targets that it is not defined for.
     """
     whole = array.dtype.kind != "f"
+    # whole numbers are classes, unless the loss says that they are quantities
     if loss is losses.cross_entropy or (loss is None and whole):
         _check_class_numbers(array)
     if loss is losses.binary_cross_entropy:

@@ -35,7 +35,8 @@ def gaussians(
     >>> first.tolist(), second.tolist()
     ([[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]], [[0.0], [1.0]])
     """
-    means, roots = jnp.asarray(means, jnp.float32), square_root(spread(covariances))
+    means = jnp.asarray(means, jnp.float32)
+    roots = square_root(spread(covariances))
 
     keys = jax.random.split(key, 2)
     # A row, and so a key, for each coordinate: more points begin with those of fewer.
@@ -70,6 +71,8 @@ def square_root(covariance: Float[Array, "*matrices 2 2"]) -> Float[Array, "*mat
     [[1.0, 1.0], [1.0, 1.0]]
     """
     larger, smaller = _eigenvalues(covariance)
+    # In closed form: no Cholesky factor, which a singular matrix lacks, and no eigenvectors, whose
+    # signs and order jump as a traced covariance changes.
     total = jnp.sqrt(larger) + jnp.sqrt(smaller)
     root_of_product = jnp.sqrt(larger * smaller)[..., None, None]
     shift = root_of_product * jnp.broadcast_to(jnp.eye(2), covariance.shape)
@@ -79,10 +82,12 @@ def square_root(covariance: Float[Array, "*matrices 2 2"]) -> Float[Array, "*mat
 
 def _eigenvalues(covariance):
     """Computes the two eigenvalues, larger first; one that is rounding is zero."""
-    a, b, d = covariance[..., 0, 0], covariance[..., 0, 1], covariance[..., 1, 1]
+    a = covariance[..., 0, 0]
+    b = covariance[..., 0, 1]
+    d = covariance[..., 1, 1]
     middle = (a + d) / 2
     radius = jnp.sqrt(jnp.square((a - d) / 2) + jnp.square(b))
-    smaller = middle - radius
+    smaller = middle - radius  # of a singular matrix, the rounding of two equal numbers
     return middle + radius, jnp.where(smaller > ROUNDING * (a + d), smaller, 0.0)
 
 
@@ -132,11 +137,13 @@ def check(means: Any, covariances: Any):
 def _check_covariances(given: np.ndarray, covariances):
     """Refuses variances below 0 and matrices that are no covariances; what was handed in is shown
     as it was."""
-    if given.ndim == 0 and not (np.isfinite(given) and given >= 0):
+    is_finite = np.isfinite(given).all()
+    if given.ndim == 0 and not (is_finite and given >= 0):
         raise ValueError(
             f"covariances must be a finite variance from 0 up, got {_brief(covariances)}"
         )
-    if given.ndim and (given.shape not in ((2, 2), (2, 2, 2)) or not np.isfinite(given).all()):
+    is_matrix = given.shape in ((2, 2), (2, 2, 2))
+    if given.ndim and not (is_matrix and is_finite):
         raise ValueError(
             "covariances must be one or two 2 x 2 matrices of finite numbers, got "
             f"{_brief(covariances)}"

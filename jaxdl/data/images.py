@@ -32,7 +32,7 @@ def images(
     std=None,
     split_seed: int = 0,
 ) -> Task:
-    """A task of telling the classes of images apart, over a known data set.
+    """Makes a task of telling the classes of images apart, over a known data set.
 
     Args:
       name: ``"digits"``, scikit-learn's 1797 grey 8x8 pictures, with values of 0 to 16, a fifth of
@@ -93,7 +93,7 @@ def images_from_arrays(
     augment: Callable | None = None,
     split_seed: int = 0,
 ) -> Task:
-    """A task over a user's own images, which all lanes share.
+    """Makes a task over a user's own images, which all lanes share.
 
     Args:
       x: (n, height, width, channels) or (n, height, width); bytes stay uint8, floats become
@@ -156,9 +156,13 @@ def _moments(x: np.ndarray, unit: float) -> tuple[np.ndarray, np.ndarray]:
     flat = x.reshape(len(x), -1)
     mean = flat.mean(axis=1, dtype=np.float64)
     # Summed as they are read: NumPy's own would make a float64 of every number first.
-    centred = [sum(_square_distances(row, centre)) for row, centre in zip(flat, mean, strict=True)]
-    std = np.sqrt(np.array(centred) / flat.shape[1])
-    return mean / unit, np.where(std > 0, std, unit) / unit
+    squares = []
+    for row, centre in zip(flat, mean, strict=True):
+        squares.append(sum(_square_distances(row, centre)))
+    std = np.sqrt(np.array(squares) / flat.shape[1])
+    # a channel that never changes has no deviation to divide by: it becomes 0, divided by 1
+    std = np.where(std > 0, std, unit)
+    return mean / unit, std / unit
 
 
 def _square_distances(row: np.ndarray, centre: float) -> Iterator[float]:
@@ -193,6 +197,8 @@ def normalise(mean: np.ndarray, std: np.ndarray, unit: float = LARGEST) -> Calla
       ``(x) -> x``: (channels, height, width, batch), of any dtype, to float32.
     """
 
+    # Data stay bytes on the device, a quarter of the floats, and are normalised a batch at a time.
+    # No row sees another, which is marked, so that short batches need no step of their own.
     @row_by_row
     def prepare(x):
         if x.ndim != 4 or len(x) != len(mean):

@@ -41,9 +41,13 @@ def cut(every: Labelled, test_fraction, valid_fraction, split_seed) -> Splits:
             f"test_fraction and valid_fraction must leave a row each for testing and training of "
             f"{n}, got {test_fraction} and {valid_fraction}"
         )
+    # Test rows first: another share for validation leaves them the same.
     order = _order(split_seed, n)
-    held_out = every.take(order[test : test + valid]) if valid else None
-    return Splits(every.take(order[test + valid :]), held_out, every.take(order[:test]))
+    for_test = order[:test]
+    for_valid = order[test : test + valid]
+    for_train = order[test + valid :]
+    held_out = every.take(for_valid) if valid else None
+    return Splits(every.take(for_train), held_out, every.take(for_test))
 
 
 def beside(train: Labelled, test: Labelled, valid_fraction, split_seed) -> Splits:
@@ -69,7 +73,8 @@ def _share(name: str, value, n: int) -> int:
 def _order(split_seed, n: int) -> np.ndarray:
     """The rows in random order, (n,)."""
     # NumPy keeps this generator's streams for good (NEP 19), and nothing has to be compiled.
-    return np.random.RandomState(seed_of("split_seed", split_seed)).permutation(n)
+    seed = seed_of("split_seed", split_seed)
+    return np.random.RandomState(seed).permutation(n)
 
 
 def labelled(x_name: str, x, y_name: str, y) -> Labelled:
@@ -102,7 +107,9 @@ def _images(name: str, values) -> np.ndarray:
         raise ValueError(
             f"{name} must be finite and fit {np.dtype(dtype)}, got {array[~inside][0]}{remedy}"
         )
-    return np.ascontiguousarray(array.transpose(3, 1, 2, 0).astype(dtype, copy=False))
+    # Batch-last, once and for all lanes: a step then takes examples from neighbouring bytes.
+    batch_last = array.transpose(3, 1, 2, 0)
+    return np.ascontiguousarray(batch_last.astype(dtype, copy=False))
 
 
 def _classes(name: str, values) -> np.ndarray:
@@ -145,6 +152,14 @@ def _numbers(name: str, values) -> np.ndarray:
 
 def check_alike(train: np.ndarray, test: np.ndarray):
     """Refuses images for testing that are of another shape or type."""
-    if train.shape[:-1] != test.shape[:-1] or train.dtype != test.dtype:
-        wanted, given = [f"{x.shape[1:3]} x {x.shape[0]} {x.dtype}" for x in (train, test)]
+    is_alike = train.shape[:-1] == test.shape[:-1] and train.dtype == test.dtype
+    if not is_alike:
+        wanted = _kind_of(train)
+        given = _kind_of(test)
         raise ValueError(f"x_test must have images like those of x, {wanted}, got {given}")
+
+
+def _kind_of(x: np.ndarray) -> str:
+    """Writes the sides, channels and type of images."""
+    channels, height, width, _ = x.shape
+    return f"{(height, width)} x {channels} {x.dtype}"

@@ -45,6 +45,7 @@ def _kept() -> list[str]:
     cache = stored.folder()
     if cache is None:
         return []
+    # a damaged file is listed with what to do about it, and hides none of the others
     lines = []
     for kind in ("added", "converted"):
         for path in sorted((cache / kind).glob("*.npz")):

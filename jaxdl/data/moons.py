@@ -29,9 +29,11 @@ def moons(
     lower = jnp.linspace(0.0, jnp.pi, samples - of_upper)
     first = jnp.concatenate([jnp.cos(upper), 1.0 - jnp.cos(lower)])
     second = jnp.concatenate([jnp.sin(upper), 0.5 - jnp.sin(lower)])
-    targets = (jnp.arange(samples) >= of_upper).astype(jnp.int32)
+    is_lower = jnp.arange(samples) >= of_upper
+    targets = is_lower.astype(jnp.int32)
     # A split cuts columns off in order, so the points must come in a random one. The noise is drawn
     # for the places, not for the points: it is the same whatever the order.
     order = permute(order_key, samples, jnp.arange(samples))
     x = jnp.stack([first, second])[:, order]
-    return x + noise * rows(noise_key, jax.random.normal, (2, samples)), targets[order]
+    noises = rows(noise_key, jax.random.normal, (2, samples))
+    return x + noise * noises, targets[order]

@@ -25,15 +25,22 @@ def find(data_dir: pathlib.Path, name: str) -> pathlib.Path | None:
     """
     if (data_dir / INFO).is_file():
         return data_dir
-    versions = []
+    numbered = []
     for place in (data_dir / name, data_dir):
-        versions += [info.parent for info in place.glob(f"*/{INFO}")]
-    numbered = [path for path in versions if VERSION.fullmatch(path.name)]
-    return max(numbered, key=lambda path: [*map(int, path.name.split("."))], default=None)
+        for info in place.glob(f"*/{INFO}"):
+            if VERSION.fullmatch(info.parent.name):
+                numbered.append(info.parent)
+    return max(numbered, key=_version_numbers, default=None)
+
+
+def _version_numbers(version: pathlib.Path) -> list[int]:
+    """Reads the numbers of a version, which order as 3.0.2 < 3.0.10; its text would not."""
+    return [int(number) for number in version.name.split(".")]
 
 
 def readable(version: pathlib.Path) -> bool:
-    """Whether a version is in a format that needs no TensorFlow."""
+    """Tells whether a version is in a format that needs no TensorFlow."""
+    # An array_record is read by a small library of its own; the other formats only by TensorFlow.
     try:
         return json.loads((version / INFO).read_text())["fileFormat"] == "array_record"
     except (OSError, ValueError, KeyError, TypeError):
@@ -76,7 +83,8 @@ def _sources(version: pathlib.Path) -> dict:
     import tensorflow_datasets as tfds
 
     encoded = {"image": tfds.decode.SkipDecoding()}
-    return tfds.builder_from_directory(version).as_data_source(decoders=encoded)
+    builder = tfds.builder_from_directory(version)
+    return builder.as_data_source(decoders=encoded)
 
 
 def _decoded(encoded: bytes) -> np.ndarray:
@@ -94,9 +102,12 @@ def _read_split(version, source, shape, classes) -> tuple[np.ndarray, np.ndarray
     x = np.empty((n, *shape), np.uint8)
     targets = np.empty(n, np.int32)
     place = 0
+    # Many rows at a time, as each call has a cost of its own; not all of them, as their encoded
+    # bytes would be held beside the decoded pictures.
     try:
         for begin in range(0, n, AT_ONCE):
-            for example in source.__getitems__(range(begin, min(begin + AT_ONCE, n))):
+            rows = range(begin, min(begin + AT_ONCE, n))
+            for example in source.__getitems__(rows):
                 image = _decoded(example["image"])
                 if image.shape != shape or image.dtype != np.uint8:
                     raise ValueError(f"image {place} is {image.dtype} {image.shape}")

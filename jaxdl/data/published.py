@@ -112,9 +112,12 @@ def read(source: pathlib.Path, published: Published = OFFICIAL) -> ImageData:
     for name, content in members:
         where = f"{name} of {source}"
         stem = name.removesuffix(".bin")
-        if name == stem:
+        is_binary = name != stem
+        # A pickle is a program: its checksum is compared first, and what it says comes after that.
+        # For binary batches none is published; rows of bytes cannot do anything.
+        if not is_binary:
             _check_batch(where, stem, content, published)
-        batches[stem] = _batch(where, content, name != stem, published.rows)
+        batches[stem] = _batch(where, content, is_binary, published.rows)
     missing = [name for name in BATCHES if name not in batches]
     if missing:
         raise DataError(f"{source} must hold the batches of CIFAR-10, got none called {missing[0]}")
@@ -123,7 +126,8 @@ def read(source: pathlib.Path, published: Published = OFFICIAL) -> ImageData:
 
 
 def _joined(batches: dict, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """The images of some batches, in order, (3, 32, 32, n), and their classes."""
+    """Puts the images of some batches in one array, (3, 32, 32, n), and their classes."""
+    # One transposition to batch-last, in memory: training reads whole examples along the last axis.
     rows = np.concatenate([batches[name][0] for name in names])
     targets = np.concatenate([batches[name][1] for name in names])
     return np.ascontiguousarray(rows.T).reshape(*SHAPE, len(rows)), targets
@@ -131,20 +135,22 @@ def _joined(batches: dict, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarr
 
 def _check_archive(path: pathlib.Path, published: Published):
     """Refuses an archive that is not one of the published ones."""
-    found = hashlib.md5(usedforsecurity=False)
+    # Before it is opened: what is not the authors' file is not handed to tarfile at all.
+    digest = hashlib.md5(usedforsecurity=False)
     with open(path, "rb") as file:
         while chunk := file.read(CHUNK):
-            found.update(chunk)
-    if found.hexdigest() not in published.archives:
-        known = ", ".join(f"{md5} ({name})" for md5, name in published.archives.items())
+            digest.update(chunk)
+    md5 = digest.hexdigest()
+    if md5 not in published.archives:
+        known = ", ".join(f"{known} ({name})" for known, name in published.archives.items())
         raise DataError(
-            f"{path} has the wrong checksum, md5 {found.hexdigest()} of {path.stat().st_size} bytes"
+            f"{path} has the wrong checksum, md5 {md5} of {path.stat().st_size} bytes"
             f", not {known}: it is cut short or another file, download it again"
         )
 
 
 def _members(path: pathlib.Path) -> Iterator[tuple[str, bytes]]:
-    """Name and content of every batch in an archive."""
+    """Yields name and content of every batch in an archive."""
     with _readable(path), tarfile.open(path) as archive:
         for member in archive:
             _check_member(path, member)
@@ -166,6 +172,7 @@ def _readable(path: pathlib.Path):
 
 def _check_member(path: pathlib.Path, member: tarfile.TarInfo):
     """Refuses paths that would leave the folder that an archive is unpacked in, and links."""
+    # Nothing is unpacked here. But the user may do so next, and is told what is in there.
     name = pathlib.PurePosixPath(member.name)
     if name.is_absolute() or ".." in name.parts or not (member.isfile() or member.isdir()):
         raise DataError(
@@ -206,19 +213,25 @@ def _batch(where: str, content: bytes, binary: bool, rows: int) -> tuple[np.ndar
 def _binary(content: bytes) -> tuple[np.ndarray, np.ndarray]:
     """Rows of a byte for the class, then those of the picture; no classes where rows are cut."""
     row = 1 + PIXELS
-    if len(content) % row:
-        return np.frombuffer(content, np.uint8), np.empty(0, np.int32)
-    table = np.frombuffer(content, np.uint8).reshape(-1, row)
-    return table[:, 1:], table[:, 0].astype(np.int32)
+    numbers = np.frombuffer(content, np.uint8)
+    if len(numbers) % row:
+        return numbers, np.empty(0, np.int32)
+    table = numbers.reshape(-1, row)
+    classes = table[:, 0].astype(np.int32)
+    return table[:, 1:], classes
 
 
 def _pickled(where: str, content: bytes) -> tuple[np.ndarray, np.ndarray]:
     """A dict with ``data`` and ``labels``; its keys are bytes where Python 2 wrote it."""
     try:
         batch = unpickling.loads(content)
-        named = {key.decode() if isinstance(key, bytes) else key: batch[key] for key in batch}
-        return np.asarray(named["data"]), np.asarray(named["labels"]).astype(np.int32)
-    except (pickle.UnpicklingError, KeyError, TypeError, ValueError) as error:
+        named = {}
+        for key, value in batch.items():
+            named[key.decode() if isinstance(key, bytes) else key] = value
+        images = np.asarray(named["data"])
+        classes = np.asarray(named["labels"]).astype(np.int32)
+        return images, classes
+    except (pickle.UnpicklingError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{where} is no batch of CIFAR-10 ({first_line(error)})") from None
 
 

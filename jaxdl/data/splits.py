@@ -35,6 +35,7 @@ def split(
     def columns(start: int, stop: int) -> tuple:
         return x[..., start:stop], targets[..., start:stop]
 
+    # Test columns first: a validation split that is asked for later leaves them as they are.
     end = test + valid
     first, validation, rest = columns(0, test), columns(test, end), columns(end, n)
     return Dataset(*rest, *first, *(validation if valid else ()))

@@ -65,6 +65,9 @@ def folder() -> pathlib.Path | None:
 
 def write(path: pathlib.Path, data: ImageData, about: About):
     """Writes a data set, whole or not at all; the folder is made where it is not there."""
+    # Aside, then renamed: a reader sees the old file or the new one, and two processes that convert
+    # the same data at once both write a whole file, of which either may stay. Flushed to the disk
+    # before: after a crash a renamed file may have its name and no bytes yet.
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     aside = path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
     text = np.frombuffer(json.dumps(about._asdict()).encode(), np.uint8)
@@ -116,10 +119,13 @@ def _opened(path: pathlib.Path):
 
 def digest(paths: list[pathlib.Path]) -> str:
     """The sha256 of files, their names included, in the order given."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in paths:
-        found.update(f"{path.name} {path.stat().st_size}\0".encode())
+        # Name and length go before the bytes: else bytes that move from the end of one file to the
+        # beginning of the next would change nothing.
+        heading = f"{path.name} {path.stat().st_size}\0"
+        digest.update(heading.encode())
         with open(path, "rb") as file:
             while chunk := file.read(CHUNK):
-                found.update(chunk)
-    return found.hexdigest()
+                digest.update(chunk)
+    return digest.hexdigest()

@@ -25,6 +25,8 @@ def loads(pickled: bytes) -> Any:
         raise pickle.UnpicklingError(f"{type(error).__name__}: {error}") from None
 
 
+# The way that Python's documentation advises: `find_class` is the only door through which a pickle
+# reaches code, so what is not listed in ALLOWED does not exist for it.
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str):
         """Looks a name up among those that are allowed."""
@@ -40,6 +42,8 @@ def _empty_array(*_) -> np.ndarray:
 
 def _number_type(name, *_) -> np.dtype:
     """The type of integers or floats: of objects, an array would be a list of anything."""
+    # Python 2 wrote the name as bytes. A copy, as NumPy's pickles ask for: the pickle goes on to
+    # set its byte order, which must not reach the type that all arrays share.
     text = name.decode("ascii") if isinstance(name, bytes) else name
     dtype = np.dtype(text, copy=True) if isinstance(text, str) else np.dtype(object)
     if dtype.kind not in "biuf":

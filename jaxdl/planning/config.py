@@ -50,10 +50,10 @@ class Names(NamedTuple):
                 readable[name] = value
         readable.update(self.defaults)
         for name, value in values.items():
-            readable[name] = self.chosen(name, value)
+            readable[name] = self.meaning(name, value)
         return readable
 
-    def chosen(self, name: str, value) -> Any:
+    def meaning(self, name: str, value) -> Any:
         """Returns what a swept value stands for: a label's function, any other value itself."""
         return self.choices[name][value] if name in self.choices else value
 
@@ -78,8 +78,8 @@ def config_key(values: Mapping[str, Any], names: Iterable[str] | None = None) ->
     >>> config_key({"a": 1}) == config_key({"a": 1.0})
     False
     """
-    chosen = sorted(values) if names is None else names
-    return tuple((name, *value_key(values[name])) for name in chosen)
+    counting = sorted(values) if names is None else names
+    return tuple((name, *value_key(values[name])) for name in counting)
 
 
 def complete(names: Names, values: dict[str, Any], read: set[str] | None = None) -> Config:

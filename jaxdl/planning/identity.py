@@ -56,11 +56,11 @@ def identity_of(parts: Parts, program: Program, hashed: dict | None = None) -> d
 
 
 def _text_digest(traced) -> str:
-    found = hashlib.sha256(traced.lower().as_text().encode())
+    digest = hashlib.sha256(traced.lower().as_text().encode())
     # newer versions of jax hand constants in from outside: then the text shows their shapes alone
     for array in constants(traced.jaxpr):
-        add_array(found, array)
-    return found.hexdigest()[:DIGITS]
+        add_array(digest, array)
+    return digest.hexdigest()[:DIGITS]
 
 
 def data_digest(dataset: Dataset | None, hashed: dict | None = None) -> str | None:
@@ -73,9 +73,9 @@ def data_digest(dataset: Dataset | None, hashed: dict | None = None) -> str | No
     digests = []
     for leaf in jax.tree.leaves(dataset):
         if id(leaf) not in hashed:
-            found = hashlib.sha256()
-            add_array(found, leaf)
-            hashed[id(leaf)] = (leaf, found.hexdigest())
+            digest = hashlib.sha256()
+            add_array(digest, leaf)
+            hashed[id(leaf)] = (leaf, digest.hexdigest())
         digests.append(hashed[id(leaf)][1])
     places = str(jax.tree.structure(dataset))  # which splits there are
     return digest_of([places, *digests]) if digests else None

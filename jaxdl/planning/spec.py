@@ -164,7 +164,7 @@ def _check_values(names: Names, values: tuple[Values, ...]):
     """Refuses a value out of range, wherever it stands."""
     for swept in values:
         for name, value in {**names.defaults, **swept}.items():
-            check_value(name, names.chosen(name, value))
+            check_value(name, names.meaning(name, value))
     for name, value in names.settings.items():
         if value is not None:
             check_value(name, value)

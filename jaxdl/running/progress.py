@@ -62,9 +62,9 @@ class _Live(Progress):
 
 
 @contextlib.contextmanager
-def progress(shown: bool, total: float) -> Iterator[Progress]:
-    """Shows progress over a total on stderr; nothing at all where it is not to be `shown`."""
-    if not shown:
+def progress(visible: bool, total: float) -> Iterator[Progress]:
+    """Shows progress over a total on stderr; nothing at all where it is not `visible`."""
+    if not visible:
         yield Progress()
     elif not sys.stderr.isatty():
         yield _Plain(total)

@@ -31,38 +31,27 @@ def segment(
       start, stop: int32 scalars, ``0 <= start < stop <= steps + 1``.
     """
     steps, every = schedule
-    columns = len(schedule.due())
     start = jnp.asarray(start, jnp.int32)
     stop = jnp.asarray(stop, jnp.int32)
     passes = pass_steps(recipe, dataset)
     n = dataset.train_targets.shape[-1]
 
-    # Two loops: the inner one makes the steps between two evaluations, the outer one evaluates. All
-    # lanes of a program evaluate at the same steps, so that the `cond` stays one under vmap: were
-    # its predicate a lane's own, each lane would pay for both sides.
+    # Two loops: the inner one makes the steps between two evaluations, the outer one evaluates.
     def one_interval(carry):
         index, lane, order = carry
-        column = jnp.where(index == steps, columns - 1, index // every)
-        due = (index % every == 0) | (index == steps)
-        lane = jax.lax.cond(
-            due,
-            lambda lane: _write(recipe, lane, dataset, column),
-            lambda lane: lane,
-            lane,
-        )
+        lane = _evaluated(recipe, schedule, lane, dataset, index)
         next_due = (index // every + 1) * every
         until = jnp.minimum(jnp.minimum(next_due, stop), steps)
         if passes is not None:
             next_pass = (index // passes + 1) * passes
             until = jnp.minimum(until, next_pass)
-            # the order of a pass is drawn once, as it begins or is taken up again
             is_new = (index % passes == 0) | (index == start)
-            order = jax.lax.cond(
-                is_new,
-                lambda _: pass_order(keys.shuffle, index // passes, n),
-                lambda order: order,
-                order,
-            )
+
+            def draw(_):
+                return pass_order(keys.shuffle, index // passes, n)
+
+            # the order of a pass is drawn once, as it begins or is taken up again
+            order = jax.lax.cond(is_new, draw, lambda order: order, order)
 
         def one_step(index, lane):
             return step(recipe, lane, dataset, keys, index, order)
@@ -77,6 +66,28 @@ def segment(
     order = None if passes is None else jnp.zeros(n, jnp.int32)
     _, lane, _ = jax.lax.while_loop(is_before_stop, one_interval, (start, lane, order))
     return lane
+
+
+# All lanes of a program evaluate at the same steps, so that the `cond` stays one under vmap: were
+# its predicate a lane's own, each lane would pay for both sides.
+def _evaluated(
+    recipe: Recipe,
+    schedule: Schedule,
+    lane: Lane,
+    dataset: Dataset,
+    index,
+) -> Lane:
+    """Evaluates a lane if that is due before step `index`."""
+    steps, every = schedule
+    last = len(schedule.due()) - 1
+    column = jnp.where(index == steps, last, index // every)
+    due = (index % every == 0) | (index == steps)
+    return jax.lax.cond(
+        due,
+        lambda lane: _write(recipe, lane, dataset, column),
+        lambda lane: lane,
+        lane,
+    )
 
 
 def _write(recipe: Recipe, lane: Lane, dataset: Dataset, column) -> Lane:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from commands import check_refused, command, report_of
 
-from experiments import cifar_cnn, cifar_mlp, frame, images, options
+from experiments import cifar_cnn, cifar_mlp, frame, image_training, images, options
 from experiments.references import R5
 
 pytestmark = pytest.mark.full  # what users run
@@ -101,7 +101,7 @@ def test_a_swept_value_counts_in_every_variant():
 )
 def test_rates_over_a_run(schedule, epochs, factors):
     chosen = types.SimpleNamespace(schedule=schedule, learning_rate=0.2, warmup=0.0)
-    rate = images.schedule_of(chosen, 10, epochs)
+    rate = image_training.schedule_of(chosen, 10, epochs)
     values = [float(rate(jnp.int32(10 * epoch))) for epoch in range(epochs + 1)]
     np.testing.assert_allclose(values, 0.2 * np.array(factors), atol=1e-6)
     if schedule == "cosine":
@@ -110,7 +110,7 @@ def test_rates_over_a_run(schedule, epochs, factors):
 
 def test_a_warm_up_rises_over_its_share_of_the_run():
     chosen = types.SimpleNamespace(schedule="constant", learning_rate=1.0, warmup=0.5)
-    rate = images.schedule_of(chosen, 10, 4)
+    rate = image_training.schedule_of(chosen, 10, 4)
     values = [float(rate(jnp.int32(step))) for step in (0, 10, 20, 40)]
     np.testing.assert_allclose(values, [0, 0.5, 1, 1])
 
@@ -123,7 +123,7 @@ def test_the_networks_are_the_reports():
         params, _ = jax.eval_shape(model.init, jax.random.key(0))
         return sum(leaf.size for leaf in jax.tree.leaves(params))
 
-    chosen = types.SimpleNamespace(scale=1.0, dropout=0.5, norm=None, residual=False)
+    chosen = types.SimpleNamespace(scale=1.0, dropout=0.5, norm=None, residual=False, init="torch")
     mlp = cifar_mlp.network(chosen, (3, 32, 32))
     assert sizes(mlp) == 3073 * 1024 + 2 * 1025 * 1024 + 1025 * 10
     cnn = cifar_cnn.network(chosen, (3, 32, 32))

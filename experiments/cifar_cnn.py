@@ -32,7 +32,7 @@ from experiments.request import Request, Size
 from jaxdl import Study, models
 
 CHANNELS = (64, 128, 256, 256, 512, 512)
-STRIDES = (2, 1, 1, 1, 1, 1)
+LARGE = 32  # side of a picture from which on the first convolution has stride 2, as in the report
 POOLS = (True, True, False, True, False, True)
 VARIANTS: dict[str, dict] = {
     "listed": {},
@@ -41,7 +41,8 @@ VARIANTS: dict[str, dict] = {
     "no augmentation": {"augment": False},
     "warm-up": {"warmup": 0.05},
     "clipping": {"clip": 1.0},
-    # Not the report's: the most that three epochs give.
+    # Not the report's: for the most that four epochs give. So short a run does not overfit: it
+    # learns more from pictures that are moved less.
     "fast": {
         "optimizer": "adamw",
         "schedule": "triangular",
@@ -49,6 +50,7 @@ VARIANTS: dict[str, dict] = {
         "weight_decay": 1e-3,
         "smoothing": 0.1,
         "scale": 0.5,
+        "padding": 2,
         "init": "he_normal",
     },
 }
@@ -56,11 +58,12 @@ VARIANTS: dict[str, dict] = {
 
 def network(chosen, inputs):
     """Makes the report's network over images of any size."""
+    first = 2 if min(inputs[1:]) >= LARGE else 1
     return models.cnn(
         tuple(round(channels * chosen.scale) for channels in CHANNELS),
         outputs=10,
         inputs=inputs,
-        strides=STRIDES,
+        strides=(first, 1, 1, 1, 1, 1),
         pools=POOLS,
         norm=chosen.norm,
         residual=chosen.residual,
@@ -74,6 +77,14 @@ def study(request: Request) -> Study:
     return image_study(request, network, VARIANTS)
 
 
+# The report's rate and initial weights would take hundreds of epochs of so few images.
+ON_DIGITS = {
+    "scale": 0.25,
+    "init": "he_normal",
+    "learning_rate": 2e-3,
+    "schedule": "triangular",
+    "epochs": 15,
+}
 EXPERIMENT = Experiment(
     doc=__doc__,
     reference=(R5,),
@@ -83,11 +94,15 @@ EXPERIMENT = Experiment(
     },
     # PyTorch's own initial weights, which the report's listing does not change.
     defaults={**DEFAULTS, "norm": None, "residual": False, "init": "torch"},
-    full=Size(seeds=8, defaults={"scale": 0.25, "learning_rate": 1e-3}),
+    full=Size(
+        seeds=8,
+        sweep={"variant": ["listed", "batch norm", "residual"], "batch_size": [32]},
+        defaults=ON_DIGITS,
+    ),
     quick=Size(
-        seeds=3,
+        seeds=2,
         sweep={"variant": ["listed"], "batch_size": [32]},
-        defaults={"scale": 0.125, "learning_rate": 3e-3, "epochs": 5},
+        defaults={**ON_DIGITS, "scale": 0.125, "epochs": 5},
     ),
     sizes={
         "cifar10": (
@@ -99,7 +114,7 @@ EXPERIMENT = Experiment(
             Size(
                 seeds=2,
                 sweep={"variant": ["fast"], "batch_size": [128]},
-                defaults={"epochs": 3},
+                defaults={"epochs": 4},
             ),
         )
     },

@@ -6,13 +6,14 @@ and the last; ReLU; one linear layer. Random crop with padding 4, flip; Adam at 
 of 32 (128 in its loader's default) in shuffled passes, 150 epochs. It claims batch normalisation
 and residual connections, which its listing lacks: variants. Its 50,000 training images are 45,000
 here; training accuracy is of the first 5,000 of them, not augmented.
-By default handwritten digits (1,437 training images of 8x8, a crop with padding 1, no flip), a
-quarter of the channels and 30 epochs at rate 1e-3.
+By default handwritten digits (1,438 training images of 8x8, stride 1, a crop with padding 1, no
+flip), a quarter of the channels and 15 epochs, He's initial weights, a triangular rate up to 2e-3.
 
 Command: python -m experiments cifar_cnn
-Time: 2 minutes on 2 CPU cores at the default 8 seeds, on digits; on CIFAR-10 two minutes an epoch
-of a pair of seeds.
-Expected: on CIFAR-10 more than 60 % after 3 epochs of the variant "fast" (--quick).
+Time: on digits 2 CPU seconds a lane, and 20 for each variant's compiling; on CIFAR-10 with --quick
+about 5 CPU minutes.
+Expected: 94 and 95 % of the digits as listed (2 seeds); on CIFAR-10 59.2 % (n=2) after 3 epochs of
+the variant "fast" with a crop of padding 4. It now has padding 2, and --quick 4 epochs.
 """
 
 from experiments.columns import accuracy
@@ -32,7 +33,7 @@ from experiments.request import Request, Size
 from jaxdl import Study, models
 
 CHANNELS = (64, 128, 256, 256, 512, 512)
-STRIDES = (2, 1, 1, 1, 1, 1)
+LARGE = 32  # side of a picture from which on the first convolution has stride 2, as in the report
 POOLS = (True, True, False, True, False, True)
 VARIANTS: dict[str, dict] = {
     "listed": {},
@@ -41,7 +42,8 @@ VARIANTS: dict[str, dict] = {
     "no augmentation": {"augment": False},
     "warm-up": {"warmup": 0.05},
     "clipping": {"clip": 1.0},
-    # Not the report's: the most that three epochs give.
+    # Not the report's: for the most that four epochs give. So short a run does not overfit: it
+    # learns more from pictures that are moved less.
     "fast": {
         "optimizer": "adamw",
         "schedule": "triangular",
@@ -49,21 +51,25 @@ VARIANTS: dict[str, dict] = {
         "weight_decay": 1e-3,
         "smoothing": 0.1,
         "scale": 0.5,
+        "padding": 2,
+        "init": "he_normal",
     },
 }
 
 
 def network(chosen, inputs):
     """Makes the report's network over images of any size."""
+    first = 2 if min(inputs[1:]) >= LARGE else 1
     return models.cnn(
         tuple(round(channels * chosen.scale) for channels in CHANNELS),
         outputs=10,
         inputs=inputs,
-        strides=STRIDES,
+        strides=(first, 1, 1, 1, 1, 1),
         pools=POOLS,
         norm=chosen.norm,
         residual=chosen.residual,
         dropout_rate=chosen.dropout,
+        init=chosen.init,
     )
 
 
@@ -72,6 +78,14 @@ def study(request: Request) -> Study:
     return image_study(request, network, VARIANTS)
 
 
+# The report's rate and initial weights would take hundreds of epochs of so few images.
+ON_DIGITS = {
+    "scale": 0.25,
+    "init": "he_normal",
+    "learning_rate": 2e-3,
+    "schedule": "triangular",
+    "epochs": 15,
+}
 EXPERIMENT = Experiment(
     doc=__doc__,
     reference=(R5,),
@@ -79,12 +93,17 @@ EXPERIMENT = Experiment(
         "variant": ["listed", "batch norm", "residual", "no augmentation"],
         "batch_size": [32, 128],
     },
-    defaults={**DEFAULTS, "norm": None, "residual": False},
-    full=Size(seeds=8, defaults={"scale": 0.25, "learning_rate": 1e-3}),
+    # PyTorch's own initial weights, which the report's listing does not change.
+    defaults={**DEFAULTS, "norm": None, "residual": False, "init": "torch"},
+    full=Size(
+        seeds=8,
+        sweep={"variant": ["listed", "batch norm", "residual"], "batch_size": [32]},
+        defaults=ON_DIGITS,
+    ),
     quick=Size(
-        seeds=3,
+        seeds=2,
         sweep={"variant": ["listed"], "batch_size": [32]},
-        defaults={"scale": 0.125, "learning_rate": 3e-3, "epochs": 5},
+        defaults={**ON_DIGITS, "scale": 0.125, "epochs": 5},
     ),
     sizes={
         "cifar10": (
@@ -96,7 +115,7 @@ EXPERIMENT = Experiment(
             Size(
                 seeds=2,
                 sweep={"variant": ["fast"], "batch_size": [128]},
-                defaults={"epochs": 3},
+                defaults={"epochs": 4},
             ),
         )
     },

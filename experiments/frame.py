@@ -8,6 +8,8 @@ place (`figures`), a published number is one place (`references`).
 import itertools
 import math
 import pathlib
+import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -164,7 +166,10 @@ def run(experiment: Experiment, options) -> Report:
     folder = run_folder(options, request.sweep, experiment.sweep)
     if not options.plan:
         check_folder(folder, experiment.studies)
+    is_fresh, begin = not folder.exists(), time.monotonic()
     results = run_studies(studies, folder, options)
+    if is_fresh and "dataset" in request.defaults:
+        say_speed(results, request.defaults, time.monotonic() - begin)
     rows: list[dict] = []
     # One list for all studies: JSON has no tables, and a row says which study it is of.
     for name, result in results.items():
@@ -238,6 +243,18 @@ def run_studies(studies: dict[str, Study], folder: pathlib.Path, options) -> dic
         of = f"{stored} of {stored + missing} lanes"
         raise Stop(f"this shard is done: {of} are stored in {folder}")
     return results
+
+
+def say_speed(results: Mapping[str, Result], defaults: dict[str, Any], seconds: float):
+    """Says on stderr how many training examples a second a whole run has gone through."""
+    count = 0
+    for result in results.values():
+        for config in result.configs:
+            lanes = Lanes(result, config, defaults, result.rows(config))
+            count += len(lanes.places) * int(lanes.steps[-1]) * lanes.settings["batch_size"]
+    speed = f"{count / max(seconds, 1e-3):,.0f} images a second"
+    whole = "compiling and evaluation included"
+    print(f"{count:,} images in {seconds:.0f} s: {speed}, {whole}", file=sys.stderr)
 
 
 def rows_of(

@@ -97,7 +97,7 @@ def recalls(run: Run):
             ecolor="black",
             capsize=2,
         )
-    axis.set_xticks(range(CLASSES), names)
+    axis.set_xticks(range(CLASSES), names, rotation=20)
     axis.legend(fontsize=plots.FONT - 2)
     n = len(result.rows(configs[0]))
     middle = np.nanmedian(recall(result, dataset, configs[0]), axis=0)

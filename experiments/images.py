@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from experiments.columns import (
     Column,
@@ -16,8 +15,9 @@ from experiments.columns import (
     mean_and_sd,
 )
 from experiments.frame import Finding, Run
+from experiments.image_training import optimizer_of
 from experiments.request import Request
-from jaxdl import Metric, Study, augment, losses, stats, tables, tasks
+from jaxdl import Metric, Study, augment, losses, stats, tables, tasks, train
 from jaxdl.checks import one_of
 from jaxdl.data.cifar10 import CLASSES as CIFAR10_NAMES
 from jaxdl.types import Dataset, Model, Task
@@ -27,11 +27,9 @@ CLASSES = 10
 NOT_TRAINED_WITH = ("dataset", "epochs")
 # Evaluated of the training images: all 45,000 of CIFAR-10 cost as much as 110 steps.
 TRAINING_ROWS = 5000
-# Handwritten digits fill their 8x8 pixels, and a mirrored one is another sign.
-AUGMENTATIONS: dict[str, tuple[Callable, ...]] = {
-    "digits": (augment.crop(padding=1),),
-    "cifar10": (augment.crop(padding=4), augment.flip()),
-}
+# Pixels that a random crop may move. Handwritten digits fill their 8x8.
+PADDINGS = {"digits": 1, "cifar10": 4}
+FLIPPED = ("cifar10",)  # a mirrored digit is another sign
 # What every experiment on images may change by a variant or by --sweep.
 DEFAULTS = {
     "dataset": "digits",
@@ -45,6 +43,7 @@ DEFAULTS = {
     "smoothing": 0.0,
     "dropout": 0.0,
     "augment": True,
+    "padding": None,  # of the random crop, where it is not the data set's usual one
     "scale": 1.0,  # times the report's number of units or channels
 }
 
@@ -81,85 +80,38 @@ def task_of(request: Request) -> Task:
     return task._replace(metrics={**task.metrics, **by_class}, augment=None)
 
 
+def augmentation(chosen: SimpleNamespace, dataset: str) -> Callable:
+    """Makes a random crop, and a flip where a mirrored image is one of the same class."""
+    padding = PADDINGS[dataset] if chosen.padding is None else chosen.padding
+    moved = augment.crop(padding=padding)
+    return augment.compose(moved, augment.flip()) if dataset in FLIPPED else augment.compose(moved)
+
+
 def varied(task: Task, chosen: SimpleNamespace, dataset: str) -> Task:
     """Gives the task of a config: with augmentation and smoothed labels where it says so."""
     if chosen.augment:
-        task = task._replace(augment=augment.compose(*AUGMENTATIONS[dataset]))
+        task = task._replace(augment=augmentation(chosen, dataset))
     if not isinstance(chosen.smoothing, float) or chosen.smoothing > 0:
         task = task._replace(loss=losses.smoothed_cross_entropy(chosen.smoothing))
     return task
-
-
-# --- rates over a run, as factors from 0 to 1 ------------------------------------------------
-
-
-def constant_rate(epoch, epochs: int):
-    """Leaves the rate as it is."""
-    return jnp.ones_like(epoch)
-
-
-def cosine_rate(epoch, epochs: int):
-    """Anneals by a cosine, once an epoch as PyTorch's scheduler does."""
-    return 0.5 * (1 + jnp.cos(jnp.pi * jnp.floor(epoch) / epochs))
-
-
-def triangular_rate(epoch, epochs: int):
-    """Rises over a fifth of the run and falls to 0 over the rest."""
-    peak = epochs / 5
-    return jnp.minimum(epoch / peak, (epochs - epoch) / (epochs - peak))
-
-
-RATES = {"constant": constant_rate, "cosine": cosine_rate, "triangular": triangular_rate}
-
-
-def schedule_of(chosen: SimpleNamespace, steps_of_epoch: int, epochs: int) -> optax.Schedule:
-    """Makes the learning rate by step: a factor times the rate, which so stays traced."""
-    factor = RATES[one_of("schedule", chosen.schedule, RATES)]
-
-    def rate(count):
-        epoch = count / steps_of_epoch
-        rising = jnp.where(
-            chosen.warmup > 0, epoch / (epochs * jnp.maximum(chosen.warmup, 1e-6)), 1.0
-        )
-        return chosen.learning_rate * factor(epoch, epochs) * jnp.minimum(rising, 1.0)
-
-    return rate
-
-
-OPTIMIZERS: dict[str, Callable] = {
-    # PyTorch's SGD adds its weight decay to the gradient, before the momentum.
-    "momentum": lambda rate, decay: optax.chain(
-        optax.add_decayed_weights(decay), optax.sgd(rate, momentum=0.9)
-    ),
-    "nesterov": lambda rate, decay: optax.chain(
-        optax.add_decayed_weights(decay), optax.sgd(rate, momentum=0.9, nesterov=True)
-    ),
-    "adam": lambda rate, decay: optax.chain(optax.add_decayed_weights(decay), optax.adam(rate)),
-    "adamw": lambda rate, decay: optax.adamw(rate, weight_decay=decay),
-}
-
-
-def optimizer_of(chosen: SimpleNamespace, steps_of_epoch: int, epochs: int):
-    """Makes the optimizer of a config, behind a clip of the gradient's norm where there is one."""
-    make = OPTIMIZERS[one_of("optimizer", chosen.optimizer, OPTIMIZERS)]
-    plain = make(schedule_of(chosen, steps_of_epoch, epochs), chosen.weight_decay)
-    if chosen.clip is None:
-        return plain
-    return optax.chain(optax.clip_by_global_norm(chosen.clip), plain)
 
 
 def image_study(
     request: Request,
     model: Callable[[SimpleNamespace, tuple[int, int, int]], Model],
     variants: Mapping[str, Mapping],
+    task: Task | None = None,
+    evaluations: int = 50,
 ) -> Study:
-    """Builds a study on images: shuffled epochs, evaluated about 50 times.
+    """Builds a study on images: shuffled epochs, with an evaluation after every few of them.
 
     Args:
       model: (settings, (channels, height, width)) -> the network.
       variants: name -> the hyper-parameters in which it differs from the defaults.
+      task: what `task_of` has read, where it is at hand.
+      evaluations: about so many, at most one an epoch.
     """
-    task = task_of(request)
+    task = task_of(request) if task is None else task
     variants = unswept(variants, request)
 
     def chosen(hp) -> SimpleNamespace:
@@ -171,7 +123,7 @@ def image_study(
     def steps_of_epoch(hp) -> int:
         return -(-rows // hp.batch_size)
 
-    every = max(1, epochs // 50)
+    every = max(1, epochs // evaluations)
     lengths = {
         "steps": lambda hp: epochs * steps_of_epoch(hp),
         "eval_every": lambda hp: every * steps_of_epoch(hp),
@@ -187,7 +139,7 @@ def image_study(
         sweep=request.sweep,
         sampling="epoch",
         eval_train_rows=min(rows, TRAINING_ROWS),
-        record={"grad_norm": lambda info: optax.tree.norm(info.grads)},
+        record={"grad_norm": train.gradient_norm},
         **{**lengths, **request.study},
     )
 

@@ -2,13 +2,17 @@
 
 import types
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from commands import check_refused, command, report_of
+from flax import linen
 
-from experiments import cifar_cnn, cifar_mlp, frame, images, options
+from experiments import cifar_cnn, cifar_fast, cifar_mlp, frame, image_training, images, options
 from experiments.references import R5
+from jaxdl import Study, layers, models, tasks
 
 pytestmark = pytest.mark.full  # what users run
 
@@ -101,7 +105,7 @@ def test_a_swept_value_counts_in_every_variant():
 )
 def test_rates_over_a_run(schedule, epochs, factors):
     chosen = types.SimpleNamespace(schedule=schedule, learning_rate=0.2, warmup=0.0)
-    rate = images.schedule_of(chosen, 10, epochs)
+    rate = image_training.schedule_of(chosen, 10, epochs)
     values = [float(rate(jnp.int32(10 * epoch))) for epoch in range(epochs + 1)]
     np.testing.assert_allclose(values, 0.2 * np.array(factors), atol=1e-6)
     if schedule == "cosine":
@@ -110,20 +114,19 @@ def test_rates_over_a_run(schedule, epochs, factors):
 
 def test_a_warm_up_rises_over_its_share_of_the_run():
     chosen = types.SimpleNamespace(schedule="constant", learning_rate=1.0, warmup=0.5)
-    rate = images.schedule_of(chosen, 10, 4)
+    rate = image_training.schedule_of(chosen, 10, 4)
     values = [float(rate(jnp.int32(step))) for step in (0, 10, 20, 40)]
     np.testing.assert_allclose(values, [0, 0.5, 1, 1])
 
 
 def test_the_networks_are_the_reports():
     """3072 - 1024 - 1024 - 1024 - 10; and six convolutions that leave 512 units for ten classes."""
-    import jax
 
     def sizes(model):
         params, _ = jax.eval_shape(model.init, jax.random.key(0))
         return sum(leaf.size for leaf in jax.tree.leaves(params))
 
-    chosen = types.SimpleNamespace(scale=1.0, dropout=0.5, norm=None, residual=False)
+    chosen = types.SimpleNamespace(scale=1.0, dropout=0.5, norm=None, residual=False, init="torch")
     mlp = cifar_mlp.network(chosen, (3, 32, 32))
     assert sizes(mlp) == 3073 * 1024 + 2 * 1025 * 1024 + 1025 * 10
     cnn = cifar_cnn.network(chosen, (3, 32, 32))
@@ -136,3 +139,90 @@ def test_recall_is_the_share_of_each_class_that_is_recognised():
     targets = jnp.array([0, 1, 2, 2])
     right = [float(images.right_in_class(index)(outputs, targets).sum()) for index in range(4)]
     assert right == [1, 1, 1, 0]
+
+
+def test_patches_are_whitened():
+    """Patches at other places of other images are nearly uncorrelated, of variance 1."""
+    task = tasks.images("digits")
+    kernel = cifar_fast.whitening(task, 2)
+    assert kernel.shape == (8, 1, 2, 2)
+    np.testing.assert_array_equal(kernel[4:], -kernel[:4])
+    params = layers.Conv2d(jnp.asarray(kernel[:4]), None)
+    responses = layers.conv2d(params, task.prepare(jnp.asarray(task.data.test_x)))
+    flat = np.asarray(responses).reshape(4, -1)
+    np.testing.assert_allclose(flat @ flat.T / flat.shape[1], np.eye(4), atol=0.05)
+
+
+def fast_network(**changes):
+    """The fast network for digits, narrow."""
+    defaults = {**cifar_fast.EXPERIMENT.defaults, "scale": 0.05, **changes}
+    kernel = cifar_fast.whitening(tasks.images("digits"), 3)
+    return cifar_fast.network(types.SimpleNamespace(**defaults), (1, 8, 8), kernel)
+
+
+def test_an_image_and_its_mirror_image_are_averaged_in_evaluation_alone():
+    x = jax.random.normal(jax.random.key(1), (1, 8, 8, 5))
+    plain, both = fast_network(), fast_network(mirrored=True)
+    params, state = plain.init(jax.random.key(0))
+
+    def outputs_of(model, x, train=False):
+        return np.asarray(model.apply(params, state, x, train=train)[0])
+
+    mean = (outputs_of(plain, x) + outputs_of(plain, x[:, :, ::-1])) / 2
+    np.testing.assert_allclose(outputs_of(both, x), mean, atol=1e-5)
+    np.testing.assert_array_equal(outputs_of(both, x, True), outputs_of(plain, x, True))
+
+
+def test_the_whitening_kernel_is_not_trained():
+    model = fast_network()
+    params, state = model.init(jax.random.key(0))
+    x = jax.random.normal(jax.random.key(1), (1, 8, 8, 5))
+    _, moved = model.apply(params, state, x, train=True)
+    np.testing.assert_array_equal(moved.kernel, state.kernel)
+    assert float(jnp.abs(moved.running[0].mean - state.running[0].mean).max()) > 0
+
+
+def test_the_speed_counts_every_batch_of_every_lane(capsys):
+    result = types.SimpleNamespace(configs=[{"batch_size": 4}, {"batch_size": 2}])
+    result.rows = lambda config: np.array([0, 1, 2])
+    result.steps = np.array([0, 5, 10])
+    frame.say_speed({"": result}, {}, 2.0)
+    said = capsys.readouterr().err
+    # 3 lanes of 10 steps: of 4 images each, and of 2.
+    assert said.startswith("180 images in 2 s: 90 images a second")
+
+
+def test_a_flax_resnet_trains_on_digits():
+    """A residual network of Linen, through `from_flax`; no convolution is left as it is."""
+
+    def study(**changes):
+        return Study(
+            tasks.images("digits"),
+            models.from_flax(ResNet(), jnp.zeros((1, 1, 8, 8))),
+            optax.sgd(0.05, momentum=0.9),
+            steps=6,
+            eval_every=2,
+            batch_size=32,
+            eval_train_rows=64,
+            **changes,
+        )
+
+    # Five of them, in training: the plan says so where they stay.
+    assert "5 convolutions are not rewritten" in str(study(rewrite_convolutions=False).plan())
+    rewritten = study()
+    assert "not rewritten" not in str(rewritten.plan())
+    losses = rewritten.run().history["batch_loss_mean"][0]
+    assert losses[-1] < losses[1]
+
+
+class ResNet(linen.Module):
+    """Two residual blocks over pictures (batch, channels, height, width)."""
+
+    @linen.compact
+    def __call__(self, x):
+        x = linen.Conv(8, (3, 3), use_bias=False)(jnp.moveaxis(x, 1, -1))
+        for stride in (1, 2):
+            y = linen.relu(linen.GroupNorm(4)(x))
+            y = linen.Conv(8, (3, 3), strides=stride, use_bias=False)(y)
+            x = y + linen.Conv(8, (1, 1), strides=stride, use_bias=False)(x)
+        return linen.Dense(10)(linen.relu(x).mean(axis=(1, 2)))

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from commands import report_of
 
 from jaxdl import Study, layers, make_train, models, tasks
 from jaxdl.sampling import seed_key
@@ -172,3 +173,17 @@ def test_refusals(hidden, depth, message):
         models.mlp(2, hidden, depth=depth)
     assert str(refusal.value).startswith(message)
     assert "\n" not in str(refusal.value)
+
+
+def test_depth_width_prints_json_and_draws_its_maps(tmp_path):
+    sizes = ("--steps", "4", "--eval-every", "2", "--seeds", "2")
+    axes = ("--sweep", "depth=1,2", "--sweep", "width=2", "--sweep", "learning_rate=0.1")
+    report = report_of("depth_width", *sizes, *axes, "--out", str(tmp_path))
+    assert [(row["depth"], row["width"], row["n"]) for row in report["rows"]] == [
+        (1, 2, 2),
+        (2, 2, 2),
+    ]
+    for row in report["rows"]:
+        assert row["steps_to_97"]["never_reached"] == 1
+        assert 0 <= row["test_accuracy"]["median"] <= 0.95
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["depth_width.png"]

@@ -16,6 +16,7 @@ from jaxdl.layers import (
     keep,
     scheme_of,
 )
+from jaxdl.models.depth import apply_deep, check_depth, init_deep
 from jaxdl.types import Model, Padded, Size, capacity, check_padded, traced
 
 
@@ -28,6 +29,7 @@ def mlp(
     init="he_normal",
     bias: bool = True,
     dropout_rate=None,
+    depth: Size | None = None,
 ) -> Model:
     """Builds h_i = f(W_i h_(i-1) + b_i), outputs = W_n h_(n-1) + b_n.
 
@@ -41,10 +43,14 @@ def mlp(
       bias: False leaves out every bias, which equals biases that start at zero and are never
         updated.
       dropout_rate: after each hidden layer, in [0, 1), may be traced; None or 0 for no dropout.
+      depth: so many hidden layers of the one width in `hidden`; an int or `Padded`: layers beyond
+        the live number hand their input on. Each has the same draws at every depth, so has the
+        output layer. None: as many layers as `hidden` has widths.
 
     Returns:
       A `Model` with ``apply`` from (inputs, batch) to (outputs, batch), pictures and sequences
-      read as one axis of features; params are a tuple of `layers.Dense`.
+      read as one axis of features; params are a tuple of `layers.Dense`, with a depth a
+      `depth.Deep` of them.
 
     >>> params, state = mlp(2, (3,), 2).init(jax.random.key(0))
     >>> [layer.weight.shape for layer in params]
@@ -58,8 +64,12 @@ def mlp(
     _check_sizes(inputs, hidden, outputs)
     scheme = scheme_of("init", init)
     nonlinear = activation_of("activation", activation)
+    if depth is not None:
+        check_depth(depth, hidden)
 
     def initialise(key):
+        if depth is not None:
+            return init_deep(key, inputs, hidden[0], outputs, depth, scheme, bias), ()
         keys = jax.random.split(key, len(sizes) - 1)
         layers = []
         for layer_key, width, before in zip(keys, sizes[1:], sizes[:-1], strict=True):
@@ -71,6 +81,9 @@ def mlp(
         x = flatten(x) if jnp.ndim(x) > 2 else x
         check_features(x, capacity(inputs))
         drops = train and (traced(dropout_rate) or bool(dropout_rate))
+        if depth is not None:
+            drops_with = (key, dropout_rate) if drops else ()
+            return apply_deep(params, x, hidden[0], depth, nonlinear, *drops_with), state
         *inner, last = params
         for index, (layer, width) in enumerate(zip(inner, hidden, strict=True)):
             # An activation may have another value than 0 at 0 (a sigmoid's is 1/2): units beyond a

@@ -35,7 +35,7 @@ from experiments.images import (
     task_of,
 )
 from experiments.request import Request, Size
-from jaxdl import Study, layers
+from jaxdl import Study, layers, train
 from jaxdl.types import Model, Task
 
 CHANNELS = (64, 160, 256)
@@ -82,7 +82,7 @@ def whitening(task: Task, patch: int) -> np.ndarray:
     Returns:
       (2 channels patch**2, channels, patch, patch), float32.
     """
-    images = np.asarray(task.prepare(task.data.train_x[..., :PATCHED]), np.float64)
+    images = np.asarray(train.prepared(task, task.data.train_x[..., :PATCHED]), np.float64)
     windows = np.lib.stride_tricks.sliding_window_view(images, (patch, patch), axis=(1, 2))
     # (channels, places, places, images, patch, patch) to (channels, patch, patch, all the rest)
     patches = np.moveaxis(windows, (4, 5), (1, 2))
@@ -112,7 +112,7 @@ def network(chosen, inputs: tuple[int, int, int], kernel: np.ndarray) -> Model:
         weights = Weights(jnp.zeros(len(kernel)), tuple(halves), head)
         return weights, Frozen(jnp.asarray(kernel), tuple(running))
 
-    def outputs_of(params: Weights, state: Frozen, x, train: bool):
+    def outputs_of(params: Weights, state: Frozen, x, training: bool):
         first = layers.Conv2d(state.kernel, params.bias)
         x = activation(layers.conv2d(first, x, chosen.stride, (patch - 1) // 2))
         running = []
@@ -120,7 +120,7 @@ def network(chosen, inputs: tuple[int, int, int], kernel: np.ndarray) -> Model:
             x = layers.conv2d(half.conv, x, 1, 1)
             # The pool first: the norm then has a quarter of the places.
             x = layers.max_pool(x, 2) if place % 2 == 0 else x
-            x, statistics = layers.batch_norm(half.norm, before, x, train=train)
+            x, statistics = layers.batch_norm(half.norm, before, x, train=training)
             x = activation(x)
             running.append(statistics)
         outputs = layers.dense(params.head, x.max(axis=(1, 2)))

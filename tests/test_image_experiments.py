@@ -207,8 +207,8 @@ def test_a_flax_resnet_trains_on_digits():
             **changes,
         )
 
-    # Five of them, in training: the plan says so where they stay.
-    assert "5 convolutions are not rewritten" in str(study(rewrite_convolutions=False).plan())
+    # The plan says so where they stay.
+    assert "convolutions are not rewritten" in str(study(rewrite_convolutions=False).plan())
     rewritten = study()
     assert "not rewritten" not in str(rewritten.plan())
     losses = rewritten.run().history["batch_loss_mean"][0]

@@ -55,7 +55,7 @@ def moons_study(request: Request, configs: list[dict], **settings) -> Study:
     """Builds a study of MLPs on moons.
 
     Args:
-      configs: as people write them; see `coded`.
+      configs: as people write them; see `coded`. None for the defaults alone.
       settings: further arguments of `Study`, in the place of the command line's.
     """
     defaults = {name: value for name, value in request.defaults.items() if name != "epochs"}
@@ -64,7 +64,7 @@ def moons_study(request: Request, configs: list[dict], **settings) -> Study:
         model=network,
         optimizer=optimizer,
         defaults=coded(defaults),
-        sweep=[coded(config) for config in configs],
+        sweep=[coded(config) for config in configs] or None,
         **{**request.study, **settings},
     )
 

@@ -58,7 +58,7 @@ def data_figure(run: Run):
 def regions_of_two(run: Run):
     """Draws the decision regions of the median and of the worst lane, a row a config."""
     configs = run.result.configs
-    figure, axes = plots.figure(len(configs), len(LANES), 4.6, 3.8, sharex=True, sharey=True)
+    figure, axes = plots.figure(len(configs), len(LANES), 5.4, 3.8, sharex=True, sharey=True)
     ends = []
     for row, config in zip(axes, configs, strict=True):
         for axis, (which, share) in zip(row, LANES.items(), strict=True):
@@ -68,8 +68,8 @@ def regions_of_two(run: Run):
             accuracy = lane.history["test_accuracy"][-1]
             ends.append(accuracy)
             title = f"{which} of n={lane.of}: {accuracy:.1%} (seed {lane.seed})"
-            rate = f"rate {config['learning_rate']:g}"
-            plots.style(axis, f"{rate}, {title}", "x1 (no unit)", "x2 (no unit)")
+            rate = f"rate {config['learning_rate']:g}, {config['reduction']}"
+            plots.style(axis, f"{rate}: {title}", "x1 (no unit)", "x2 (no unit)")
     words = f"{run.name}: the seed alone moves test accuracy from {min(ends):.1%} to {max(ends):.1%}"
     title = title_of(run, lambda run: words, "test points over the regions")
     figure.suptitle(title, fontsize=plots.FONT + 1)

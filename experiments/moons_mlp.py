@@ -21,9 +21,9 @@ from experiments.columns import (
     constant,
     described,
     inside,
-    listed,
     plateau,
     settles,
+    spoken,
     steps_to,
     summed_loss,
 )
@@ -42,12 +42,11 @@ from experiments.request import Request, Size
 
 VARIANT_SEEDS = 20
 REPORTS = {"R1": R1, "R2": R2, "R4": R4}
-# With all seeds: where most of a report's numbers are likely among 20 seeds of each variant.
-LIKELY = {
-    "R1": {"init": "he", "learning_rate": [0.1]},
-    "R2": {"init": 0.01, "learning_rate": [0.1]},
-    "R4": {"init": 0.01, "learning_rate": [0.01, 0.1]},
-}
+SHOWN = 6  # variants that a sentence names
+# With all seeds: where most of a report's numbers are likely among the seeds of each variant.
+HE_SUM = {"init": "he", "learning_rate": 0.01, "reduction": "sum"}
+SMALL = {"init": 0.01, "learning_rate": 0.1, "reduction": "mean"}
+LIKELY = {"R1": [HE_SUM], "R2": [HE_SUM, SMALL], "R4": [SMALL, {**SMALL, "learning_rate": 0.01}]}
 OPEN = ("init", "learning_rate", "reduction", "layers", "bias")
 NAMES = [
     constant("init", lambda lanes: in_words(lanes.config)["init"]),
@@ -82,13 +81,11 @@ def variants(report: str, request: Request) -> list[dict]:
 
 def likely(report: str, request: Request) -> list[dict]:
     """Gives the variants that are run with all seeds, or the first that the command line leaves."""
-    rates = [rate for rate in LIKELY[report]["learning_rate"] if rate in request.sweep["learning_rate"]]
-    usual = {name: values[0] for name, values in request.sweep.items() if name != "report"}
-    init = LIKELY[report]["init"]
-    if init in request.sweep["init"]:
-        usual["init"] = init
-    wanted = [{**usual, "learning_rate": rate} for rate in rates or [usual["learning_rate"]]]
-    return [each for each in variants(report, request) if any({**each, **w} == each for w in wanted)]
+    every = variants(report, request)
+    usual = {"layers": 1, "bias": True}
+    wanted = [{**usual, **values} for values in LIKELY[report]]
+    present = [each for each in every if any({**each, **values} == each for values in wanted)]
+    return present or every[:1]
 
 
 def build(report: str, which):
@@ -149,28 +146,31 @@ def sentence(row: dict) -> str:
     return f"{head}: {of}{named}, beyond every seed of {row['impossible']}."
 
 
-SHOWN = 6  # variants that a sentence names
-
-
 def answer(run: Run) -> Finding:
     """Says under which variant most numbers of each report are likely, and what they are there."""
     lines = []
     for report in COLUMNS:
         rows = [row for row in run.findings["judged"] if row["report"] == report]
-        counts: dict[str, int] = {}
-        for row in rows:
-            for variant in row["likely"]:
-                counts[described(variant)] = counts.get(described(variant), 0) + 1
-        if not counts:
+        variants = [variant for row in rows for variant in row["likely"]]
+        if not variants:
             continue
-        most = max(counts.values())
-        best = [name for name, count in counts.items() if count == most]
-        which = listed(best[:SHOWN]) + (", ..." if len(best) > SHOWN else "")
+        most = max(map(variants.count, variants))
+        best = [variant for variant in variants if variants.count(variant) == most]
+        unlike = [each for place, each in enumerate(best) if each not in best[:place]]
         lines.append(
-            f"{report}: {most} of its {len(rows)} numbers are likely at once, under {len(best)} "
-            f"of 80 variants: {which}. {ends(run, report)}"
+            f"{report}: {most} of its {len(rows)} numbers are likely at once, under {len(unlike)} "
+            f"of {rows[0]['variants']} variants: {together(unlike)}. {ends(run, report)}"
         )
     return Finding(lines, "\n".join(lines))
+
+
+def together(variants: list[dict]) -> str:
+    """Describes some variants by the values that occur among them."""
+    parts = []
+    for name in OPEN:
+        values = dict.fromkeys(variant[name] for variant in variants)
+        parts.append(f"{spoken(name)} {' or '.join(map(str, values))}")
+    return ", ".join(parts)
 
 
 def ends(run: Run, report: str) -> str:
@@ -180,7 +180,7 @@ def ends(run: Run, report: str) -> str:
         entry = row["test_accuracy"]
         low, high = entry["median_interval"]
         parts.append(
-            f"rate {row['learning_rate']:g}, {row['init']}: median {entry['median']:.3f} "
+            f"{row['init']}, rate {row['learning_rate']:g}, {row['reduction']}: median {entry['median']:.3f} "
             f"[{low:.3f}, {high:.3f}], n={row['n']}"
         )
     return f"Test accuracy there: {'; '.join(parts)}."

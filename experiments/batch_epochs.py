@@ -8,7 +8,8 @@ batch. Oscillation: the standard deviation of a lane's test accuracy over the la
 evaluations, and the range of the losses of its batches there. "200 is best" is asked as the
 probability that 200 beats another size on the same seed.
 The report's command
-  --dnn_hidden_units 20 --learning_rate 0.01 --max_steps 1500 --eval_freq 10 --sgd True --batch_size 1
+  --dnn_hidden_units 20 --learning_rate 0.01 --max_steps 1500 --eval_freq 10 --sgd True
+    --batch_size 1
 is, over a distribution of seeds,
   python -m experiments batch_epochs --steps 1500 --eval-every 10 --sweep batch_size=1
     --sweep learning_rate=0.01 --sweep width=20
@@ -17,6 +18,8 @@ Command: python -m experiments batch_epochs
 Time: TIME
 Expected: EXPECTED
 """
+
+import itertools
 
 import numpy as np
 
@@ -101,7 +104,7 @@ def steadier(run: Run) -> Finding:
             groups.setdefault(described(others), []).append(config)
         for group in groups.values():
             ordered = sorted(group, key=lambda config: config["batch_size"])
-            for small, large in zip(ordered, ordered[1:], strict=False):
+            for small, large in itertools.pairwise(ordered):
                 rows.append({"study": study, **swings(run, result, small, large)})
     lines = []
     for row in rows:
@@ -120,7 +123,7 @@ def swings(run: Run, result, small: dict, large: dict) -> dict:
         lanes = Lanes(result, config, run.request.defaults, result.rows(config))
         values.append(lane_swing(lanes))
         lost.append(lanes.diverged)
-    compared = stats.compare(*values, *lost, higher_is_better=False)
+    compared = stats.compare(values[0], values[1], lost[0], lost[1], higher_is_better=False)
     named = {name: small[name] for name in ("learning_rate", "reduction")}
     sizes = {"small": small["batch_size"], "large": large["batch_size"]}
     return {**sizes, **named, **compared._asdict()}

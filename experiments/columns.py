@@ -172,7 +172,9 @@ def settles(metric: str, *, published: Numbers | None = None) -> Column:
     A lane that diverges never does.
     """
     text = f"{spoken(metric)} settles: steps until it stays within 1 % of its end"
-    return _moment(f"{metric}_settles", f"{spoken(metric)} settles", settled, metric, text, published)
+    return _moment(
+        f"{metric}_settles", f"{spoken(metric)} settles", settled, metric, text, published
+    )
 
 
 def plateau(metric: str = "train_loss", *, published: Numbers | None = None) -> Column:

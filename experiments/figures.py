@@ -110,9 +110,7 @@ def title_of(run: Run, headline: Headline | None, spread: str) -> str:
     return f"{headline(run)}\n{spread}"
 
 
-def draw_panel(
-    axis, panel: Panel, run: Run, configs: Configs, unit: Unit, words: Words = dict
-):
+def draw_panel(axis, panel: Panel, run: Run, configs: Configs, unit: Unit, words: Words = dict):
     """Draws one panel of curves, one a config."""
     looks = zip(
         configs,

@@ -75,7 +75,7 @@ def coded(config: dict) -> dict:
     >>> coded({"init": "xavier", "bias": True, "width": 20})
     {'init': 1, 'bias': 1.0, 'width': 20}
     """
-    codes = {"init": INITS.index, "bias": float}
+    codes: dict[str, Callable] = {"init": INITS.index, "bias": float}
     return {name: codes[name](value) if name in codes else value for name, value in config.items()}
 
 
@@ -85,5 +85,5 @@ def in_words(config: dict) -> dict:
     >>> in_words({"init": 1, "bias": 1.0, "width": 20})
     {'init': 'xavier', 'bias': True, 'width': 20}
     """
-    names = {"init": INITS.__getitem__, "bias": bool}
+    names: dict[str, Callable] = {"init": INITS.__getitem__, "bias": bool}
     return {name: names[name](value) if name in names else value for name, value in config.items()}

@@ -70,7 +70,9 @@ def regions_of_two(run: Run):
             title = f"{which} of n={lane.of}: {accuracy:.1%} (seed {lane.seed})"
             rate = f"rate {config['learning_rate']:g}, {config['reduction']}"
             plots.style(axis, f"{rate}: {title}", "x1 (no unit)", "x2 (no unit)")
-    words = f"{run.name}: the seed alone moves test accuracy from {min(ends):.1%} to {max(ends):.1%}"
+    words = (
+        f"{run.name}: the seed alone moves test accuracy from {min(ends):.1%} to {max(ends):.1%}"
+    )
     title = title_of(run, lambda run: words, "test points over the regions")
     figure.suptitle(title, fontsize=plots.FONT + 1)
     return figure

@@ -16,7 +16,15 @@ Expected: EXPECTED
 import numpy as np
 
 from benchmarks import timing
-from experiments.columns import accuracy, accuracy_at, constant, described, inside, plateau, steps_to
+from experiments.columns import (
+    accuracy,
+    accuracy_at,
+    constant,
+    described,
+    inside,
+    plateau,
+    steps_to,
+)
 from experiments.figures import Panel, curves
 from experiments.frame import Experiment, Finding, Run
 from experiments.moons import ALLOWED, in_words, moons_study
@@ -25,6 +33,7 @@ from experiments.references import R4
 from experiments.request import Request, Size
 from jaxdl import Study, stats
 
+FULL = Size(seeds=1000, steps=45_000, eval_every=500)
 POINTS = 800  # for training: what a step of BGD sees
 RATIO = 30  # SGD's updates over BGD's, in the report
 EVERY = 8  # steps of BGD
@@ -46,7 +55,7 @@ def sgd(request: Request) -> Study:
 
 def bgd(request: Request) -> Study:
     """Builds the study of the full batch."""
-    steps = max(1, request.steps // RATIO)
+    steps = max(1, (request.steps or FULL.steps or 0) // RATIO)
     return moons_study(request, configs(request), steps=steps, eval_every=min(EVERY, steps))
 
 
@@ -121,7 +130,7 @@ def difference(run: Run, config: dict, steps: tuple[int, int]) -> dict:
         values.append(result.metric("test_accuracy")[rows, place])
         lost.append(result.lost(rows)[:, place])
         evaluated.append(int(result.steps[place]))
-    compared = stats.compare(*values, *lost, higher_is_better=True)
+    compared = stats.compare(values[0], values[1], lost[0], lost[1], higher_is_better=True)
     return {"sgd_step": evaluated[0], "bgd_step": evaluated[1], **compared._asdict()}
 
 
@@ -169,8 +178,13 @@ EXPERIMENT = Experiment(
     sweep={"learning_rate": [0.001, 0.01, 0.1], "init": ["he", "xavier", 1.0, 0.01, 0.0001]},
     defaults={"width": 20, "layers": 1, "bias": True, "reduction": "mean"},
     allowed=ALLOWED,
-    full=Size(seeds=1000, steps=45_000, eval_every=500),
-    quick=Size(seeds=8, steps=3000, eval_every=500, sweep={"learning_rate": [0.01, 0.1], "init": ["he", 0.01]}),
+    full=FULL,
+    quick=Size(
+        seeds=8,
+        steps=3000,
+        eval_every=500,
+        sweep={"learning_rate": [0.01, 0.1], "init": ["he", 0.01]},
+    ),
     studies={"sgd": sgd, "bgd": bgd},
     titles={"sgd": "One example a step.", "bgd": "The full batch."},
     columns={

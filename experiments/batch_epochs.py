@@ -15,8 +15,8 @@ is, over a distribution of seeds,
     --sweep learning_rate=0.01 --sweep width=20
 
 Command: python -m experiments batch_epochs
-Time: TIME
-Expected: EXPECTED
+Time: not measured on a quiet machine yet
+Expected: not run at full size yet.
 """
 
 import itertools

@@ -13,7 +13,7 @@ training points: 554 = 800 ln 2.
 Command: python -m experiments moons_mlp
 Time: not measured on a quiet machine yet; 10 seeds took 3 min 42 s (179 s of CPU time)
 Expected: R1's three numbers are likely together when the gradient is summed at rate 0.01 with one
-hidden layer and trained biases, whatever the initial weights; under an average no number is.
+hidden layer and trained biases, whatever the initial weights; under an average not all.
 """
 
 from experiments.columns import (

@@ -10,8 +10,8 @@ taking turns. --steps counts SGD's updates; BGD makes a thirtieth of them.
 
 Command: python -m experiments sgd_vs_bgd
 Time: 46 s of CPU time at --seeds 20 with 9 of its 15 configs; not measured on a quiet machine yet
-Expected: at rate 0.001 from N(0, 0.0001) the plateau lasts 19,500 steps [18,000, 20,525] (middle 90 % of
-20 seeds), at rate 0.01 1500.
+Expected: at rate 0.001 from N(0, 0.0001) the plateau lasts 19,500 steps (middle 90 % of 20
+seeds: 18,000 to 20,525), at rate 0.01 1500.
 """
 
 import numpy as np

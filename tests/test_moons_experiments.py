@@ -37,6 +37,7 @@ def test_a_plateau_ends_at_the_last_step_within_a_hundredth_of_the_start():
 
 def test_the_last_fifth_has_no_step_before_training_and_at_least_one():
     assert columns.last_fifth(np.arange(0, 110, 10)).tolist() == [9, 10]
+    assert columns.last_fifth(np.arange(0, 100, 10)).tolist() == [9]
     assert columns.last_fifth(np.array([0, 10, -1])).tolist() == [1]
 
 

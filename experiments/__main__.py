@@ -13,7 +13,8 @@ from jaxdl.planning.background import leave
 
 def main(arguments=None) -> int:
     """Runs the command; returns its exit code."""
-    options = command_line.parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = command_line.parser(next(iter(words), None)).parse_args(arguments)
     known = command_line.experiments()
     if options.experiment is None:
         for name, text in known.items():

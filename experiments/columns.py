@@ -5,7 +5,7 @@ column's name; its cells make text of that entry. A new statistic is a new funct
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from experiments.references import Numbers
 from jaxdl import Result, stats, tables
 
 SUMMARY = ("mean", "mean_interval", "sd", "median", "median_interval", "iqm", "iqm_interval")
+TRAIN_FRACTION = 0.8  # of the points, in every report
 WORDS = {
     "sgd": "SGD",
     "adam": "Adam",
@@ -134,38 +135,218 @@ def final_loss(*, published: Numbers | None = None) -> Column:
     )
 
 
-def steps_to(level: float, *, published: Numbers | None = None) -> Column:
-    """Tells after how many steps lanes reach a test accuracy; those that diverge never do.
+def steps_to(
+    level: float, *, metric: str = "test_accuracy", published: Numbers | None = None
+) -> Column:
+    """Tells after how many steps lanes reach an accuracy; those that diverge never do.
 
     With published numbers also the middle 90 % of the seeds, to judge a number's place by.
     """
     percent = f"{100 * level:.0f}"
+    split = metric.removesuffix("accuracy")  # test_ goes without saying
+    prefix, words = ("", "") if split == "test_" else (split, f", {spoken(metric)}")
 
     def value(lanes: Lanes) -> dict:
         # NaN (an evaluation of a lane that has diverged) reaches nothing.
-        curves = np.nan_to_num(lanes.curves("test_accuracy"), nan=0.0)
+        curves = np.nan_to_num(lanes.curves(metric), nan=0.0)
         reached = stats.first_reached(curves, lanes.steps, level)
         reached = np.where(lanes.diverged, np.inf, reached)
         never = float(np.mean(np.isinf(reached)))
         if published is None:
             return {"median": float(np.median(reached)), "never_reached": never}
-        low, median, high = stats.quantile(reached, [0.05, 0.5, 0.95])
-        claim = number(lanes, published)
-        return {
-            "median": median,
-            "quantiles": [low, high],
-            "never_reached": never,
-            "published": claim,
-            "published_percentile": None if claim is None else stats.percentile(reached, claim),
-        }
+        return {**steps_entry(reached, number(lanes, published)), "never_reached": never}
 
     cells = {
-        f"steps to {percent} %": lambda entry, row: median_and_range(entry),
+        f"{spoken(prefix)}steps to {percent} %": lambda entry, row: median_and_range(entry),
         "never": lambda entry, row: f"{entry['never_reached']:.0%}",
         **published_cell(published),
     }
     spread = "" if published is None else " [5 %, 95 %]"
-    return Column(f"steps_to_{percent}", value, cells, f"steps to {percent} %: median{spread}")
+    text = f"steps to {percent} %{words}: median{spread}"
+    return Column(f"{prefix}steps_to_{percent}", value, cells, text)
+
+
+def settles(metric: str, *, published: Numbers | None = None) -> Column:
+    """Tells when lanes settle: the first step after which a metric stays within 1 % of its end.
+
+    A lane that diverges never does.
+    """
+    text = f"{spoken(metric)} settles: steps until it stays within 1 % of its end"
+    return _moment(
+        f"{metric}_settles", f"{spoken(metric)} settles", settled, metric, text, published
+    )
+
+
+def plateau(metric: str = "train_loss", *, published: Numbers | None = None) -> Column:
+    """Tells how long lanes stay where they start: the steps that a metric is within 1 % of it.
+
+    A lane that stays to the end, or diverges, has no end of its plateau: infinity.
+    """
+    text = "plateau: steps that the loss stays within 1 % of its start"
+    return _moment("plateau", "plateau", stayed, metric, text, published)
+
+
+def _moment(
+    name: str, heading: str, when: Callable, metric: str, text: str, published: Numbers | None
+) -> Column:
+    """Makes the column of a step that each lane has, which ``when(curves, steps)`` computes."""
+
+    def value(lanes: Lanes) -> dict:
+        moments = lane_moments(lanes, when, metric)
+        never = float(np.mean(np.isinf(moments)))
+        return {**steps_entry(moments, number(lanes, published)), "never": never}
+
+    cells = {
+        heading: lambda entry, row: median_and_range(entry),
+        f"{heading}, never": lambda entry, row: f"{entry['never']:.0%}",
+        **published_cell(published),
+    }
+    return Column(name, value, cells, legend(f"{text}: median [5 %, 95 %]", published))
+
+
+def lane_moments(lanes: Lanes, when: Callable, metric: str) -> np.ndarray:
+    """Computes a step of every lane's curve; infinite where it diverged, (lanes,)."""
+    # Configs with fewer evaluations than others are filled up with steps of -1.
+    kept = np.flatnonzero(lanes.steps >= 0)
+    moments = when(lanes.curves(metric)[:, kept], lanes.steps[kept])
+    return np.where(lanes.diverged, np.inf, moments)
+
+
+def settled(curves: np.ndarray, steps: np.ndarray, tolerance: float = 0.01) -> np.ndarray:
+    """Finds the first step from which a curve stays within a share of its last value.
+
+    Args:
+      curves: (lanes, evaluations).
+      steps: of the evaluations, (evaluations,).
+
+    >>> settled(np.array([[3.0, 1.0, 2.0, 1.005, 1.0]]), np.arange(0, 50, 10)).tolist()
+    [30]
+    """
+    final = curves[:, -1:]
+    outside = ~(np.abs(curves - final) <= tolerance * np.abs(final))
+    # Counted from the end: one evaluation back inside does not settle a curve that leaves again.
+    inside_since = np.argmax(outside[:, ::-1], axis=1)
+    first = np.where(outside.any(axis=1), curves.shape[1] - inside_since, 0)
+    # A last value that is no number is outside of itself; such a lane has diverged.
+    return steps[np.minimum(first, curves.shape[1] - 1)]
+
+
+def stayed(curves: np.ndarray, steps: np.ndarray, tolerance: float = 0.01) -> np.ndarray:
+    """Finds the last step up to which a curve stays within a share of its first value.
+
+    Args:
+      curves: (lanes, evaluations).
+      steps: of the evaluations, (evaluations,).
+
+    Returns:
+      (lanes,); infinite where the curve never leaves.
+
+    >>> stayed(np.array([[1.0, 0.995, 0.9, 1.0], [1.0] * 4]), np.arange(0, 40, 10)).tolist()
+    [10.0, inf]
+    """
+    start = curves[:, :1]
+    outside = ~(np.abs(curves - start) <= tolerance * np.abs(start))
+    last = np.maximum(np.argmax(outside, axis=1) - 1, 0)
+    return np.where(outside.any(axis=1), steps[last], np.inf)
+
+
+def steps_entry(moments: np.ndarray, published: float | None) -> dict:
+    """Describes steps over seeds, with a published number's place among them."""
+    low, median, high = stats.quantile(moments, [0.05, 0.5, 0.95])
+    place = None if published is None else stats.percentile(moments, published)
+    return {
+        "median": median,
+        "quantiles": [low, high],
+        "published": published,
+        "published_percentile": place,
+    }
+
+
+def accuracy_at(
+    step: int, metric: str = "test_accuracy", *, published: Numbers | None = None
+) -> Column:
+    """Describes an accuracy at a step; configs that are not evaluated there have none."""
+
+    def value(lanes: Lanes) -> dict:
+        place = list(lanes.steps).index(step)
+        values, lost = lanes.curves(metric)[:, place], lanes.lost[:, place]
+        return of_values(values, lost, True, number(lanes, published))
+
+    heading = f"at {step}"
+    cells = {heading: lambda entry, row: mean_and_sd(entry), **published_cell(published)}
+    text = legend(f"{heading}: {spoken(metric)} at that step, mean (sd)", published)
+    return Column(f"{metric}_at_{step}", value, cells, text, lambda lanes: step in lanes.steps)
+
+
+def summed_loss(*, start: Numbers | None = None, end: Numbers | None = None) -> Sequence[Column]:
+    """Describes the training loss summed over the training points, at the start and at the end."""
+
+    def summed(place: int, published: Numbers | None) -> Callable[[Lanes], dict]:
+        def value(lanes: Lanes) -> dict:
+            kept = np.flatnonzero(lanes.steps >= 0)
+            points = round(TRAIN_FRACTION * lanes.settings["samples"])
+            # Cut to whole nats, as the report prints them: 800 ln 2 = 554.52 stands there as 554.
+            values = np.floor(points * lanes.curves("train_loss")[:, kept[place]])
+            lost = lanes.lost[:, kept[place]]
+            return of_values(values, lost, False, number(lanes, published))
+
+        return value
+
+    columns = []
+    for name, place, published in (("start", 0, start), ("end", -1, end)):
+        heading = f"summed loss at its {name}"
+        cells = {heading: lambda entry, row: entry["median"], **published_cell(published)}
+        text = legend(f"{heading}: median, train", published)
+        columns.append(Column(f"summed_loss_{name}", summed(place, published), cells, text))
+    return columns
+
+
+def oscillation() -> Column:
+    """Describes how much lanes swing: the spread within each lane's last fifth of evaluations.
+
+    Per lane the standard deviation of the test accuracy, and the range of the loss of batches.
+    """
+
+    def value(lanes: Lanes) -> dict:
+        swing = lane_swing(lanes)
+        width = stats.ranked(lane_batch_range(lanes), lanes.diverged, False)
+        low, median, high = stats.quantile(width, [0.05, 0.5, 0.95])
+        of_accuracy = of_values(swing, lanes.diverged, False)
+        of_loss = {"median": median, "quantiles": [low, high]}
+        return {"accuracy_sd": of_accuracy, "batch_loss_range": of_loss}
+
+    cells = {
+        "swing of accuracy": lambda entry, row: f"{entry['accuracy_sd']['median']:.4f}",
+        "95 % interval": lambda entry, row: tuple(entry["accuracy_sd"]["median_interval"]),
+        "range of batch loss": lambda entry, row: median_and_range(entry["batch_loss_range"]),
+    }
+    text = (
+        "swing of accuracy: sd of a lane's test accuracy over its last fifth of evaluations, median"
+        "\nrange of batch loss: largest less smallest batch loss there, median [5 %, 95 %]"
+    )
+    return Column("oscillation", value, cells, text)
+
+
+def lane_swing(lanes: Lanes) -> np.ndarray:
+    """Computes the sd of each lane's test accuracy over its last fifth of evaluations, (lanes,)."""
+    return np.std(lanes.curves("test_accuracy")[:, last_fifth(lanes.steps)], axis=1)
+
+
+def lane_batch_range(lanes: Lanes) -> np.ndarray:
+    """Computes the range of each lane's batch losses over the same evaluations, (lanes,)."""
+    part = last_fifth(lanes.steps)
+    high = lanes.curves("batch_loss_max")[:, part].max(axis=1)
+    return high - lanes.curves("batch_loss_min")[:, part].min(axis=1)
+
+
+def last_fifth(steps: np.ndarray) -> np.ndarray:
+    """Gives the places of the last fifth of the evaluations, at least one; step 0 is none of them.
+
+    >>> last_fifth(np.array([0, 10, 20, 30, 40, 50, -1])).tolist()
+    [5]
+    """
+    places = np.flatnonzero(steps > 0)
+    return places[-max(1, len(places) // 5) :]
 
 
 def batch_loss() -> Column:
@@ -218,7 +399,13 @@ def distribution(
     lanes: Lanes, metric: str, higher_is_better: bool, published: float | None = None
 ) -> dict:
     """Describes a metric's last value over seeds, with the place of a published number in it."""
-    values, diverged = lanes.final(metric), lanes.diverged
+    return of_values(lanes.final(metric), lanes.diverged, higher_is_better, published)
+
+
+def of_values(
+    values: np.ndarray, diverged: np.ndarray, higher_is_better: bool, published: float | None = None
+) -> dict:
+    """Describes values over seeds, with the place of a published number among them."""
     summary = stats.summarise(values, diverged, higher_is_better)
     entry = {name: getattr(summary, name) for name in SUMMARY}
     place = None

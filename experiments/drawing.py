@@ -139,13 +139,28 @@ def median_lane(
     metric: str = "test_accuracy",
 ) -> MedianLane:
     """Trains the median lane of a config again."""
+    return lane_at(study, result, config, 0.5, metric)
+
+
+def lane_at(
+    study: Study,
+    result: Result,
+    config: dict,
+    share: float,
+    metric: str = "test_accuracy",
+) -> MedianLane:
+    """Trains that lane of a config again which so large a share of its lanes is worse than.
+
+    Args:
+      share: 0 for the worst lane, 0.5 for the median.
+    """
     places = result.rows(config)
     values = result.final(metric)[places]
     ranked = stats.ranked(values, result.diverged[places], True)
     # A stable sort: of seeds that tie the first is shown, today and tomorrow.
     order = np.argsort(ranked, kind="stable")
-    middle = places[order[len(places) // 2]]
-    seed = result.lanes[middle]["seed"]
+    row = places[order[int(share * len(places))]]
+    seed = result.lanes[row]["seed"]
     params, state, history = study.replay(config, seed)
     recipe = study.recipe(config)
     # Data that all lanes share are at hand, others are drawn from the seed.

@@ -27,6 +27,7 @@ from jaxdl import plots
 Groups = Callable[[Run], dict[str, Configs]]  # title of a row of panels -> its configs
 Headline = Callable[[Run], str]  # says what is found
 Unit = Callable[[dict], int]  # (config) -> steps that one unit of the x axis has
+Words = Callable[[dict], dict]  # a config -> the same with names that people know
 Mark = Callable[[Run], tuple[float, str] | None]  # a value to draw a line at, and its name
 
 
@@ -70,6 +71,7 @@ def curves(
     x: str = "step",
     unit: Unit = steps_of_one,
     headline: Headline | None = None,
+    words: Words = dict,
 ) -> Drawer:
     """Draws median curves with bands, a column a panel, a row a group, a curve a config.
 
@@ -79,6 +81,7 @@ def curves(
       x: the name of the x axis.
       unit: (config) -> steps that one of it has, such as those of an epoch.
       headline: (run) -> what is found, the figure's title.
+      words: what a config is called in the legend.
     """
 
     def draw(run: Run):
@@ -86,7 +89,7 @@ def curves(
         figure, axes = plots.figure(len(rows), len(panels), width=6.5, sharex=True)
         for axes_row, (title, configs) in zip(axes, rows.items(), strict=True):
             for axis, panel in zip(axes_row, panels, strict=True):
-                draw_panel(axis, panel, run, configs, unit)
+                draw_panel(axis, panel, run, configs, unit, words)
                 where = f"{title}: {panel.words}" if title else panel.words
                 plots.style(axis, where, x, panel.words)
             axes_row[0].legend(fontsize=plots.FONT - 3)
@@ -107,11 +110,11 @@ def title_of(run: Run, headline: Headline | None, spread: str) -> str:
     return f"{headline(run)}\n{spread}"
 
 
-def draw_panel(axis, panel: Panel, run: Run, configs: Configs, unit: Unit):
+def draw_panel(axis, panel: Panel, run: Run, configs: Configs, unit: Unit, words: Words = dict):
     """Draws one panel of curves, one a config."""
     looks = zip(
         configs,
-        labels_of(configs),
+        labels_of([words(config) for config in configs]),
         plots.colours(len(configs)),
         # Lines differ too, for those who do not tell the colours apart.
         itertools.cycle(plots.LINES),

@@ -94,11 +94,15 @@ def description() -> str:
     return "\n".join(lines)
 
 
-def parser() -> Parser:
-    """Makes the command line of ``python -m experiments``."""
+def parser(about: str | None = None) -> Parser:
+    """Makes the command line of ``python -m experiments``.
+
+    Args:
+      about: the experiment whose docstring its help shows; all of them in brief if not given.
+    """
     commands = Parser(
         prog="python -m experiments",
-        description=description(),
+        description=experiments().get(about or "") or description(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = commands.add_argument

@@ -40,6 +40,11 @@ def by(report: str, name: str, values: dict) -> Numbers:
     return Numbers(report, (name,), {(value,): number for value, number in values.items()})
 
 
+def of_moons(report: str, samples: int, noise: float, number: float) -> Numbers:
+    """Makes the number of an MLP on moons; whatever else a config is, the report leaves open."""
+    return Numbers(report, ("samples", "noise"), {(samples, noise): number})
+
+
 class Reference:
     """A report."""
 
@@ -51,6 +56,10 @@ class R1(Reference):
     time, the listing sums over all wrong points. Numbers are means of 20 runs.
     MLP: 2-20-2 on 1000 points of two moons, SGD at rate 0.01, 1500 steps, an evaluation every 10.
     """
+
+    moons = (500, 0.1)  # points and noise of its first MLP, 1000 or 1500 steps
+    mlp_accuracy = of_moons("R1", *moons, 0.98)  # test
+    mlp_perfect = of_moons("R1", *moons, 200)  # steps to all training points right, at most
 
     runs = 20  # that its perceptron's numbers average
     batch_size_accuracy = by("R1", "batch_size", {1: 0.96, 32: 0.98, 128: 0.99, 800: 0.99})
@@ -110,6 +119,11 @@ class R2(Reference):
     means = [20.0, 2.0, 0.2, 0.02]
     covariances = [10.0, 1.0, 0.1, 0.01]
     grid = Numbers("R2", ("mean", "variance"), _grid(means, covariances))
+
+    moons = (1000, 0.0)  # points and noise of its MLP
+    mlp_settles = of_moons("R2", *moons, 180)  # steps, of the accuracy and of the loss
+    batch_sizes = [1, 10, 50, 200, 500]
+    best_batch_size = 200
 
 
 def _shares(printed: dict, points: dict, pairs, rates, widths) -> dict[tuple, float]:
@@ -240,6 +254,16 @@ class R4(Reference):
         ((19, 16), (5, 6), (4, 4), (3, 5)),
     )
     test_accuracy = by("R4", "test", {1: 1.0, 2: 0.625, 3: 0.825, 4: 0.65, 5: 0.5})
+
+    moons = (1000, 0.05)  # points and noise of its MLP
+    mlp_accuracy = of_moons("R4", *moons, 0.845)  # test, full batch
+    start_loss = of_moons("R4", *moons, 554)  # summed over 800 training points: 800 ln 2
+    plateau = of_moons("R4", *moons, 50)  # steps that the loss stays there
+    final_loss = of_moons("R4", *moons, 340)  # summed
+    # One example a step: 1500 and 45,000 steps, "near 50 %" until 25,000 of them.
+    sgd_early = of_moons("R4", *moons, 0.5)
+    sgd_leaves = of_moons("R4", *moons, 25_000)
+    sgd_accuracy = of_moons("R4", *moons, 0.8)
 
 
 _LENGTH_STUDY = (1.0, 1.0, 1.0, 1.0, 0.5898, 0.4824, 0.0898, 0.0784, 0.0735, 0.0628, 0.0628)

@@ -254,3 +254,43 @@ def test_one_logit_is_cut_at_zero_and_a_regression_at_a_half():
     outputs, targets = jnp.array([[0.4, 0.6, 0.0, -1.0]]), jnp.array([1, 1, 0, 1])
     assert losses.binary_accuracy(outputs, targets).tolist() == [1, 1, 1, 0]
     assert losses.rounded_accuracy(outputs, targets).tolist() == [0, 1, 1, 0]
+
+
+def test_the_formulas_that_reports_r2_and_r4_print_are_our_gradients():
+    """Softmax with cross-entropy: p - y; linear: dW = delta x', db = delta, dx = W' delta; ReLU:
+    delta where z > 0, else 0: as student reports R2 (part II) and R4 (part II) print them
+    (experiments/references.py), against ours and against central differences in float64."""
+    x, classes = X[:, :5], Y[:5]
+    hidden, output = ((matrix.copy(), bias.copy()) for matrix, bias in (LAYERS[0], LAYERS[2]))
+    output = (output[0][:, [0, 1, 2, 3, 4, 0]].copy(), output[1])
+
+    def forward(x):
+        z = hidden[0] @ x + hidden[1][:, None]
+        return z, output[0] @ np.maximum(z, 0) + output[1][:, None]
+
+    def loss():
+        return -np.log(softmax(forward(x)[1])[classes, np.arange(5)]).sum()
+
+    def ours(layers, x):
+        z = dense(Dense(*layers[0]), x)
+        logits = dense(Dense(*layers[1]), ACTIVATIONS["relu"](z))
+        return losses.cross_entropy(logits, jnp.int32(classes)).sum()
+
+    z, logits = forward(x)
+    to_logits = softmax(logits) - np.eye(4)[:, classes]
+    to_z = (output[0].T @ to_logits) * (z > 0)
+    printed = (
+        (to_z @ x.T, to_z.sum(axis=1)),
+        (to_logits @ np.maximum(z, 0).T, to_logits.sum(axis=1)),
+        hidden[0].T @ to_z,
+    )
+    x = x.copy()
+    arrays = (hidden, output, x)
+    numbers = jax.tree.map(np.float32, arrays)
+    computed = jax.grad(ours, argnums=(0, 1))(numbers[:2], numbers[2])
+    computed = (*computed[0], computed[1])
+    for formula, gradient, array in zip(
+        *map(jax.tree.leaves, (printed, computed, arrays)), strict=True
+    ):
+        np.testing.assert_allclose(gradient, formula, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(formula, finite_differences(loss, array), rtol=1e-5, atol=1e-7)

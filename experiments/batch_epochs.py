@@ -74,6 +74,7 @@ def best_size(run: Run) -> Finding:
     for study, result in run.results.items():
         for config in result.configs:
             best = {**config, "batch_size": R2.best_batch_size}
+            # The pair differs in the batch size alone, so that every seed is its own control.
             if config == best or best not in result.configs:
                 continue
             for measure, metric in MEASURES.items():
@@ -135,6 +136,7 @@ def verdict(run: Run) -> Finding:
     lines = []
     for study, words in STUDIES.items():
         rows = [row for row in run.findings["best"] if row["study"] == study]
+        # By intervals, not by estimates: of many comparisons some lie beyond 1/2 by chance.
         wins = sum(row["improvement_interval"][0] > 0.5 for row in rows)
         losses = sum(row["improvement_interval"][1] < 0.5 for row in rows)
         lines.append(

@@ -89,6 +89,7 @@ def whitening(task: Task, patch: int) -> np.ndarray:
     shape = patches.shape[:3]
     patches = patches.reshape(np.prod(shape), -1)
     moments = patches @ patches.T / patches.shape[1]
+    # A floor below the variances: directions of almost none would be noise, blown up.
     variances, directions = np.linalg.eigh(moments)
     kernel = (directions / np.sqrt(variances + EPSILON)).T.reshape(-1, *shape)
     return np.concatenate([kernel, -kernel]).astype(np.float32)

@@ -90,6 +90,7 @@ def deeper(run: Run) -> Finding:
     return Finding(by_place, "\n".join(lines))
 
 
+# Depth and width are padded, the rate is traced: one program for all of it.
 EXPERIMENT = Experiment(
     doc=__doc__,
     reference=(R1,),

@@ -100,6 +100,7 @@ def recalls(run: Run):
     axis.set_xticks(range(CLASSES), names, rotation=20)
     axis.legend(fontsize=plots.FONT - 2)
     n = len(result.rows(configs[0]))
+    # Of one config, the first: a title that names all of them is not read.
     middle = np.nanmedian(recall(result, dataset, configs[0]), axis=0)
     hardest, easiest = int(np.nanargmin(middle)), int(np.nanargmax(middle))
     finding = f"Hardest {names[hardest]} ({middle[hardest]:.0%}), easiest {names[easiest]}"

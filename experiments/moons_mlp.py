@@ -84,6 +84,7 @@ def variants(report: str, request: Request) -> list[dict]:
 def likely(report: str, request: Request) -> list[dict]:
     """Gives the variants that are run with all seeds, or the first that the command line leaves."""
     every = variants(report, request)
+    # What the command line rules out is not run behind its back.
     usual = {"layers": 1, "bias": True}
     wanted = [{**usual, **values} for values in LIKELY[report]]
     present = [each for each in every if any({**each, **values} == each for values in wanted)]
@@ -96,6 +97,7 @@ def build(report: str, which):
     def study(request: Request):
         if report not in request.sweep["report"]:
             return None
+        # Eighty variants with all seeds would take an hour; few seeds tell which are out of reach.
         few = min(request.seeds, VARIANT_SEEDS)
         seeds = few if which is variants else request.seeds
         return moons_study(request, which(report, request), seeds=seeds)
@@ -125,6 +127,7 @@ def judgement(report: str, name: str, judged: list[dict]) -> dict:
         place = row[name]["published_percentile"]
         if inside(row[name]):
             likely.append({open_: row[open_] for open_ in OPEN})
+        # Beyond every seed: of 20 seeds that rules out what one in 20 would reach, no more.
         ruled_out += place in (0.0, 100.0)
     return {
         "report": report,

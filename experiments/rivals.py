@@ -53,6 +53,7 @@ def trajectories(run: Run) -> Finding:
     params, _ = recipe.model.init(jax.random.key(0))
     first, second = (jax.tree.map(np.asarray, layer) for layer in params)
     weights = Weights(first.weight, first.bias[:, None], second.weight, second.bias[:, None])
+    # Every framework gets these weights and these batches: what then differs is arithmetic alone.
     generator = np.random.default_rng(0)
     batches = []
     for _ in range(COMPARED_STEPS):
@@ -116,6 +117,7 @@ def trajectory(recipe, weights: Weights, batches: list[Points]) -> np.ndarray:
     x = np.stack([batch.x for batch in batches])
     targets = np.stack([batch.targets.argmax(axis=0) for batch in batches])
     start = jax.tree.map(jnp.asarray, params)
+    # One compiled loop, as in a study: a call a step would be another program, with other rounding.
     _, states = jax.lax.scan(step, (start, recipe.optimizer.init(start)), (x, targets))
     return np.asarray(states)
 
@@ -158,6 +160,7 @@ def resumed(
     if path.exists():
         earlier = json.loads(path.read_text())
         stored = earlier if earlier["settings"] == settings else stored
+    # Stored after every call, so that a kill costs one; the budget is of all calls ever made.
     while len(stored["accuracies"]) < seeds and sum(stored["seconds"]) < budget:
         start = time.perf_counter()
         accuracies = train(len(stored["accuracies"]))
@@ -227,6 +230,7 @@ def against(each: dict[str, Runs], name: str) -> str:
     low, high = pairs.improvement_interval
     least, most = pairs.difference_interval
     gap = R5.moons_numpy({}) - R5.moons_pytorch({})  # type: ignore[operator]
+    # Of all pairs, not of those with the same number: each framework has a generator of its own.
     far = np.mean(ours[:, None] - theirs[None] >= gap - 1e-6)
     return (
         f"P(NumPy > {name}) {pairs.improvement:.2f} [{low:.2f}, {high:.2f}], difference "

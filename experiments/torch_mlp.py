@@ -58,6 +58,7 @@ def train(seed: int, steps: int, settings: dict) -> float:
     optimizer = torch.optim.SGD(model.parameters(), lr=settings["learning_rate"])
     train_size = len(x) - round(len(x) * TEST)
     batches: Iterator = iter(())
+    # Shuffled passes without a loader, whose workers would cost more than the steps.
     for _ in range(steps):
         rows = next(batches, None)
         if rows is None:
@@ -76,6 +77,7 @@ def trajectory(weights: Weights, batches: list[Points], rate: float) -> np.ndarr
     import torch
 
     model = network(weights.first.shape[0])
+    # Its parameters come in the order of ours: weight and bias of the first layer, of the second.
     with torch.no_grad():
         for mine, given in zip(model.parameters(), weights, strict=True):
             mine.copy_(torch.as_tensor(np.array(given)).reshape(mine.shape))

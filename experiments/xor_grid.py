@@ -33,14 +33,7 @@ from experiments.xor_figures import (
 )
 from experiments.xor_likelihood import likelihoods
 from experiments.xor_losses import losses_beside
-from experiments.xor_networks import (
-    ALLOWED,
-    DATA,
-    LOSSES,
-    PROTOCOL,
-    epoch_steps,
-    networks_study,
-)
+from experiments.xor_networks import ALLOWED, DATA, LOSSES, PROTOCOL, epoch_steps, networks_study
 from experiments.xor_tables import grid_tables
 from jaxdl import Study
 

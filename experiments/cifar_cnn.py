@@ -136,5 +136,6 @@ EXPERIMENT = Experiment(
         "recall": recalls,
         "confusion": confusion,
     },
-    measurements={"images": describe_images, "gap": overfit},
+    measurements={"images": describe_images},
+    conclusions={"gap": overfit},
 )

@@ -188,5 +188,6 @@ EXPERIMENT = Experiment(
         *map(settings_column, ("dataset", "epochs")),
     ],
     figures={"accuracy": ACCURACY, "loss": LOSS, "gap": gaps, "recall": recalls},
-    measurements={"images": describe_images, "gap": overfit},
+    measurements={"images": describe_images},
+    conclusions={"gap": overfit},
 )

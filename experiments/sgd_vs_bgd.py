@@ -118,7 +118,7 @@ def compare(run: Run) -> Finding:
             f"{row['improvement']:.2f} [{sure:.2f}, {surest:.2f}]"
         )
     head = f"Test accuracy, paired by seed (n={run.seeds}), with 95 % intervals:"
-    return Finding(rows, "\n".join([head, *lines]), rows)
+    return Finding(rows, "" if run.request.quick else "\n".join([head, *lines]), rows)
 
 
 def difference(run: Run, config: dict, steps: tuple[int, int]) -> dict:

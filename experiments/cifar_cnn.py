@@ -15,17 +15,14 @@ Expected: on digits means of 96 % as listed and 97 % with batch norm (n=8); on C
 (n=2) after the 4 epochs of --quick, which runs the variant "fast".
 """
 
-from experiments.columns import accuracy
 from experiments.frame import Experiment
-from experiments.image_figures import ACCURACY, LOSS, confusion, gaps, recalls
+from experiments.image_figures import FIGURES
 from experiments.images import (
     DEFAULTS,
     describe_images,
+    image_columns,
     image_study,
-    loss_of,
     overfit,
-    overfitting,
-    settings_column,
 )
 from experiments.references import R5
 from experiments.request import Request, Size
@@ -121,21 +118,13 @@ EXPERIMENT = Experiment(
     allowed={"variant": VARIANTS},
     studies={"": study},
     titles={"": "A convolutional network on images."},
-    columns=[
-        accuracy(published=R5.cnn_test_accuracy),
-        accuracy("train_accuracy", label="train acc", published=R5.cnn_train_accuracy),
-        overfitting(),
-        loss_of("train", R5.cnn_train_loss),
-        loss_of("test", R5.cnn_test_loss),
-        *map(settings_column, ("dataset", "epochs")),
-    ],
-    figures={
-        "accuracy": ACCURACY,
-        "loss": LOSS,
-        "gap": gaps,
-        "recall": recalls,
-        "confusion": confusion,
-    },
+    columns=image_columns(
+        test_accuracy=R5.cnn_test_accuracy,
+        train_accuracy=R5.cnn_train_accuracy,
+        train_loss=R5.cnn_train_loss,
+        test_loss=R5.cnn_test_loss,
+    ),
+    figures=FIGURES,
     measurements={"images": describe_images},
     conclusions={"gap": overfit},
 )

@@ -21,17 +21,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.columns import accuracy
 from experiments.frame import Experiment
-from experiments.image_figures import ACCURACY, LOSS, gaps, recalls
+from experiments.image_figures import FIGURES
 from experiments.images import (
     DEFAULTS,
     describe_images,
+    image_columns,
     image_study,
-    loss_of,
     overfit,
-    overfitting,
-    settings_column,
     task_of,
 )
 from experiments.request import Request, Size
@@ -179,15 +176,8 @@ EXPERIMENT = Experiment(
     allowed={"variant": VARIANTS},
     studies={"": study},
     titles={"": "A fast recipe on images."},
-    columns=[
-        accuracy(),
-        accuracy("train_accuracy", label="train acc"),
-        overfitting(),
-        loss_of("train"),
-        loss_of("test"),
-        *map(settings_column, ("dataset", "epochs")),
-    ],
-    figures={"accuracy": ACCURACY, "loss": LOSS, "gap": gaps, "recall": recalls},
+    columns=image_columns(),
+    figures={name: FIGURES[name] for name in ("accuracy", "loss", "gap", "recall")},
     measurements={"images": describe_images},
     conclusions={"gap": overfit},
 )

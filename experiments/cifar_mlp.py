@@ -13,17 +13,14 @@ Expected: on digits 97.8 % as listed at batch 128 (median, n=8); on CIFAR-10 56.
 epochs of the variant "fast" (--quick).
 """
 
-from experiments.columns import accuracy
 from experiments.frame import Experiment
-from experiments.image_figures import ACCURACY, LOSS, confusion, gaps, recalls
+from experiments.image_figures import FIGURES
 from experiments.images import (
     DEFAULTS,
     describe_images,
+    image_columns,
     image_study,
-    loss_of,
     overfit,
-    overfitting,
-    settings_column,
 )
 from experiments.references import R5
 from experiments.request import Request, Size
@@ -99,21 +96,13 @@ EXPERIMENT = Experiment(
     allowed={"variant": VARIANTS},
     studies={"": study},
     titles={"": "A multi-layer perceptron on images."},
-    columns=[
-        accuracy(published=R5.mlp_test_accuracy),
-        accuracy("train_accuracy", label="train acc", published=R5.mlp_train_accuracy),
-        overfitting(),
-        loss_of("train", R5.mlp_train_loss),
-        loss_of("test", R5.mlp_test_loss),
-        *map(settings_column, ("dataset", "epochs")),
-    ],
-    figures={
-        "accuracy": ACCURACY,
-        "loss": LOSS,
-        "gap": gaps,
-        "recall": recalls,
-        "confusion": confusion,
-    },
+    columns=image_columns(
+        test_accuracy=R5.mlp_test_accuracy,
+        train_accuracy=R5.mlp_train_accuracy,
+        train_loss=R5.mlp_train_loss,
+        test_loss=R5.mlp_test_loss,
+    ),
+    figures=FIGURES,
     measurements={"images": describe_images},
     conclusions={"gap": overfit},
 )

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from experiments.columns import described
 from experiments.drawing import heat_map, labels_of, median_lane
-from experiments.figures import Panel, curves
+from experiments.figures import Panel, curves, title_of
 from experiments.frame import Run
 from experiments.images import CLASSES, names_of, recall, shared_images
 from jaxdl import plots
@@ -105,7 +106,8 @@ def recalls(run: Run):
     hardest, easiest = int(np.nanargmin(middle)), int(np.nanargmax(middle))
     finding = f"Hardest {names[hardest]} ({middle[hardest]:.0%}), easiest {names[easiest]}"
     spread = f"median and middle 90 % of n={n} seeds"
-    title = f"{finding} ({middle[easiest]:.0%}); {labels_of(configs)[0]}\n{spread}"
+    words = f"{finding} ({middle[easiest]:.0%}); {labels_of(configs)[0]}"
+    title = title_of(run, lambda run: words, spread)
     plots.style(axis, title, "class", "share of its test images")
     return figure
 
@@ -134,7 +136,8 @@ def confusion(run: Run):
     parts = np.array_split(np.asarray(dataset.test_x), -(-dataset.test_x.shape[-1] // 500), axis=-1)
     predicted = np.concatenate([np.asarray(lane.classes(part)) for part in parts])
     targets = np.asarray(dataset.test_targets)
-    label = f"seed {lane.seed}, the median of {lane.of}"
+    # The config was chosen by these very images, which flatters it: so it is named.
+    label = f"{described(config)}: the best median; seed {lane.seed}, the median of {lane.of}"
     return {
         "": draw_confusion(predicted, targets, names, label),
         "_images": draw_wrong(np.asarray(dataset.test_x), predicted, targets, names, label),
@@ -192,3 +195,12 @@ def draw_wrong(images, predicted, targets, names, label: str):
     title = f"{len(wrong)} of {len(targets)} test images ({share:.1%}) are taken for another class"
     figure.suptitle(f"{title}\n{label}", fontsize=plots.FONT)
     return figure
+
+
+FIGURES = {
+    "accuracy": ACCURACY,
+    "loss": LOSS,
+    "gap": gaps,
+    "recall": recalls,
+    "confusion": confusion,
+}

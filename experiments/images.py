@@ -9,6 +9,7 @@ import numpy as np
 from experiments.columns import (
     Column,
     Lanes,
+    accuracy,
     constant,
     described,
     distribution,
@@ -16,6 +17,7 @@ from experiments.columns import (
 )
 from experiments.frame import Finding, Run
 from experiments.image_training import optimizer_of
+from experiments.references import Numbers
 from experiments.request import Request
 from jaxdl import Metric, Study, augment, losses, stats, tables, tasks, train
 from jaxdl.checks import one_of
@@ -222,6 +224,23 @@ def overfit(run: Run) -> Finding:
         f"The largest gap between training and test accuracy is {entry['mean']:.3f} "
         f"{tables.cell(entry['mean_interval'])} ({described(config)}, n={most['n']}).",
     )
+
+
+def image_columns(
+    test_accuracy: Numbers | None = None,
+    train_accuracy: Numbers | None = None,
+    train_loss: Numbers | None = None,
+    test_loss: Numbers | None = None,
+) -> list[Column]:
+    """Lists the columns of every experiment on images, with the numbers that were published."""
+    return [
+        accuracy(published=test_accuracy),
+        accuracy("train_accuracy", label="train acc", published=train_accuracy),
+        overfitting(),
+        loss_of("train", train_loss),
+        loss_of("test", test_loss),
+        *map(settings_column, ("dataset", "epochs")),
+    ]
 
 
 def recall(result, dataset: Dataset, config: dict) -> np.ndarray:

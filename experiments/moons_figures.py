@@ -100,7 +100,7 @@ def plateau_figure(published: Numbers, studies: tuple[str, ...]) -> Drawer:
             draw_plateaus(axis, part, dict(sorted(by_init.items())), published)
             title = f"learning rate {rate:g}"
             plots.style(axis, title, "initial weights", "plateau, steps")
-        words = "The smaller the initial weights, the longer the loss stays where it starts"
+        words = "How long the training loss stays within 1 % of its start"
         spread = f"{spoken(part.name)}, n={part.seeds} seeds; "
         spread += "boxes: middle 50 %, whiskers: 90 %; below: share that never leaves"
         figure.suptitle(title_of(run, lambda run: words, spread), fontsize=plots.FONT + 1)

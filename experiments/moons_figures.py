@@ -102,7 +102,7 @@ def plateau_figure(published: Numbers, studies: tuple[str, ...]) -> Drawer:
             plots.style(axis, title, "initial weights", "plateau, steps")
         words = "How long the training loss stays within 1 % of its start"
         spread = f"{spoken(part.name)}, n={part.seeds} seeds; "
-        spread += "boxes: middle 50 %, whiskers: 90 %; below: share that never leaves"
+        spread += "boxes: middle 50 %, whiskers: 90 %; in words: share that never leaves"
         figure.suptitle(title_of(run, lambda run: words, spread), fontsize=plots.FONT + 1)
         return figure
 
@@ -111,17 +111,20 @@ def plateau_figure(published: Numbers, studies: tuple[str, ...]) -> Drawer:
 
 def draw_plateaus(axis, run: Run, by_init: dict[int, dict], published: Numbers):
     """Draws a box of plateaus for each kind of initial weights."""
-    groups, labels = [], []
+    groups, labels, never = [], [], []
     for init, config in by_init.items():
         moments = lane_moments(run.lanes(config), stayed, "train_loss")
         finite = moments[np.isfinite(moments)]
         groups.append(finite if len(finite) else [np.nan])
-        never = f"\n{np.mean(np.isinf(moments)):.0%} never"
-        labels.append(spoken(INITS[init]) + never)
+        never.append(f"{np.mean(np.isinf(moments)):.0%} never")
+        labels.append(spoken(INITS[init]))
     plots.distributions(axis, groups, labels, plots.colours(len(groups)))
     # Half of the boxes are at zero: a logarithmic axis that begins linearly.
     axis.set_yscale("symlog", linthresh=10)
     axis.set_ylim(-1, 2 * run.result.steps.max())
+    # Inside the panel: the labels of the axis are shared, and would be those of the last panel.
+    for place, words in enumerate(never, 1):
+        axis.annotate(words, (place, 0.35), (0, 3), textcoords="offset points", ha="center")
     first = next(iter(by_init.values()))
     numbers = {place: published(first) for place in range(1, len(groups) + 1)}
     draw_published(axis, numbers, f"{published.report}, one run")

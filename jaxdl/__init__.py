@@ -8,12 +8,14 @@ if TYPE_CHECKING:
     from jaxdl import augment, data, losses, models, schedules, tasks, testing
     from jaxdl.reporting import plots, stats, tables
     from jaxdl.result import Result, load
+    from jaxdl.running.narrow import Narrow
     from jaxdl.study import Study
     from jaxdl.train import make_train
     from jaxdl.types import Metric
 
 __all__ = [
     "Metric",
+    "Narrow",
     "Result",
     "Study",
     "augment",
@@ -33,6 +35,7 @@ __all__ = [
 # Where a public name is defined, if not in the module of its own name.
 HOMES = {
     "Metric": "types",
+    "Narrow": "running.narrow",
     "Result": "result",
     "Study": "study",
     "load": "result",

@@ -13,6 +13,7 @@ from jaxdl.running import manifest as manifests
 from jaxdl.running import store
 from jaxdl.running.configs import match
 from jaxdl.running.curves import collect as collect_curves
+from jaxdl.running.narrow import Narrowed
 from jaxdl.running.progress import say
 
 SPLITS = ("train_", "valid_", "test_")
@@ -33,6 +34,8 @@ class Result:
       path: the run folder, or None.
       metrics: name without its split -> whether higher is better, as the tasks declare.
       missing: how many of the planned lanes are not there: not trained yet, or damaged on disk.
+      narrowed: what a study that adds seeds (``until=``) has stopped at, with the intervals that
+        are valid for it; None of any other, and of a run that is read back.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Result:
         self.path = path
         self.missing = 0 if planned is None else planned - len(lanes)
         self.metrics = dict(metrics or {})
+        self.narrowed: Narrowed | None = None
         # Rows whose task has no metric of a name: these lanes did not diverge.
         self._absent = dict(absent or {})
         self._rows = self._rows_by_config()
@@ -199,7 +203,10 @@ class Result:
         """Tabulates a metric's last value by config: n, survived, mean, sd, median, IQM."""
         rows = list(zip(self.configs, self._summaries(name), strict=True))
         table = tables.summary_table(f"{name} at the last evaluation", self.axes, rows)
-        return table._replace(footer=self.footer)
+        notes = [self.footer] if self.footer else []
+        if self.narrowed is not None:
+            notes += str(self.narrowed).splitlines()
+        return table._replace(footer="\n  ".join(notes))
 
     def compare(
         self,

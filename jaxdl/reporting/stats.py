@@ -24,6 +24,7 @@ from jaxdl.reporting.intervals import (
 )
 from jaxdl.reporting.power import seeds_needed
 from jaxdl.reporting.samples import flags_of, sample_of
+from jaxdl.reporting.sequences import always_valid_interval
 from jaxdl.reporting.variance import Share, VarianceShares, variance_shares
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Share",
     "Summary",
     "VarianceShares",
+    "always_valid_interval",
     "compare",
     "expanded_tail",
     "first_reached",

@@ -40,8 +40,8 @@ format: $(VENV)/linters ## puts style right where a tool can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/bench ## lane-steps per second against PyTorch's eager loop
-	$(RUN) -m benchmarks lane_rate
+bench: $(VENV)/bench ## every benchmark made small, and one line on each
+	$(RUN) -m benchmarks all --quick
 
 # compileall: where Python is told not to write bytecode, every start would compile jax and matplotlib anew
 $(VENV)/installed: pyproject.toml

@@ -16,6 +16,8 @@ def main(arguments=None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     options = command_line.parser(next(iter(words), None)).parse_args(arguments)
     known = command_line.experiments()
+    if options.experiment == command_line.AUDIT and not hasattr(options, "runs"):
+        return fail(f"{command_line.AUDIT} must be the first word: it has options of its own")
     if options.experiment is None:
         for name, text in known.items():
             question, time = command_line.first_line(text), command_line.usual_time(text)
@@ -43,10 +45,12 @@ def main(arguments=None) -> int:
 
 
 def run(options):
-    """Runs the experiment that the options name; returns its report."""
+    """Runs the experiment that the options name, or the audit of all; returns its report."""
     from experiments import frame  # it needs jax, which a listing does not
 
     experiment = importlib.import_module(f"experiments.{options.experiment}")
+    if options.experiment == command_line.AUDIT:
+        return experiment.run(options)
     return frame.run(experiment.EXPERIMENT, options)
 
 

@@ -14,7 +14,15 @@ more.
 
 import optax
 
-from experiments.columns import accuracy, batch_loss, described, final_loss, inside, steps_to
+from experiments.columns import (
+    accuracy,
+    batch_loss,
+    batch_loss_ends,
+    described,
+    final_loss,
+    inside,
+    steps_to,
+)
 from experiments.figures import Panel, curves, final_distributions, regions
 from experiments.frame import Experiment, Finding, Request, Run
 from experiments.references import R1, R2
@@ -102,6 +110,7 @@ EXPERIMENT = Experiment(
         steps_to(0.9, published=R1.steps_to_90),
         final_loss(published=R1.final_loss),
         batch_loss(),
+        *batch_loss_ends(R1.least_batch_loss, R1.largest_batch_loss),
     ],
     figures={
         "accuracy": curves(

@@ -253,13 +253,7 @@ def stayed(curves: np.ndarray, steps: np.ndarray, tolerance: float = 0.01) -> np
 def steps_entry(moments: np.ndarray, published: float | None) -> dict:
     """Describes steps over seeds, with a published number's place among them."""
     low, median, high = stats.quantile(moments, [0.05, 0.5, 0.95])
-    place = None if published is None else stats.percentile(moments, published)
-    return {
-        "median": median,
-        "quantiles": [low, high],
-        "published": published,
-        "published_percentile": place,
-    }
+    return {"median": median, "quantiles": [low, high], **standing(moments, published)}
 
 
 def accuracy_at(
@@ -349,6 +343,23 @@ def last_fifth(steps: np.ndarray) -> np.ndarray:
     return places[-max(1, len(places) // 5) :]
 
 
+def batch_loss_ends(low: Numbers, high: Numbers) -> Sequence[Column]:
+    """Places published ends of the range of batch losses among the ends of every lane's range."""
+
+    def ends(name: str, end: Callable, published: Numbers) -> Column:
+        def value(lanes: Lanes) -> dict:
+            # Not a number at step 0, before any batch.
+            values = end(lanes.curves(f"batch_loss_{name}"), axis=1)
+            return of_values(values, lanes.diverged, False, number(lanes, published))
+
+        # Elsewhere nothing is published, and the range itself is a column already.
+        return Column(
+            f"batch_loss_{name}", value, applies=lambda lanes: number(lanes, published) is not None
+        )
+
+    return [ends("min", np.nanmin, low), ends("max", np.nanmax, high)]
+
+
 def batch_loss() -> Column:
     """Gives the smallest and the largest loss of any batch of any lane."""
 
@@ -408,11 +419,30 @@ def of_values(
     """Describes values over seeds, with the place of a published number among them."""
     summary = stats.summarise(values, diverged, higher_is_better)
     entry = {name: getattr(summary, name) for name in SUMMARY}
-    place = None
     # Ranked: a diverged lane is worse than any number, whichever way is better.
-    if published is not None:
-        place = stats.percentile(stats.ranked(values, diverged, higher_is_better), published)
-    return {**entry, "published": published, "published_percentile": place}
+    ranks = stats.ranked(values, diverged, higher_is_better)
+    return {**entry, **standing(ranks, published)}
+
+
+def standing(ranks: np.ndarray, published: float | None) -> dict:
+    """Places a published number among the seeds: its percentile, and how many lie on either side.
+
+    Args:
+      ranks: (seeds,), a diverged lane's infinite.
+    """
+    if published is None:
+        return {"published": None, "published_percentile": None}
+    counts = {"below": 0, "tied": 0, "above": 0}
+    sides = {100.0: "below", 50.0: "tied", 0.0: "above"}
+    for rank, seeds in zip(*np.unique(ranks, return_counts=True), strict=True):
+        # The percentile's own comparison: what ties there, by rounding, ties here.
+        counts[sides[stats.percentile([rank], published)]] += int(seeds)
+    return {
+        "published": published,
+        "published_percentile": stats.percentile(ranks, published),
+        "published_counts": counts,
+        "middle_90": stats.quantile(ranks, [0.05, 0.5, 0.95]).tolist(),
+    }
 
 
 def share(seeds: np.ndarray) -> dict:

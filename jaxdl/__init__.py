@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from jaxdl.train import make_train
     from jaxdl.types import Metric
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Metric",
     "Narrow",

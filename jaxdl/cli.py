@@ -1,12 +1,8 @@
 """``jaxdl``: what a run folder holds, shown or exported as CSV; which data are at hand."""
 
 import argparse
-import csv
-import io
-import math
 import pathlib
 import sys
-from collections.abc import Iterable
 
 from jaxdl.checks import DataError
 
@@ -122,20 +118,14 @@ def show(run: pathlib.Path, metric: str | None = None) -> str:
     Raises:
       ValueError: no run, or no such metric.
     """
-    from jaxdl.result import load
+    from jaxdl.result import load, usual_metric
     from jaxdl.running import store
 
     result, manifest = load(run), store.read_manifest(run)
     text = "\n".join(about(run, manifest, result))
     if not result.lanes:
         return text
-    return f"{text}\n\n{result.table(metric or _usual_metric(result.history))}"
-
-
-def _usual_metric(names: Iterable[str]) -> str:
-    """The last metric of the test split; the loss comes first, and so only if there is no other."""
-    of_test = [name for name in names if name.startswith("test_")]
-    return sorted(of_test, key=lambda name: name != "test_loss")[-1]
+    return f"{text}\n\n{result.table(metric or usual_metric(result.history))}"
 
 
 def about(run: pathlib.Path, manifest, result) -> list[str]:
@@ -186,8 +176,9 @@ def export(run: pathlib.Path, out: pathlib.Path) -> str:
     """Writes lanes.csv and history.csv; each appears whole or not at all.
 
     lanes.csv has a row a lane: its row number, what was swept, seed, status, diverged_at, and the
-    last value of every metric. history.csv has a row for every evaluation of a lane: its row
-    number, step, and every metric. What was not measured is empty.
+    last value of every metric. history.csv has a row for every evaluation of a lane: the same
+    beginning, its step, whether the lane had diverged by then, and every metric. What was not
+    measured is empty.
 
     Args:
       run: the run folder.
@@ -200,56 +191,12 @@ def export(run: pathlib.Path, out: pathlib.Path) -> str:
       ValueError: no run.
     """
     from jaxdl.result import load
-    from jaxdl.running.store import write_atomically
 
     # Read before anything is written: a run that cannot be read leaves no folder behind.
     result = load(run)
     out.mkdir(parents=True, exist_ok=True)
-    tables = {"lanes.csv": lane_rows(result), "history.csv": history_rows(result)}
-    for name, rows in tables.items():
-        write_atomically(out / name, to_csv(rows).encode())
-    counts = [f"{out / name}: {len(rows) - 1} rows" for name, rows in tables.items()]
+    counts = []
+    for name, curves in (("lanes.csv", False), ("history.csv", True)):
+        rows = result.to_csv(out / name, curves)
+        counts.append(f"{out / name}: {rows} rows")
     return ", ".join(counts)
-
-
-def lane_rows(result) -> list[list]:
-    """Makes the header and the rows of lanes.csv."""
-    metrics = {name: result.final(name) for name in result.history}
-    names = [*result.axes, "seed", "status", "diverged_at"]
-    rows: list[list] = [["lane", *names, *metrics]]
-    for row, lane in enumerate(result.lanes):
-        declared = [lane[name] for name in names]
-        measured = [values[row] for values in metrics.values()]
-        rows.append([row, *declared, *measured])
-    return rows
-
-
-def history_rows(result) -> list[list]:
-    """Makes the header and the rows of history.csv."""
-    curves = result.history.values()
-    rows: list[list] = [["lane", "step", *result.history]]
-    for lane in range(len(result.lanes)):
-        steps = result.steps if result.steps.ndim == 1 else result.steps[lane]
-        for column, step in enumerate(steps.tolist()):
-            # Configs with shorter schedules have columns beyond their end.
-            if step >= 0:
-                measured = [values[lane, column] for values in curves]
-                rows.append([lane, step, *measured])
-    return rows
-
-
-def to_csv(rows: list[list]) -> str:
-    """Writes rows as CSV text; float32 values with the digits that bring them back."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    for row in rows:
-        writer.writerow([_cell(value) for value in row])
-    return buffer.getvalue()
-
-
-def _cell(value) -> str:
-    """A value as CSV holds it: empty for None and NaN."""
-    if value is None:
-        return ""
-    is_nan = not isinstance(value, str) and math.isnan(value)
-    return "" if is_nan else str(value)

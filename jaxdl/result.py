@@ -1,28 +1,34 @@
 """Result: what a study found, one row a lane."""
 
+import itertools
+import os
 import pathlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jaxdl.checks import brief, folder, unknown
+from jaxdl.checks import brief, flag, folder, unknown
 from jaxdl.planning.config import config_key
-from jaxdl.reporting import plots, stats, tables
+from jaxdl.reporting import frames, plots, stats, tables
 from jaxdl.running import manifest as manifests
 from jaxdl.running import store
 from jaxdl.running.configs import match
 from jaxdl.running.curves import collect as collect_curves
+from jaxdl.running.files import write_atomically
 from jaxdl.running.narrow import Narrowed
 from jaxdl.running.progress import say
 
 SPLITS = ("train_", "valid_", "test_")
 Described = tuple[dict, stats.Summary]  # a config and what its lanes are like
+Untrained = list[tuple[dict, list[int]]]  # configs, and the seeds that each of them lacks
 MOST_LEGEND = 12  # configs that a legend still tells apart
 
 
 class Result:
     """What a study found.
+
+    ``len(result)`` is the number of its lanes, ``result["test_accuracy"]`` the curves of a metric.
 
     Attributes:
       lanes: list of dicts with every swept name, seed, status (``"finished"`` or ``"diverged"``)
@@ -48,6 +54,7 @@ class Result:
         planned: int | None = None,
         metrics: dict[str, bool] | None = None,
         absent: dict[str, set[int]] | None = None,
+        untrained: Untrained | None = None,
     ):
         self.lanes = lanes
         self.history = history
@@ -59,6 +66,8 @@ class Result:
         self.narrowed: Narrowed | None = None
         # Rows whose task has no metric of a name: these lanes did not diverge.
         self._absent = dict(absent or {})
+        # Which lanes are missing; not known of a result that was made of a count.
+        self._untrained = list(untrained or [])
         self._rows = self._rows_by_config()
 
     def _rows_by_config(self) -> dict[tuple, list[int]]:
@@ -75,6 +84,17 @@ class Result:
 
     def __repr__(self) -> str:
         return f"Result({self._count}, {len(self.configs)} configs, {len(self.history)} metrics)"
+
+    __iter__ = None  # by lanes or by metrics? `lanes` and `history` say which
+
+    def __len__(self) -> int:
+        return len(self.lanes)
+
+    def __getitem__(self, name: str) -> Float[np.ndarray, "lanes evaluations"]:
+        return self.metric(name)
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self.history)
 
     @property
     def complete(self) -> bool:
@@ -120,6 +140,128 @@ class Result:
         for each in fitting:
             rows += self._rows[config_key(each, self.axes)]
         return np.array(sorted(rows, key=self._seed_of))
+
+    def where(self, /, **values) -> "Result":
+        """Takes the lanes that have these values: a result like any other.
+
+        `missing` counts the lanes that such a study still lacks.
+
+        Args:
+          values: of swept names and of ``seed``; several of a name as a list.
+
+        Raises:
+          ValueError: an unknown name, a value that no lane has, values that no lane has together.
+        """
+        seeds = values.pop("seed", None)
+        untrained = [config for config, _ in self._untrained]
+        kept = {config_key(each, self.axes) for each in _fitting(self.configs + untrained, values)}
+        wanted = None if seeds is None else self._known_seeds(seeds)
+
+        def takes(config: dict, seed: int) -> bool:
+            return config_key(config, self.axes) in kept and (wanted is None or seed in wanted)
+
+        rows = [row for row, lane in enumerate(self.lanes) if takes(lane, lane["seed"])]
+        lacking: Untrained = []
+        for config, absent in self._untrained:
+            theirs = [seed for seed in absent if takes(config, seed)]
+            if theirs:
+                lacking.append((config, theirs))
+        if not rows and not lacking:
+            raise ValueError(f"some lane must have all of these values, got {brief(values)}")
+        return self._part(np.array(rows, int), lacking)
+
+    def _known_seeds(self, wanted) -> set[int]:
+        """The seeds that are wanted, each of them one of the study's."""
+        seeds = _several(wanted)
+        known = set(map(self._seed_of, range(len(self))))
+        for _, absent in self._untrained:
+            known.update(absent)
+        for seed in seeds:
+            if isinstance(seed, bool) or seed not in known:
+                raise ValueError(f"seed must be one of the {len(known)} here, got {brief(seed)}")
+        return {int(seed) for seed in seeds}
+
+    def _part(self, rows: Int[np.ndarray, " rows"], untrained: Untrained) -> "Result":
+        """The result of some rows, and of some of the missing lanes."""
+        steps = self.steps if self.steps.ndim == 1 else self.steps[rows]
+        history = {name: curves[rows] for name, curves in self.history.items()}
+        if steps.ndim == 2 and len(rows) and (steps == steps[0]).all():
+            # One schedule is left: a step a column, as for every study of one schedule.
+            steps = steps[0][steps[0] >= 0]
+            history = {name: curves[:, : len(steps)] for name, curves in history.items()}
+        absent = {}
+        for name, without in self._absent.items():
+            absent[name] = {place for place, row in enumerate(rows) if row in without}
+            if len(rows) and len(absent[name]) == len(rows):
+                del history[name]  # a metric of other tasks alone
+        # Of a result made of a count nobody knows whose lanes are missing: perhaps these.
+        lacking = sum(len(seeds) for _, seeds in untrained) if self._untrained else self.missing
+        return Result(
+            [self.lanes[row] for row in rows],
+            history,
+            steps,
+            self.axes,
+            self.path,
+            len(rows) + lacking,
+            self.metrics,
+            absent,
+            untrained,
+        )
+
+    def columns(self, curves: bool = False) -> frames.Columns:
+        """Gives the tidy table as columns, name -> values, of which every data frame can be made.
+
+        A row a lane: its row number, what was swept, seed, status, diverged_at, and the last value
+        of every metric. With `curves` a row an evaluation: the same beginning, its ``step``,
+        ``diverged`` (whether the lane was lost by then, and so stands still), and every metric.
+
+        A swept None is the text ``"None"``, and where 1 and 1.0 are two configs both are texts: a
+        grouping would drop the one and join the other. A swept name that another column has stands
+        as ``hp.NAME``.
+        """
+        if flag("curves", curves):
+            return frames.curve_columns(self._tidy)
+        last = {name: self.final(name) for name in self.history}
+        return frames.lane_columns(self._tidy, last)
+
+    @property
+    def _tidy(self) -> frames.Lanes:
+        steps = np.broadcast_to(self.steps, (len(self), self.steps.shape[-1]))
+        return frames.Lanes(self.axes, self.lanes, self.history, steps)
+
+    @property
+    def _about(self) -> dict[str, int]:
+        """What a data frame says of itself beside its rows."""
+        return {"lanes": len(self), "missing": self.missing}
+
+    def to_pandas(self, curves: bool = False):
+        """Makes a pandas DataFrame of `columns`; its ``attrs`` say how many lanes are missing.
+
+        Raises:
+          ImportError: pandas is not installed.
+        """
+        return frames.data_frame(self.columns(curves), self._about)
+
+    def to_xarray(self):
+        """Makes an xarray Dataset of the curves, and of what is known of the lanes as coordinates.
+
+        Where the lanes are a full product (every combination of values, every seed), its axes and
+        ``seed`` are dimensions beside ``evaluation``; else there is one of ``lane``.
+
+        Raises:
+          ImportError: xarray is not installed.
+        """
+        return frames.labelled_arrays(self._tidy, self._about)
+
+    def to_csv(self, path: str | os.PathLike, curves: bool = False) -> int:
+        """Writes `columns` as a CSV file, which appears whole or not at all.
+
+        Returns:
+          the number of its rows.
+        """
+        columns = self.columns(curves)
+        write_atomically(folder("path", path), frames.to_csv(columns).encode())
+        return len(columns["lane"])
 
     def metric(self, name: str) -> Float[np.ndarray, "lanes evaluations"]:
         """Gives a metric's curves."""
@@ -348,6 +490,39 @@ def _best_of(name: str, group: list[Described], higher_is_better: bool) -> dict:
     return max(group, key=lambda pair: stats.preference(pair[1], higher_is_better))[0]
 
 
+def _several(values) -> list:
+    """What was given as one value or as several of them."""
+    if isinstance(values, (list, tuple, set, frozenset, range, np.ndarray)):
+        return list(values)
+    return [values]
+
+
+def _fitting(configs: list[dict], wanted: dict) -> list[dict]:
+    """The configs that have one of the wanted values of every name.
+
+    Raises:
+      ValueError: an unknown name, or a value that none of them has.
+    """
+    choices = {name: _several(values) for name, values in wanted.items()}
+    for name, values in choices.items():
+        for value in values:
+            if not match(configs, {name: value}):
+                known = list(dict.fromkeys(str(config[name]) for config in configs))
+                listed = ", ".join(known[:10]) + ", ..." * (len(known) > 10)
+                raise ValueError(f"{name} must be a value of some lane ({listed}), got {value!r}")
+    fitting = []
+    for combination in itertools.product(*choices.values()):
+        fitting += match(configs, dict(zip(choices, combination, strict=True)))
+    return fitting
+
+
+def usual_metric(names: Iterable[str]) -> str:
+    """Picks the metric to show where none is asked for: the last one of the test split, the loss
+    only if there is no other."""
+    of_test = [name for name in names if name.startswith("test_")] or list(names)
+    return sorted(of_test, key=lambda name: name != "test_loss")[-1]
+
+
 def load(path) -> Result:
     """Reads a run back, finished or not, under any version of jax.
 
@@ -396,4 +571,5 @@ def collect(
         curves.planned,
         manifest["metrics"],
         curves.absent,
+        curves.untrained,
     )

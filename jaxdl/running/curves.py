@@ -22,6 +22,7 @@ class Curves(NamedTuple):
     steps: Integer[np.ndarray, "*rows evaluations"]  # see `Result`
     absent: dict[str, set[int]]  # name -> rows whose task has no such metric
     planned: int  # lanes that would be there if none were missing
+    untrained: list[tuple[dict, list[int]]]  # the missing ones: configs and their seeds
 
 
 class _Place(NamedTuple):
@@ -58,7 +59,22 @@ def collect(
     for place in places:
         config = manifest["configs"][order[place.rank]]
         lanes.append(_lane(config, place, blocks[place.block]))
-    return Curves(lanes, history, steps, absent, len(planned))
+    untrained = _untrained(manifest, order, planned, places)
+    return Curves(lanes, history, steps, absent, len(planned), untrained)
+
+
+def _untrained(
+    manifest: dict,
+    order: list[int],
+    planned: set[Lane],
+    places: list[_Place],
+) -> list[tuple[dict, list[int]]]:
+    """The planned lanes that are not there, by config."""
+    there = {(order[place.rank], place.seed) for place in places}
+    seeds: dict[int, list[int]] = {}
+    for config, seed in sorted(planned - there):
+        seeds.setdefault(config, []).append(seed)
+    return [(manifest["configs"][number], seeds[number]) for number in order if number in seeds]
 
 
 def _places(

@@ -74,7 +74,7 @@ def run_block(
     while begin < count:
         real = lanes[begin : begin + compiled.lanes]
         # A chunk begins with the length that the last one has come to.
-        for segment in _segments(spec, program, compiled, real, hooks, saved, length):
+        for segment in segments(spec, program, compiled, real, hooks, saved, length):
             length = segment.length
             if hooks.due():
                 done = parts or [_results(spec, segment.lane, 0)]
@@ -105,7 +105,7 @@ def run_lane(
     """Trains one lane alone; it has the bits of the run, weights included."""
     # In a chunk full of copies of it: a chunk of another width would have other last bits.
     lanes = [(config, seed)]
-    *_, last = _segments(spec, program, compiled, lanes, Hooks(), None)
+    *_, last = segments(spec, program, compiled, lanes, Hooks(), None)
     lane = jax.tree.map(_first, last.lane)
     history = mark_unseen(lane.history, spec.parts.record, np.where)
     return lane._replace(history=history)
@@ -117,7 +117,7 @@ def _first(leaf):
     return leaf[0] if checkpoints.is_key(leaf) else np.asarray(leaf)[0]
 
 
-def _segments(
+def segments(
     spec: Spec,
     program: Program,
     compiled: Compiled,
@@ -125,12 +125,15 @@ def _segments(
     hooks: Hooks,
     saved: dict | None,
     length: int = FIRST_STEPS,
+    seconds: float | None = None,
 ) -> Iterator[Segment]:
     """Trains up to a chunk of lanes, padded with copies of them.
 
     Args:
       length: steps of the first segment.
+      seconds: how long a segment should take; None: `SEGMENT_SECONDS`.
     """
+    wanted = SEGMENT_SECONDS if seconds is None else seconds
     # The segment loop: the compiled loop takes its bounds as values, so that one program serves
     # segments of any length and their length changes no bit. Between two segments the host has a
     # moment for progress, a checkpoint, Ctrl-C; on 2 cores 20 to 100 segments a run cost nothing
@@ -153,36 +156,38 @@ def _segments(
         with nan_named():
             lane = compiled.segment(lane, dataset, seeds, hp, np.int32(start), np.int32(stop))
         jax.block_until_ready(lane)
-        seconds = time.perf_counter() - begin
-        length = _length_after(length, stop - start, seconds)
+        taken = time.perf_counter() - begin
+        length = _length_after(length, stop - start, taken, wanted)
         hooks.advance((min(stop, steps) - start) * len(real))
         start = stop
         yield Segment(start, lane, length)
 
 
-def next_length(steps: int, seconds: float) -> int:
-    """Steps of the next segment, so that it takes about `SEGMENT_SECONDS`.
+def next_length(steps: int, seconds: float, wanted: float) -> int:
+    """Steps of the next segment, so that it takes about the `wanted` seconds.
 
     At most four times the last one's, whose clock may have been wrong.
 
-    >>> next_length(10, 1.0), next_length(10, 0.2), next_length(10, 0.01), next_length(1, 60.0)
-    (5, 25, 40, 1)
+    >>> next_length(10, 1.0, 0.5), next_length(10, 0.2, 0.5), next_length(10, 0.01, 0.5)
+    (5, 25, 40)
+    >>> next_length(1, 60.0, 0.5)
+    1
     """
-    return min(GROWTH * steps, _steps_in_time(steps, seconds))
+    return min(GROWTH * steps, _steps_in_time(steps, seconds, wanted))
 
 
-def _steps_in_time(steps: int, seconds: float) -> int:
-    return max(1, int(steps * SEGMENT_SECONDS / max(seconds, 1e-6)))
+def _steps_in_time(steps: int, seconds: float, wanted: float) -> int:
+    return max(1, int(steps * wanted / max(seconds, 1e-6)))
 
 
-def _length_after(length: int, steps: int, seconds: float) -> int:
+def _length_after(length: int, steps: int, seconds: float, wanted: float) -> int:
     """The next length after a segment of `steps`, of at most `length`."""
     # The last segment of a chunk is cut short by its end: that is no reason to begin small anew,
     # but a program that has become slower is noticed.
-    grown = next_length(steps, seconds)
+    grown = next_length(steps, seconds, wanted)
     if steps == length:
         return grown
-    return max(grown, min(length, _steps_in_time(steps, seconds)))
+    return max(grown, min(length, _steps_in_time(steps, seconds, wanted)))
 
 
 def calibrate(
@@ -197,7 +202,7 @@ def calibrate(
     lanes = list(zip(configs, range(compiled.lanes), strict=False))
     begin = last_time = time.perf_counter()
     last_step, rate = 0, 0.0
-    for segment in _segments(spec, program, compiled, lanes, Hooks(), None):
+    for segment in segments(spec, program, compiled, lanes, Hooks(), None):
         now, step = time.perf_counter(), min(segment.step, steps)
         rate = (now - last_time) / (step - last_step or 1)
         # The first segment has the initial draws and an evaluation for a single step.

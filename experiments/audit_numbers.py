@@ -1,0 +1,351 @@
+"""Places every published number among the seeds, under its protocol and the variants of it."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments import verdicts
+from experiments.audit_parts import Done
+from experiments.columns import described, standing
+from experiments.references import PRINTED, Numbers, Printed
+
+DATA = ("samples", "noise")  # part of the numbers' own protocol wherever they are swept
+
+
+class Source(NamedTuple):
+    """Where the seeds of a printed table come from.
+
+    Attributes:
+      parts: what is run for it (`audit_parts.PARTS`); for times and images, what stands in place
+        of that.
+      readings: what the number may mean in words -> the column whose entry it is placed in, with a
+        dot before a part of the entry.
+      better: whether higher is better; None where no end is.
+      studies: the studies of the part; all of them if none are named.
+      stated: hyper-parameter -> the value that the report states, of what is swept; "reading" too.
+      group: tables that come from the same networks, and so from one protocol; its own alone if
+        not given.
+      steps: the updates that the number is of, where they are not all.
+    """
+
+    parts: tuple[str, ...]
+    readings: Mapping[str, str]
+    better: bool | None = True
+    studies: tuple[str, ...] = ()
+    stated: Mapping[str, Any] = {}
+    group: str = ""
+    steps: int | None = None
+
+
+class Evidence(NamedTuple):
+    """Seeds of one cell under one protocol.
+
+    Attributes:
+      settings: what the report leaves open, or a variant, by name; "reading" is one of them.
+      median: with the ends of the middle 90 % on either side.
+      done: how far it was trained, if not in full.
+    """
+
+    settings: dict[str, Any]
+    n: int
+    survived: int
+    counts: dict[str, int]
+    percentile: float
+    median: tuple[float, float, float]
+    done: str = ""
+
+
+RATE = {"learning_rate": 0.01}
+ACCURACY = {"": "test_accuracy"}
+MEANS = {"a single run": "test_accuracy", "a mean of 20 runs": "test_accuracy.means"}
+OF_MEANS = {"reading": "a mean of 20 runs"}
+EXAMPLE = {"parts": ("separability",), "studies": ("groups",), "group": "example"}
+BATCHES: dict = {"parts": ("batch_size",), "stated": RATE, "group": "batch size"}
+R1_MLP: dict = {
+    "parts": ("moons_mlp",),
+    "studies": ("R1", "R1_variants"),
+    "stated": RATE,
+    "group": "MLP",
+}
+R4_MLP: dict = {"parts": ("moons_mlp",), "studies": ("R4", "R4_variants"), "group": "MLP"}
+R4_SGD: dict = {"parts": ("sgd_vs_bgd",), "studies": ("sgd",), "group": "SGD"}
+SETTLES = {
+    "accuracy": "test_accuracy_settles",
+    "loss": "train_loss_settles",
+}
+LEAVES = {"first at 60 %": "steps_to_60", "loss within 1 % of its start": "plateau"}
+IMAGES = {
+    f"CIFAR-10 {name.upper()}: {split} {quantity}": Source(
+        (f"cifar_{name}",), {"": f"{split}_{quantity}"}, quantity == "accuracy", group=name
+    )
+    for name in ("mlp", "cnn")
+    for split in ("train", "test")
+    for quantity in ("accuracy", "loss")
+}
+# (report, table) -> where its seeds are.
+SOURCES: dict[tuple[str, str], Source] = {
+    ("R1", "perceptron: train accuracy"): Source(readings={"": "train_accuracy"}, **EXAMPLE),
+    ("R1", "perceptron: epochs to that"): Source(
+        readings={"": "epochs_to_all_right"}, better=False, **EXAMPLE
+    ),
+    **{
+        ("R1", f"perceptron, final weights: {name}"): Source(
+            readings={"": name}, better=None, **EXAMPLE
+        )
+        for name in ("weight_1", "weight_2", "bias")
+    },
+    ("R1", "perceptron, sweeps: test accuracy"): Source(
+        ("separability",), MEANS, True, ("sweeps",), OF_MEANS, "separability"
+    ),
+    ("R1", "perceptron, groups: test accuracy"): Source(
+        ("separability",), MEANS, True, ("groups",), OF_MEANS, "separability"
+    ),
+    ("R1", "MLP: test accuracy"): Source(
+        readings={"1500 steps": "test_accuracy", "1000 steps": "test_accuracy_at_1000"}, **R1_MLP
+    ),
+    ("R1", "MLP: steps to all training points"): Source(
+        readings={"": "train_steps_to_100"}, better=False, **R1_MLP
+    ),
+    ("R1", "batch size: test accuracy"): Source(readings=ACCURACY, **BATCHES),
+    ("R1", "batch size: steps to 90 %"): Source(
+        readings={"": "steps_to_90"}, better=False, **BATCHES
+    ),
+    ("R1", "batch size: seconds"): Source(("times",), {}, False),
+    ("R1", "batch size: final loss"): Source(readings={"": "final_loss"}, better=False, **BATCHES),
+    ("R1", "batch size 1: least batch loss"): Source(
+        readings={"": "batch_loss_min"}, better=False, **BATCHES
+    ),
+    ("R1", "batch size 1: largest batch loss"): Source(
+        readings={"": "batch_loss_max"}, better=False, **BATCHES
+    ),
+    ("R2", "perceptron: test accuracy"): Source(("perceptron_grid",), ACCURACY, True, ("r2",)),
+    ("R2", "MLP: steps until it settles"): Source(
+        ("moons_mlp",), SETTLES, False, ("R2", "R2_variants"), RATE
+    ),
+    ("R3", "tables 1 to 5: accuracy"): Source(
+        ("xor_full_batch", "xor_one_by_one"), ACCURACY, group="networks"
+    ),
+    ("R3", "base run: accuracy"): Source(
+        ("xor_full_batch", "xor_one_by_one"), ACCURACY, group="networks"
+    ),
+    ("R3", "convolution: accuracy"): Source(("convolution",), ACCURACY),
+    ("R4", "perceptron: test accuracy"): Source(
+        ("perceptron_grid",), ACCURACY, True, ("r4",), {"rule": "majority", "bias": False}
+    ),
+    ("R4", "MLP: test accuracy"): Source(readings=ACCURACY, **R4_MLP),
+    ("R4", "MLP: summed loss at the start"): Source(
+        readings={"": "summed_loss_start"}, better=None, steps=0, **R4_MLP
+    ),
+    ("R4", "MLP: steps on the plateau"): Source(readings={"": "plateau"}, better=False, **R4_MLP),
+    ("R4", "MLP: summed loss at the end"): Source(
+        readings={"": "summed_loss_end"}, better=False, **R4_MLP
+    ),
+    ("R4", "SGD: test accuracy after 1500 steps"): Source(
+        readings={"": "test_accuracy_at_1500"}, steps=1500, **R4_SGD
+    ),
+    ("R4", "SGD: steps near 50 %"): Source(readings=LEAVES, better=False, **R4_SGD),
+    ("R4", "SGD: test accuracy after 45,000 steps"): Source(readings=ACCURACY, **R4_SGD),
+    ("R5", "MLP in NumPy: test accuracy"): Source(
+        ("frameworks",), {}, stated={"framework": "NumPy"}
+    ),
+    ("R5", "MLP in PyTorch: test accuracy"): Source(
+        ("frameworks",), {}, stated={"framework": "PyTorch"}
+    ),
+    **{("R5", table): source for table, source in IMAGES.items()},
+    ("R5", "palindromes, length 5: accuracy"): Source(("palindrome_5",), ACCURACY),
+    ("R5", "palindromes by length: accuracy"): Source(
+        ("palindrome_length", "clipping"), ACCURACY, stated={"clip": 10.0}
+    ),
+}
+
+Cells = dict[tuple, list[Evidence]]  # the values of a cell -> its seeds, by protocol
+
+
+def collect(printed: Printed, source: Source, done: Mapping[str, Done]) -> Cells:
+    """Gathers the seeds of every cell of a printed table, of as many protocols as were run."""
+    cells: Cells = {values: [] for values in printed.numbers.values}
+    for name in source.parts:
+        if name in done:
+            part = done[name]
+            for study, result in part.run.results.items():
+                if source.studies and study not in source.studies:
+                    continue
+                rows = part.run.rows_of(study)
+                for config, row in zip(result.configs, rows, strict=True):
+                    place = cell_of(printed.numbers, {**part.run.request.defaults, **config})
+                    if place is None:
+                        continue
+                    for each in evidence_of(part, study, config, row, printed, source):
+                        add(cells[place], each)
+    return cells
+
+
+def cell_of(numbers: Numbers, settings: Mapping) -> tuple | None:
+    """Finds the cell of a table that a config is run for; None where it is for none."""
+    values = tuple(settings.get(name) for name in numbers.names)
+    return values if numbers(dict(settings)) is not None else None
+
+
+def add(known: list[Evidence], new: Evidence):
+    """Adds seeds under a protocol; of two runs of one protocol the one with more seeds stays."""
+    for place, each in enumerate(known):
+        if each.settings == new.settings:
+            known[place] = max(each, new, key=lambda evidence: evidence.n)
+            return
+    known.append(new)
+
+
+def evidence_of(
+    part: Done, study: str, config: dict, row: dict, printed: Printed, source: Source
+) -> Iterable[Evidence]:
+    """Gives the seeds of one row, under every reading that it has."""
+    result = part.run.results[study]
+    kept = result.steps if result.steps.ndim == 1 else result.steps[result.rows(config)[0]]
+    trained = int(np.max(kept))
+    full = part.of(study, config) if source.steps is None else source.steps
+    done = "" if trained >= full else f"{trained} of {full} steps"
+    settings = {name: row[name] for name in result.axes if is_open(name, printed.numbers)}
+    # What may be swept but is not has its default: so runs of two commands stand side by side.
+    for name in source.stated:
+        if name in part.run.request.defaults and name not in settings:
+            settings[name] = part.run.request.defaults[name]
+    for reading, path in source.readings.items():
+        entry, n = entry_at(row, path)
+        if entry is None:
+            continue
+        named = {**settings, "reading": reading} if len(source.readings) > 1 else settings
+        placed = printed.numbers({**part.run.request.defaults, **config})
+        if not math.isclose(entry["published"], float(placed or 0)):
+            raise ValueError(f"{printed.table} must be {placed}, got {entry['published']} in a row")
+        survived = row["survived"] if n == row["n"] else n
+        yield of_entry(entry, named, n, survived, done)
+
+
+def is_open(name: str, numbers: Numbers) -> bool:
+    """Tells whether an axis is one that a table's cells leave open."""
+    return name not in (*numbers.names, *numbers.only, *DATA)
+
+
+def entry_at(row: dict, path: str) -> tuple[dict | None, int]:
+    """Finds an entry of a row with a published number, and how many seeds it is of."""
+    entry, n = row, row["n"]
+    for name in path.split("."):
+        if entry is None or name not in entry:
+            return None, 0
+        entry = entry[name]
+        n = entry.get("n", n) if entry else 0
+    return (entry, n) if entry and entry.get("published") is not None else (None, 0)
+
+
+def of_entry(entry: dict, settings: dict, n: int, survived: int, done: str) -> Evidence:
+    """Makes evidence of a column's entry."""
+    low, median, high = entry["middle_90"]
+    return Evidence(
+        settings,
+        n,
+        survived,
+        entry["published_counts"],
+        entry["published_percentile"],
+        (low, median, high),
+        done,
+    )
+
+
+def of_values(values: np.ndarray, published: float, settings: dict, done: str = "") -> Evidence:
+    """Makes evidence of values, one a seed, none of which is lost."""
+    entry = standing(np.asarray(values, float), published)
+    return of_entry(entry, settings, len(values), len(values), done)
+
+
+class Judged(NamedTuple):
+    """Seeds of a cell under one protocol, with what they say about its number."""
+
+    evidence: Evidence
+    p: float
+    p_adjusted: float
+    verdict: str
+
+
+def judge(cells: Sequence[list[Evidence]], better: Sequence[bool | None]) -> list[list[Judged]]:
+    """Judges the cells of tables that belong together, protocol by protocol.
+
+    Under each protocol all cells that were run in full are one family, and adjusted together.
+    """
+    places: dict[str, list[tuple[int, int]]] = {}
+    for cell, each in enumerate(cells):
+        for number, evidence in enumerate(each):
+            places.setdefault(described(evidence.settings), []).append((cell, number))
+    judged: list[list[Judged | None]] = [[None] * len(each) for each in cells]
+    for family in places.values():
+        members = [cells[cell][number] for cell, number in family]
+        p_values = [math.nan if each.done else verdicts.p_value(each.counts) for each in members]
+        adjusted = verdicts.adjusted(p_values)
+        for (cell, number), each, p, q in zip(family, members, p_values, adjusted, strict=True):
+            word = verdicts.verdict(each.counts, q, better[cell])
+            judged[cell][number] = Judged(each, p, q, word)
+    return [[each for each in of_cell if each is not None] for of_cell in judged]
+
+
+def headline(
+    cells: Sequence[list[Judged]], stated: Sequence[Mapping[str, Any]]
+) -> list[Judged | None]:
+    """Chooses the protocol that each cell is finally judged under.
+
+    It is one for all cells: of the protocols that agree with what the report states, the one under
+    which most of the numbers are likely, the first of equals. So a report has the benefit of the
+    doubt, but not cell by cell.
+
+    Returns:
+      None for a cell of which nothing was run.
+    """
+    scores: dict[str, tuple[int, float]] = {}
+    for of_cell, known in zip(cells, stated, strict=True):
+        best: dict[str, tuple[int, float]] = {}
+        for each in of_cell:
+            if agrees(each, known):
+                key = protocol_of(each.evidence)
+                # A number that may be read in two ways counts once, as it is likelier.
+                best[key] = max(best.get(key, (0, 0.0)), score(each))
+        for key, (hits, p) in best.items():
+            before = scores.get(key, (0, 0.0))
+            scores[key] = (before[0] + hits, before[1] + p)
+    order = sorted(scores, key=lambda key: scores[key], reverse=True)  # of equals the first stays
+    rank = {key: place for place, key in enumerate(order)}
+    chosen: list[Judged | None] = []
+    for of_cell, known in zip(cells, stated, strict=True):
+        fitting = [each for each in of_cell if agrees(each, known)]
+
+        def place(each: Judged) -> tuple[int, float]:
+            return rank[protocol_of(each.evidence)], -score(each)[1]
+
+        chosen.append(min(fitting, key=place, default=None))
+    return chosen
+
+
+def score(judged: Judged) -> tuple[int, float]:
+    """Gives how likely a number is: 1 where it is at all, then its p."""
+    p = 0.0 if math.isnan(judged.p) else judged.p
+    return int(judged.verdict == verdicts.LIKELY), p
+
+
+def agrees(judged: Judged, stated: Mapping[str, Any]) -> bool:
+    """Tells whether a protocol is one that the report's statements allow."""
+    settings = judged.evidence.settings
+    return all(name not in settings or settings[name] == value for name, value in stated.items())
+
+
+def protocol_of(evidence: Evidence) -> str:
+    """Names a protocol, however its numbers are read."""
+    return described({k: v for k, v in evidence.settings.items() if k != "reading"})
+
+
+def tables_in_groups() -> list[list[tuple[Printed, Source]]]:
+    """Lists the printed tables, those together that come from the same networks."""
+    groups: dict[tuple[str, str], list[tuple[Printed, Source]]] = {}
+    for printed in PRINTED:
+        report = printed.numbers.report
+        source = SOURCES[report, printed.table]
+        groups.setdefault((report, source.group or printed.table), []).append((printed, source))
+    return list(groups.values())

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jaxdl import augment, data, losses, models, schedules, tasks, testing
+    from jaxdl.planning.seeds import Seeds
     from jaxdl.reporting import plots, stats, tables
     from jaxdl.result import Result, load
     from jaxdl.running.narrow import Narrow
@@ -19,6 +20,7 @@ __all__ = [
     "Metric",
     "Narrow",
     "Result",
+    "Seeds",
     "Study",
     "augment",
     "data",
@@ -39,6 +41,7 @@ HOMES = {
     "Metric": "types",
     "Narrow": "running.narrow",
     "Result": "result",
+    "Seeds": "planning.seeds",
     "Study": "study",
     "load": "result",
     "make_train": "train",

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from jaxdl.checks import brief, flag, folder, unknown
 from jaxdl.planning.config import config_key
 from jaxdl.reporting import frames, plots, stats, tables
+from jaxdl.reporting.intervals import TOO_FEW
 from jaxdl.running import manifest as manifests
 from jaxdl.running import store
 from jaxdl.running.configs import match
@@ -32,7 +33,7 @@ class Result:
 
     Attributes:
       lanes: list of dicts with every swept name, seed, status (``"finished"`` or ``"diverged"``)
-        and diverged_at.
+        and diverged_at; of a study with `Seeds` also ``seed_init``, ``seed_data``...
       history: name -> float32 (lanes, evaluations), rows aligned with `lanes`.
       steps: the step of each column, (evaluations,); (lanes, evaluations) with -1 beyond a lane's
         end where configs have their own schedules.
@@ -40,6 +41,8 @@ class Result:
       path: the run folder, or None.
       metrics: name without its split -> whether higher is better, as the tasks declare.
       missing: how many of the planned lanes are not there: not trained yet, or damaged on disk.
+      crossed: how many seeds each random stream has, where several are crossed (`Seeds`); else
+        empty. Crossed lanes share seeds: they are no independent sample, and have no intervals.
       narrowed: what a study that adds seeds (``until=``) has stopped at, with the intervals that
         are valid for it; None of any other, and of a run that is read back.
     """
@@ -64,6 +67,7 @@ class Result:
         self.missing = 0 if planned is None else planned - len(lanes)
         self.metrics = dict(metrics or {})
         self.narrowed: Narrowed | None = None
+        self.crossed = _crossed_streams(lanes, self.axes)
         # Rows whose task has no metric of a name: these lanes did not diverge.
         self._absent = dict(absent or {})
         # Which lanes are missing; not known of a result that was made of a count.
@@ -327,7 +331,15 @@ class Result:
         rows = self.rows(config)
         better = self._direction_if_any(name, higher_is_better)
         final, diverged = self.final(name), self.diverged
-        return stats.summarise(final[rows], diverged[rows], better)
+        return self._sure(stats.summarise(final[rows], diverged[rows], better))
+
+    def _sure(self, summary: stats.Summary) -> stats.Summary:
+        """A summary without its intervals, which take lanes as independent, where they are not."""
+        if not self.crossed:
+            return summary
+        return summary._replace(
+            iqm_interval=TOO_FEW, mean_interval=TOO_FEW, median_interval=TOO_FEW
+        )
 
     def _summaries(self, name: str, higher_is_better: bool | None = None) -> list[stats.Summary]:
         """The distribution over seeds of a metric's last value, one a config."""
@@ -339,13 +351,17 @@ class Result:
         for rows in self._rows.values():
             measured = [row for row in rows if row not in absent]
             summaries.append(stats.summarise(final[measured], diverged[measured], better))
-        return summaries
+        return list(map(self._sure, summaries)) if self.crossed else summaries
 
     def table(self, name: str) -> tables.Table:
         """Tabulates a metric's last value by config: n, survived, mean, sd, median, IQM."""
         rows = list(zip(self.configs, self._summaries(name), strict=True))
         table = tables.summary_table(f"{name} at the last evaluation", self.axes, rows)
         notes = [self.footer] if self.footer else []
+        if self.crossed:
+            # "n too small" would be another reason
+            table = table._replace(rows=tuple((*row[:-1], None) for row in table.rows))
+            notes.append(_no_intervals(self.crossed))
         if self.narrowed is not None:
             notes += str(self.narrowed).splitlines()
         return table._replace(footer="\n  ".join(notes))
@@ -384,13 +400,16 @@ class Result:
         if not common:
             raise ValueError(f"a and b must have seeds in common, got none for {a} and {b}")
         final, diverged = self.final(name), self.diverged
-        return stats.compare(
+        compared = stats.compare(
             final[left],
             final[right],
             diverged[left],
             diverged[right],
             higher,
         )
+        if self.crossed:
+            return compared._replace(difference_interval=TOO_FEW, improvement_interval=TOO_FEW)
+        return compared
 
     def _row_by_seed(self, config: dict) -> dict[int, int]:
         """The row of each seed of one config."""
@@ -477,6 +496,24 @@ class Result:
             diverged=self.lost(rows)[:, due],
             higher_is_better=bool(self._direction_if_any(name)),
         )
+
+
+def _crossed_streams(lanes: list[dict], axes: tuple[str, ...]) -> dict[str, int]:
+    counts = {}
+    for name in frames.SEEDS:
+        if lanes and name in lanes[0] and name not in axes:
+            count = len({lane[name] for lane in lanes})
+            if count > 1:
+                counts[name.removeprefix("seed_")] = count
+    return counts if len(counts) > 1 else {}
+
+
+def _no_intervals(crossed: dict[str, int]) -> str:
+    levels = " x ".join(f"{count} {name}" for name, count in crossed.items())
+    return (
+        f"lanes share seeds ({levels}): no interval takes them as independent; "
+        "stats.variance_shares says what each stream contributes"
+    )
 
 
 def _best_of(name: str, group: list[Described], higher_is_better: bool) -> dict:

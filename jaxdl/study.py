@@ -25,6 +25,7 @@ from jaxdl.planning import axes as planning
 from jaxdl.planning.config import Config, config_key
 from jaxdl.planning.identity import identity_of
 from jaxdl.planning.program import Program, concrete_recipe
+from jaxdl.planning.seeds import Seed, Seeds
 from jaxdl.planning.spec import Spec, config_finder, declare
 from jaxdl.result import Result, collect, load, match, told
 from jaxdl.running import blocks, compiler, engine, shards, tune
@@ -54,7 +55,7 @@ class Study:
       defaults: name -> value of the hyper-parameters that are not swept.
       sweep: name -> list of values (their product), or a list of configs. Functions as ``{label:
         function}``.
-      seeds: how many (0, 1, ...), or which.
+      seeds: how many (0, 1, ...), or which; or `Seeds`, one a random stream.
       steps, batch_size, eval_every, reduction, sampling: settings; also functions of ``hp``, or
         names in `defaults` or `sweep`, but in one place only. By default batch_size is all training
         rows, eval_every a fiftieth of steps, reduction ``"mean"`` and sampling ``"step"`` (none for
@@ -90,7 +91,7 @@ class Study:
         *,
         defaults: Mapping[str, Any] | None = None,
         sweep: Mapping[str, Iterable] | Sequence[Mapping[str, Any]] | None = None,
-        seeds: int | Sequence[int] = 1,
+        seeds: int | Sequence[int] | Seeds = 1,
         steps: int | Callable | None = None,
         batch_size: int | Callable | None = None,
         eval_every: int | Callable | None = None,
@@ -259,7 +260,7 @@ class Study:
                 raise
             trained = blocks.stored(manifest, run)
         mine = [config.values for config in spec.configs]
-        result = told(collect(manifest, trained, run, mine, set(spec.seeds)))
+        result = told(collect(manifest, trained, run, mine, spec.seeds))
         self._last = (manifest, result)
         return result, (manifest, trained)
 
@@ -362,7 +363,7 @@ class Study:
 
         Args:
           config: values of swept names; enough of them to name one config.
-          seed: its seed.
+          seed: its seed; of a study with `Seeds` the place of the combination, as in `lanes`.
           progress: says on stderr how it compares with the lane that the last `run` of this study
             stored. A difference is a warning in any case.
 
@@ -373,10 +374,23 @@ class Study:
         check_float32()
         one, seed = self._one(config), seed_of("seed", seed)
         program = self._program(one)
+        of_lane = self._seed_at(seed)
         compiled = self._compiled({0: program})[0].result()
-        replayed = replay(self.spec, program, compiled, one, seed)
+        replayed = replay(self.spec, program, compiled, one, of_lane)
         self._compare(one.values, seed, replayed.history, progress)
         return tuple(replayed)
+
+    def _seed_at(self, seed: int) -> Seed:
+        """What a lane with this in its column ``seed`` draws from."""
+        if not self.spec.parts.seed_shape:
+            return seed
+        count = len(self.spec.seeds)
+        if seed >= count:
+            raise ValueError(
+                f"seed must be the place of one of the {count} combinations of seeds, from 0 to "
+                f"{count - 1}, got {seed}"
+            )
+        return self.spec.seeds[seed]
 
     def _program(self, config: Config) -> Program:
         """The program that trains a config: the stored one where there has been a run."""

@@ -6,7 +6,7 @@ The host loops over the chunks of a block and over the segments of a chunk.
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -15,6 +15,7 @@ import numpy as np
 from jaxdl.checks import nan_named
 from jaxdl.planning.config import Config
 from jaxdl.planning.program import Program, hp_columns
+from jaxdl.planning.seeds import Seed, seed_array
 from jaxdl.planning.spec import Spec
 from jaxdl.running import checkpoints
 from jaxdl.running.compiler import Compiled
@@ -50,7 +51,7 @@ def run_block(
     spec: Spec,
     program: Program,
     compiled: Compiled,
-    lanes: list[tuple[Config, int]],
+    lanes: Sequence[tuple[Config, Seed]],
     hooks: Hooks,
     saved: dict | None = None,
 ) -> Arrays:
@@ -100,7 +101,7 @@ def run_lane(
     program: Program,
     compiled: Compiled,
     config: Config,
-    seed: int,
+    seed: Seed,
 ) -> Lane:
     """Trains one lane alone; it has the bits of the run, weights included."""
     # In a chunk full of copies of it: a chunk of another width would have other last bits.
@@ -121,7 +122,7 @@ def segments(
     spec: Spec,
     program: Program,
     compiled: Compiled,
-    real: list[tuple[Config, int]],
+    real: Sequence[tuple[Config, Seed]],
     hooks: Hooks,
     saved: dict | None,
     length: int = FIRST_STEPS,
@@ -139,7 +140,7 @@ def segments(
     # moment for progress, a checkpoint, Ctrl-C; on 2 cores 20 to 100 segments a run cost nothing
     # that could be measured, where a callback in every step cost 18 %.
     lanes = [real[index % len(real)] for index in range(compiled.lanes)]
-    seeds = np.array([seed for _, seed in lanes], np.uint32)
+    seeds = seed_array([seed for _, seed in lanes], spec.parts.seed_shape)
     hp = hp_columns(program, [config for config, _ in lanes])
     with nan_named():
         lane, dataset = compiled.init(seeds, hp, compiled.shared)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxdl.checks import brief, positive_int, positive_number
+from jaxdl.planning.seeds import Seed
 from jaxdl.reporting.intervals import Interval
 from jaxdl.reporting.sequences import always_valid_interval, difference_bounds
 from jaxdl.reporting.stats import missing
@@ -107,7 +108,7 @@ def _line(found: Found) -> str:
     return f"{found.of}: {found.mean:.4g} {ends}, {found.survived} of {found.n} survived"
 
 
-def check_narrow(until, seeds: tuple[int, ...]) -> Narrow:
+def check_narrow(until, seeds: tuple[Seed, ...]) -> Narrow:
     """Checks what is asked for, as far as no metric and config is needed for that.
 
     Raises:
@@ -117,6 +118,10 @@ def check_narrow(until, seeds: tuple[int, ...]) -> Narrow:
         raise TypeError(f"until must be a Narrow, got {brief(until)}")
     if not isinstance(until.metric, str):
         raise TypeError(f"metric of until must be the name of a metric, got {brief(until.metric)}")
+    if not all(isinstance(seed, int) for seed in seeds):
+        raise ValueError(
+            "seeds must be a number or a list of them where until adds some, got Seeds of streams"
+        )
     positive_number("width of until", until.width)
     if positive_int("most of until", until.most) < len(seeds):
         raise ValueError(
@@ -145,7 +150,7 @@ def _check_bounds(bounds):
         )
 
 
-def looks(seeds: tuple[int, ...], most: int) -> list[tuple[int, ...]]:
+def looks(seeds: tuple[Seed, ...], most: int) -> list[tuple[Seed, ...]]:
     """Lists the seeds at each look: the declared ones first, then 0, 1, ... as far as not declared.
 
     They follow from the arguments alone: a run that was killed comes to the same looks.

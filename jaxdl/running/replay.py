@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxdl.planning.config import Config
 from jaxdl.planning.program import Program, concrete_recipe
+from jaxdl.planning.seeds import Seed
 from jaxdl.planning.spec import Spec
 from jaxdl.running import engine
 from jaxdl.running.compiler import Compiled
@@ -22,7 +23,7 @@ class Replay(NamedTuple):
     history: dict[str, np.ndarray]  # name -> (evaluations,)
 
 
-def replay(spec: Spec, program: Program, compiled: Compiled, config: Config, seed: int) -> Replay:
+def replay(spec: Spec, program: Program, compiled: Compiled, config: Config, seed: Seed) -> Replay:
     """Trains one lane alone, in a full chunk of the program that the study trains it with.
 
     A bare run of the same config would have other last bits.

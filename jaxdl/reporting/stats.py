@@ -22,6 +22,7 @@ from jaxdl.reporting.intervals import (
     rounding_of,
     share_interval,
 )
+from jaxdl.reporting.words import html_table
 
 __all__ = [
     "Comparison",
@@ -73,6 +74,14 @@ class Comparison(NamedTuple):
     difference_interval: Interval
     improvement: float  # share of pairs in which a is better, ties counting half
     improvement_interval: Interval
+
+    def _repr_html_(self) -> str:
+        title = f"a against b, paired by seed: {self.n} pairs, {self.both_survived} both survived"
+        rows = (
+            ("mean of a - b", self.difference, self.difference_interval),
+            ("P(a is better)", self.improvement, self.improvement_interval),
+        )
+        return html_table(title, ("", "value", "95 % interval"), rows)
 
 
 def ranked(values: Numbers, diverged: Flags, higher_is_better: bool) -> Float[np.ndarray, "*shape"]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jaxdl import augment, data, losses, models, schedules, tasks, testing
+    from jaxdl.planning.draws import draw, log_uniform, uniform
     from jaxdl.planning.seeds import Seeds
     from jaxdl.reporting import plots, stats, tables
     from jaxdl.result import Result, load
@@ -24,7 +25,9 @@ __all__ = [
     "Study",
     "augment",
     "data",
+    "draw",
     "load",
+    "log_uniform",
     "losses",
     "make_train",
     "models",
@@ -34,6 +37,7 @@ __all__ = [
     "tables",
     "tasks",
     "testing",
+    "uniform",
 ]
 
 # Where a public name is defined, if not in the module of its own name.
@@ -43,11 +47,14 @@ HOMES = {
     "Result": "result",
     "Seeds": "planning.seeds",
     "Study": "study",
+    "draw": "planning.draws",
     "load": "result",
+    "log_uniform": "planning.draws",
     "make_train": "train",
     "plots": "reporting.plots",
     "stats": "reporting.stats",
     "tables": "reporting.tables",
+    "uniform": "planning.draws",
 }
 
 

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jaxdl.checks import brief, flag, folder, unknown
+from jaxdl.checks import brief, flag, folder, one_of, unknown
 from jaxdl.planning.config import config_key
-from jaxdl.reporting import frames, plots, stats, tables
+from jaxdl.reporting import choosing, frames, looks, panels, stats, tables
 from jaxdl.reporting.intervals import TOO_FEW
+from jaxdl.reporting.words import html_table
 from jaxdl.running import manifest as manifests
 from jaxdl.running import store
 from jaxdl.running.configs import match
@@ -21,9 +22,9 @@ from jaxdl.running.narrow import Narrowed
 from jaxdl.running.progress import say
 
 SPLITS = ("train_", "valid_", "test_")
-Described = tuple[dict, stats.Summary]  # a config and what its lanes are like
 Untrained = list[tuple[dict, list[int]]]  # configs, and the seeds that each of them lacks
-MOST_LEGEND = 12  # configs that a legend still tells apart
+MOST_ROWS = 50  # of a table that nobody asked for
+LAST = "at the last evaluation"
 
 
 class Result:
@@ -58,6 +59,7 @@ class Result:
         metrics: dict[str, bool] | None = None,
         absent: dict[str, set[int]] | None = None,
         untrained: Untrained | None = None,
+        when: str = LAST,
     ):
         self.lanes = lanes
         self.history = history
@@ -72,6 +74,7 @@ class Result:
         self._absent = dict(absent or {})
         # Which lanes are missing; not known of a result that was made of a count.
         self._untrained = list(untrained or [])
+        self._when = when  # which evaluation of a lane is its last one here
         self._rows = self._rows_by_config()
 
     def _rows_by_config(self) -> dict[tuple, list[int]]:
@@ -210,6 +213,7 @@ class Result:
             self.metrics,
             absent,
             untrained,
+            self._when,
         )
 
     def columns(self, curves: bool = False) -> frames.Columns:
@@ -341,23 +345,33 @@ class Result:
             iqm_interval=TOO_FEW, mean_interval=TOO_FEW, median_interval=TOO_FEW
         )
 
-    def _summaries(self, name: str, higher_is_better: bool | None = None) -> list[stats.Summary]:
-        """The distribution over seeds of a metric's last value, one a config."""
+    def _summaries(
+        self, name: str, higher_is_better: bool | None = None, most: int | None = None
+    ) -> list[stats.Summary]:
+        """The distribution over seeds of a metric's last value, one a config, of the first ones."""
         # Once for all configs: 400,000 lanes read again for each of 400 configs took 20 s.
         final, diverged = self.final(name), self.diverged
         better = self._direction_if_any(name, higher_is_better)
         absent = self._absent.get(name, set())
         summaries = []
-        for rows in self._rows.values():
+        for rows in itertools.islice(self._rows.values(), most):
             measured = [row for row in rows if row not in absent]
             summaries.append(stats.summarise(final[measured], diverged[measured], better))
         return list(map(self._sure, summaries)) if self.crossed else summaries
 
     def table(self, name: str) -> tables.Table:
         """Tabulates a metric's last value by config: n, survived, mean, sd, median, IQM."""
-        rows = list(zip(self.configs, self._summaries(name), strict=True))
-        table = tables.summary_table(f"{name} at the last evaluation", self.axes, rows)
-        notes = [self.footer] if self.footer else []
+        return self._table(name)
+
+    def _table(self, name: str, most: int | None = None) -> tables.Table:
+        """The table of the first configs; it says how many more there are."""
+        configs = self.configs[:most]
+        rows = list(zip(configs, self._summaries(name, most=most), strict=True))
+        table = tables.summary_table(f"{name} {self._when}", self.axes, rows)
+        more = len(self.configs) - len(configs)
+        notes = [f"and {more} more configs: result.table({name!r})"] if more else []
+        if self.footer:
+            notes.append(self.footer)
         if self.crossed:
             # "n too small" would be another reason
             table = table._replace(rows=tuple((*row[:-1], None) for row in table.rows))
@@ -422,7 +436,13 @@ class Result:
             )
         return row_of
 
-    def best(self, name: str, over: str, higher_is_better: bool | None = None) -> list[dict]:
+    def best(
+        self,
+        name: str,
+        over: str | Sequence[str] | None = None,
+        higher_is_better: bool | None = None,
+        at: str = "last",
+    ) -> choosing.Choices:
         """Chooses the config with the best median, for every combination of the other axes.
 
         Where medians tie, the one that lost fewer lanes, then the better IQM, then the first in
@@ -430,8 +450,13 @@ class Result:
 
         Args:
           name: of the history.
-          over: the axis to choose along.
+          over: the axis to choose along, or several; all of them by default.
           higher_is_better: of a recorded value, which declares no direction.
+          at: ``"last"``, each lane's last evaluation, or ``"best"``, its best one, see `at_best`.
+
+        Returns:
+          the configs, a list of dicts; printed, a table with each runner-up, the difference to it
+          with its interval, and whether that tells the two apart (`Choices.choices`).
 
         Raises:
           ValueError: a test metric (choosing by it would leak the test set), an axis that is not
@@ -440,62 +465,181 @@ class Result:
         """
         # By medians, in which a diverged lane ranks worst: a rate at which half of the lanes are
         # lost does not win by those that survived.
+        self._check_choosing(name)
+        higher = self.direction(name, higher_is_better)
+        if one_of("at", at, ("last", "best")) == "best":
+            return self.at_best(name, higher).best(name, over, higher)
+        along = self.axes if over is None else self._axes_of(over)
+        if not along and over is not None:
+            raise ValueError(f"over must name an axis, got {brief(over)}")
+        others = [axis for axis in self.axes if axis not in along]
+        summaries = self._summaries(name, higher)
+        groups: dict[tuple, list[choosing.Described]] = {}
+        for config, summary in zip(self.configs, summaries, strict=True):
+            group = groups.setdefault(config_key(config, others), [])
+            group.append((config, summary))
+        final, diverged = self.final(name), self.diverged
+        choices = []
+        for group in groups.values():
+            alive = choosing.ordered(name, group, higher)
+            choices.append(self._choice(alive, len(group), final, diverged, higher))
+        words = f"{name} {self._when}"
+        return choosing.Choices(choices, words, self.axes, along, higher, self.footer)
+
+    def _choice(
+        self,
+        alive: list[choosing.Described],
+        count: int,
+        final: Float[np.ndarray, " lanes"],
+        diverged: Bool[np.ndarray, " lanes"],
+        higher_is_better: bool,
+    ) -> choosing.Choice:
+        """The first of a group's configs, which stand in order, beside the second."""
+        config, summary = alive[0]
+        other, other_summary = alive[1] if len(alive) > 1 else (None, None)
+        comparison = None
+        if other is not None:
+            mine, theirs = self._row_by_seed(config), self._row_by_seed(other)
+            common = sorted(mine.keys() & theirs.keys())
+            left, right = [mine[seed] for seed in common], [theirs[seed] for seed in common]
+            if common:
+                comparison = stats.compare(
+                    final[left],
+                    final[right],
+                    diverged[left],
+                    diverged[right],
+                    higher_is_better,
+                )
+        ties = choosing.ties_of(alive, higher_is_better)
+        return choosing.Choice(
+            config,
+            summary,
+            other,
+            other_summary,
+            comparison,
+            ties,
+            count - 1,
+        )
+
+    def _check_choosing(self, name: str):
+        """Refuses a metric that nothing may be chosen by."""
         self.metric(name)
         if name.startswith("test_"):
             raise ValueError(
                 f"metric must not be of the test split, got {name!r}: choose by a valid_ metric "
                 "(valid_fraction above 0)"
             )
-        higher = self.direction(name, higher_is_better)
-        if over not in self.axes:
-            raise unknown("axis", over, self.axes)
-        others = [axis for axis in self.axes if axis != over]
-        summaries = self._summaries(name, higher)
-        groups: dict[tuple, list[Described]] = {}
-        for config, summary in zip(self.configs, summaries, strict=True):
-            group = groups.setdefault(config_key(config, others), [])
-            group.append((config, summary))
-        return [_best_of(name, group, higher) for group in groups.values()]
 
-    def plot(self, name: str):
-        """Draws every config's median curve with bands that hold 50 and 90 % of its lanes.
+    def at_best(self, name: str, higher_is_better: bool | None = None) -> "Result":
+        """Takes every lane where a metric was best: early stopping, after the fact.
+
+        Args:
+          name: the metric to stop by, mostly ``"valid_loss"``. The first of equals counts, and
+            nothing that a lane was evaluated at after it had diverged; such a lane still counts as
+            diverged.
+          higher_is_better: of a recorded value, which declares no direction.
 
         Returns:
-          a matplotlib Figure.
-        """
-        figure, panels = plots.figure(width=8, height=5)
-        axes = panels[0, 0]
-        configs = self.configs
-        for config, colour in zip(configs, plots.colours(len(configs)), strict=True):
-            self._draw_band(axes, name, config, colour)
-        part = "" if self.complete else f" ({self.footer})"
-        plots.style(axes, f"{name}: median, middle 50 % and 90 % of seeds{part}", "step", name)
-        if 0 < len(configs) <= MOST_LEGEND:
-            axes.legend(fontsize=plots.FONT - 2)
-        return figure
+          a result with one evaluation a lane, whose `steps` (lanes, 1) say which: its tables,
+          comparisons and choices are of all metrics there. It has no curves to plot.
 
-    def _draw_band(
+        Raises:
+          ValueError: a test metric (stopping by it would leak the test set), a recorded value
+            without `higher_is_better`.
+        """
+        self._check_choosing(name)
+        higher = self.direction(name, higher_is_better)
+        curves = self.metric(name)
+        steps = self._tidy.steps
+        counts = (steps >= 0) & np.isfinite(curves) & ~self.lost(range(len(self)))
+        worst = -np.inf if higher else np.inf
+        ranked = np.where(counts, curves, worst)
+        best = ranked.argmax(axis=1) if higher else ranked.argmin(axis=1)
+        # Where nothing counts, the beginning is all that a lane has.
+        rows = np.arange(len(self))
+        return Result(
+            self.lanes,
+            {each: values[rows, best][:, None] for each, values in self.history.items()},
+            steps[rows, best][:, None],
+            self.axes,
+            self.path,
+            len(self) + self.missing,
+            self.metrics,
+            self._absent,
+            self._untrained,
+            f"at each lane's best {name}",
+        )
+
+    def plot(
         self,
-        axes,
         name: str,
-        config: dict,
-        colour,
+        hue: str | Sequence[str] | None = None,
+        style: str | Sequence[str] | None = None,
+        col: str | Sequence[str] | None = None,
+        ax=None,
     ):
+        """Draws every config's median curve with bands that hold 50 and 90 % of its lanes.
+
+        No two configs look the same: an axis that is given no role gets one, colours first. In a
+        panel of more than a dozen configs bands are left out. Limits are those of what is drawn;
+        where that spans three decades the scale is logarithmic.
+
+        Args:
+          name: of the history.
+          hue, style, col: the axes (several together, as a list) that colours, line styles and
+            panels stand for. Many values of an axis are shades, with a colour bar for a legend.
+          ax: matplotlib axes to draw in, in place of a figure of its own; it has no panels.
+
+        Returns:
+          a matplotlib Figure, which a notebook shows as a picture; that of `ax` if given.
+
+        Raises:
+          ValueError: an unknown name, `col` beside `ax`, more values than line styles or panels.
+        """
+        self.metric(name)
+        if self._when != LAST:
+            raise ValueError(
+                f"plot must be of a result with curves, got one {self._when}, a value a lane"
+            )
+        given = looks.Roles(
+            self._axes_of(hue),
+            self._axes_of(style),
+            self._axes_of(col),
+        )
+        if ax is not None and given.col:
+            raise ValueError(f"col must not be given beside ax, got {brief(col)}")
+        curves = [self._curves(name, config) for config in self.configs]
+        better = bool(self._direction_if_any(name))
+        return panels.draw(curves, self.axes, name, better, given, ax, self.footer)
+
+    def _axes_of(self, names: str | Sequence[str] | None) -> tuple[str, ...]:
+        """Axes as they are given: none, one, or several."""
+        if names is None:
+            return ()
+        listed: list = list(names) if isinstance(names, (list, tuple)) else [names]
+        for name in listed:
+            if name not in self.axes:
+                raise unknown("axis", name, self.axes)
+        return tuple(listed)
+
+    def _curves(self, name: str, config: dict) -> panels.Curves:
         rows = self.rows(config)
         # Lanes of one config have one schedule.
         steps = self.steps if self.steps.ndim == 1 else self.steps[rows[0]]
         due = steps >= 0
-        pairs = [f"{key}={value}" for key, value in config.items()]
-        values = ", ".join(pairs)
-        plots.band(
-            axes,
+        return panels.Curves(
+            config,
             steps[due],
             self.metric(name)[rows][:, due],
-            f"{values or 'all lanes'} (n={len(rows)})",
-            colour,
-            diverged=self.lost(rows)[:, due],
-            higher_is_better=bool(self._direction_if_any(name)),
+            self.lost(rows)[:, due],
         )
+
+    def _repr_html_(self) -> str:
+        if not len(self) or not self.history:
+            return html_table(repr(self), ("axis",), [[name] for name in self.axes])
+        name = usual_metric(self.history)
+        table = self._table(name, MOST_ROWS)
+        return table._replace(title=f"{self!r}\n{table.title}")._repr_html_()
 
 
 def _crossed_streams(lanes: list[dict], axes: tuple[str, ...]) -> dict[str, int]:
@@ -514,17 +658,6 @@ def _no_intervals(crossed: dict[str, int]) -> str:
         f"lanes share seeds ({levels}): no interval takes them as independent; "
         "stats.variance_shares says what each stream contributes"
     )
-
-
-def _best_of(name: str, group: list[Described], higher_is_better: bool) -> dict:
-    """The best config of a group."""
-    if not any(summary.survived for _, summary in group):
-        configs = [config for config, _ in group[:5]]
-        raise ValueError(
-            f"{name} must be finite in some lane, got none that survived among {configs}"
-        )
-    # The first of equals, as `max` takes it: configs stand in declared order.
-    return max(group, key=lambda pair: stats.preference(pair[1], higher_is_better))[0]
 
 
 def _several(values) -> list:

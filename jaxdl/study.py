@@ -9,6 +9,8 @@ from concurrent.futures import Future
 from typing import Any
 
 import jax
+import numpy as np
+from jaxtyping import Float
 
 from jaxdl.checks import (
     brief,
@@ -25,10 +27,11 @@ from jaxdl.planning import axes as planning
 from jaxdl.planning.config import Config, config_key
 from jaxdl.planning.identity import identity_of
 from jaxdl.planning.program import Program, concrete_recipe
-from jaxdl.planning.seeds import Seed, Seeds
+from jaxdl.planning.seeds import Seed, Seeds, seed_list
 from jaxdl.planning.spec import Spec, config_finder, declare
+from jaxdl.reporting.words import html_table
 from jaxdl.result import Result, collect, load, match, told
-from jaxdl.running import blocks, compiler, engine, shards, tune
+from jaxdl.running import blocks, compiler, engine, ensemble, shards, tune
 from jaxdl.running import manifest as manifests
 from jaxdl.running.narrow import (
     Narrow,
@@ -41,7 +44,7 @@ from jaxdl.running.narrow import (
 from jaxdl.running.opening import open_run
 from jaxdl.running.progress import progress as show_progress
 from jaxdl.running.progress import say
-from jaxdl.running.replay import replay, worst_gap
+from jaxdl.running.replay import Trained, replay, train_lanes, worst_gap
 from jaxdl.train import NORM_BOUND, Recipe
 
 MEASURE = "measure"
@@ -140,6 +143,23 @@ class Study:
         self._hashed: dict[int, tuple] = {}  # arrays shared by lanes, and their digests
         self._last: tuple[dict, Result] | None = None  # manifest and result of the last run
 
+    def __repr__(self) -> str:
+        axes = ", ".join(self.spec.axes) or "no axes"
+        return f"Study({len(self.spec.configs)} configs x {len(self.spec.seeds)} seeds; {axes})"
+
+    def _repr_html_(self) -> str:
+        values: dict[str, list] = {name: [] for name in self.spec.axes}
+        for config in self.spec.configs:
+            for name, value in config.values.items():
+                values[name].append(str(value))
+        rows = []
+        for name, given in values.items():
+            distinct = list(dict.fromkeys(given))
+            rows.append((name, len(distinct), ", ".join(distinct)))
+        lanes = len(self.spec.configs) * len(self.spec.seeds)
+        title = f"{self!r}: {lanes} lanes"
+        return html_table(title, ("axis", "values", ""), rows)
+
     @compiler.cache()
     def plan(self, measure: bool = False) -> planning.Plan:
         """What is traced, padded and static and why, and the programs that follow.
@@ -175,7 +195,7 @@ class Study:
     def run(
         self,
         path: str | os.PathLike | None = None,
-        progress: bool = False,
+        progress: bool | None = None,
         shard: str | tuple[int, int] | None = None,
         until: Narrow | None = None,
     ) -> Result:
@@ -184,7 +204,8 @@ class Study:
         Args:
           path: run folder, made where it is not there; the same call continues it. None keeps all
             in memory.
-          progress: shows progress on stderr.
+          progress: shows progress, on stderr or below a notebook's cell; by default on a terminal
+            and in a notebook.
           shard: ``"i/n"`` or (i, n) to train only every n-th block, from the i-th; ``"auto"`` takes
             i and n from SLURM's or Open MPI's environment or from `jax.distributed`, and trains all
             where there is none of them, with a line on stderr. None trains all, whatever the
@@ -392,6 +413,83 @@ class Study:
             )
         return self.spec.seeds[seed]
 
+    def _wanted(self, seeds: int | Sequence[int] | None) -> tuple[int, ...]:
+        """The seeds asked for, as they stand in the column ``seed``; the study's by default."""
+        if seeds is None:
+            by_place = self.spec.parts.seed_shape
+            return tuple(range(len(self.spec.seeds))) if by_place else self.spec.seeds
+        if isinstance(seeds, Seeds):
+            raise ValueError(f"seeds must be places of combinations of seeds, got {seeds}")
+        return seed_list(seeds)
+
+    @compiler.cache()
+    def weights(
+        self,
+        config: dict,
+        seeds: int | Sequence[int] | None = None,
+        progress: bool | None = None,
+    ) -> Trained:
+        """Trains many lanes of a config again, for their weights, at the speed of a run.
+
+        Each lane has the bits that `replay` gives it. A difference to the lanes that the last `run`
+        of this study stored is a warning.
+
+        Args:
+          config: values of swept names; enough of them to name one config.
+          seeds: how many (0, 1, ...), or which; all of the study's by default.
+          progress: as of `run`.
+
+        Returns:
+          (params, state, history, seeds, diverged_at): trees whose leaves have a leading axis of
+          seeds, and the step at which each lane diverged, -1 where it did not. Those of a lane that
+          diverged are its weights before it did.
+        """
+        check_float32()
+        one = self._one(config)
+        wanted = self._wanted(seeds)
+        program = self._program(one)
+        with show_progress(progress, len(wanted) * program.schedule.steps) as display:
+            display.say("compiling")
+            compiled = self._compiled({0: program})[0].result()
+            display.say("training")
+            drawn = {seed: self._seed_at(seed) for seed in wanted}
+            trained = train_lanes(self.spec, program, compiled, one, drawn, display.advance)
+        self._compare_all(one.values, trained)
+        return trained
+
+    def predict(
+        self,
+        config: dict,
+        X: Any,
+        seeds: int | Sequence[int] | None = None,
+        weights: Trained | None = None,
+    ) -> Float[np.ndarray, "lanes samples ..."]:
+        """Computes what every lane of a config says of new inputs: the outputs of an ensemble.
+
+        Args:
+          config: values of swept names; enough of them to name one config.
+          X: (n, features...), or images (n, height, width, channels), as a task's arrays are handed
+            in; the task's `prepare` is applied.
+          seeds: as of `weights`, which trains the lanes.
+          weights: the lanes, where they are trained already, in place of `seeds`.
+
+        Returns:
+          (seeds, n, outputs), or (seeds, n) of a model with one number a sample; NaN of a lane that
+          has diverged.
+
+        Raises:
+          ValueError: inputs of another shape or kind than those of training.
+        """
+        check_float32()
+        recipe = self.recipe(config)
+        ensemble.as_trained(recipe, X)  # before anything is trained
+        if weights is not None and seeds is not None:
+            raise ValueError(f"seeds must not be given beside weights, got {brief(seeds)}")
+        if weights is not None and not isinstance(weights, Trained):
+            raise TypeError(f"weights must be what study.weights gives, got {brief(weights)}")
+        trained = self.weights(config, seeds) if weights is None else weights
+        return ensemble.predict(recipe, trained, X)
+
     def _program(self, config: Config) -> Program:
         """The program that trains a config: the stored one where there has been a run."""
         if self._last is None:
@@ -428,6 +526,29 @@ class Study:
         elif progress:
             with show_progress(True, 1) as line:
                 line.say(f"the replay of seed {seed} at {config} is bit-equal to the stored lane")
+
+    def _compare_all(self, config: dict, trained: Trained):
+        """Warns where trained lanes differ from stored ones."""
+        if self._last is None:
+            return
+        _, result = self._last
+        if not match(result.configs, config):
+            return
+        row_of = {result.lanes[row]["seed"]: row for row in result.rows(config)}
+        gaps = []
+        for place, seed in enumerate(trained.seeds):
+            if seed in row_of:
+                stored = {name: values[row_of[seed]] for name, values in result.history.items()}
+                own = {name: values[place] for name, values in trained.history.items()}
+                gaps.append(worst_gap(own, stored))
+        differing = [gap for gap in gaps if gap[1]]
+        if differing:
+            name, gap = max(differing, key=lambda named: named[1])
+            warnings.warn(
+                f"{len(differing)} of {len(gaps)} lanes at {config} differ from the stored ones, "
+                f"by up to {gap:.1g} in {name}",
+                stacklevel=3,
+            )
 
 
 def _narrowed(

@@ -6,7 +6,7 @@ from jaxdl.planning.concrete import check_targets, check_values, notes
 from jaxdl.planning.cost import Work, program_seconds
 from jaxdl.planning.grouping import shape
 from jaxdl.planning.program import Program
-from jaxdl.planning.show import plan_text
+from jaxdl.planning.show import plan_html, plan_text
 from jaxdl.planning.sorting import sort_axes
 from jaxdl.planning.spec import Spec, check_read
 
@@ -56,6 +56,9 @@ class Plan(NamedTuple):
 
     def __str__(self) -> str:
         return plan_text(self)
+
+    def _repr_html_(self) -> str:
+        return plan_html(self)
 
 
 def largest(sizes: list[int | None]) -> int | None:

@@ -7,18 +7,28 @@ COLUMNS = ("program", "lanes", "lane_size", "traced", "padded", "static", "paddi
 
 def plan_text(plan) -> str:
     """Returns a plan as a person reads it: its programs, and what each axis is and why."""
+    table, lines = _table(plan), _lines(plan)
+    return "\n".join([str(table), *(f"  {line}" for line in lines)])
+
+
+def plan_html(plan) -> str:
+    """Returns the same for a notebook."""
+    return _table(plan)._replace(footer="\n".join(_lines(plan)))._repr_html_()
+
+
+def _table(plan) -> Table:
     rows = [_row(plan, number) for number in range(len(plan.programs))]
     columns = (*COLUMNS, "memory, MB") if plan.measured else COLUMNS
+    return Table(_title(plan), columns, tuple(rows))
+
+
+def _lines(plan) -> list[str]:
+    """What each axis is and why; what a reader should know."""
     axes = {}
     for program in plan.programs:
         axes.update(program.axes)
-    table = Table(_title(plan), columns, tuple(rows))
-    lines = [str(table)]
-    for name, axis in axes.items():
-        lines.append(f"  {name}: {axis.kind}: {axis.reason}")
-    for note in plan.notes:
-        lines.append(f"  note: {note}")
-    return "\n".join(lines)
+    lines = [f"{name}: {axis.kind}: {axis.reason}" for name, axis in axes.items()]
+    return lines + [f"note: {note}" for note in plan.notes]
 
 
 def _title(plan) -> str:

@@ -61,6 +61,11 @@ def _is_listing(values) -> bool:
 
 def _column(name: str, values) -> list:
     """The distinct values of one swept name."""
+    if hasattr(values, "ppf") or hasattr(values, "icdf"):
+        raise ValueError(
+            f"sweep of {name} must be a list of values, got a distribution: write "
+            "jaxdl.draw(distribution, n=50, seed=0)"
+        )
     if not _is_listing(values):
         raise ValueError(f"sweep of {name} must be a list of values, got {brief(values)}")
     column = [_plain(name, value) for value in values]

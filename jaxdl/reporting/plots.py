@@ -44,12 +44,12 @@ def figure(
     height: float = 4.2,
     **options,
 ) -> tuple[Figure, np.ndarray]:
-    """Makes a figure and its axes, shape (rows, columns), with no global state."""
-    from matplotlib.figure import Figure
+    """Makes a figure, which a notebook shows, and its axes, shape (rows, columns)."""
+    from jaxdl.reporting.pictures import Picture
 
     # No pyplot: it keeps figures, and may open a window.
     size = (width * columns, height * rows)
-    drawing = Figure(figsize=size, layout="constrained", dpi=110)
+    drawing = Picture(figsize=size, layout="constrained", dpi=110)
     axes = drawing.subplots(rows, columns, squeeze=False, **options)
     return drawing, np.atleast_2d(axes)
 
@@ -77,11 +77,13 @@ def band(
     line: str = "-",
     higher_is_better: bool = True,
     diverged: Bool[np.ndarray, "lanes evaluations"] | None = None,
+    bands: bool = True,
 ):
     """Draws a median curve with bands that hold the middle 50 and 90 % of the lanes.
 
     Args:
       diverged: counted as worst; none where not given.
+      bands: whether they are drawn.
     """
     lost = np.zeros(np.shape(curves), bool) if diverged is None else diverged
     values = ranked(curves, lost, higher_is_better)
@@ -89,9 +91,19 @@ def band(
     # An edge that diverged lanes reach is left out: there is no height to draw it at.
     finite = np.where(np.isfinite(quantiles), quantiles, np.nan)
     q5, q25, median, q75, q95 = finite
-    axes.fill_between(steps, q5, q95, color=colour, alpha=0.12, linewidth=0)
-    axes.fill_between(steps, q25, q75, color=colour, alpha=0.28, linewidth=0)
-    axes.plot(steps, median, color=colour, linestyle=line, linewidth=1.8, label=label)
+    if bands:
+        axes.fill_between(steps, q5, q95, color=colour, alpha=0.12, linewidth=0)
+        axes.fill_between(steps, q25, q75, color=colour, alpha=0.28, linewidth=0)
+    axes.plot(
+        steps,
+        median,
+        color=colour,
+        linestyle=line,
+        linewidth=1.8,
+        label=label,
+        # A single point has no line to be seen by.
+        marker="o" if np.isfinite(median).sum() == 1 else None,
+    )
 
 
 def distributions(

@@ -26,6 +26,7 @@ from jaxdl.reporting.power import seeds_needed
 from jaxdl.reporting.samples import flags_of, sample_of
 from jaxdl.reporting.sequences import always_valid_interval
 from jaxdl.reporting.variance import Share, VarianceShares, variance_shares
+from jaxdl.reporting.words import html_table
 
 __all__ = [
     "Comparison",
@@ -82,6 +83,14 @@ class Comparison(NamedTuple):
     difference_interval: Interval
     improvement: float  # share of pairs in which a is better, ties counting half
     improvement_interval: Interval
+
+    def _repr_html_(self) -> str:
+        title = f"a against b, paired by seed: {self.n} pairs, {self.both_survived} both survived"
+        rows = (
+            ("mean of a - b", self.difference, self.difference_interval),
+            ("P(a is better)", self.improvement, self.improvement_interval),
+        )
+        return html_table(title, ("", "value", "95 % interval"), rows)
 
 
 def ranked(values: Numbers, diverged: Flags, higher_is_better: bool) -> Float[np.ndarray, "*shape"]:

@@ -3,10 +3,21 @@
 import io
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jaxdl.reporting.intervals import IQM_LEAST, Interval
 from jaxdl.reporting.stats import Summary
+from jaxdl.reporting.words import cell, html_table
+
+__all__ = [
+    "Table",
+    "cell",
+    "config_cell",
+    "config_cells",
+    "iqm_interval_cell",
+    "summary_cells",
+    "summary_table",
+]
 
 
 class Table(NamedTuple):
@@ -43,39 +54,13 @@ class Table(NamedTuple):
             lines.append(f"  {self.footer}")
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        return html_table(self.title, self.columns, self.rows, [self.footer])
+
 
 def iqm_interval_cell(interval: Interval, survived: int) -> Interval | str:
     """Gives the interval of an IQM, or the least number of seeds that has one."""
     return f"n<{IQM_LEAST}" if survived < IQM_LEAST else interval
-
-
-def cell(value: Any) -> str:
-    """Writes a value as a person reads it: four significant digits, a dash for what is missing.
-
-    ``never`` stands for infinity, "n too small" for an interval without ends.
-    """
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return _number_cell(value)
-    if isinstance(value, tuple):
-        return _interval_cell(value)
-    return str(value)
-
-
-def _number_cell(value: float) -> str:
-    if math.isnan(value):
-        return "-"
-    if math.isinf(value):
-        return "never" if value > 0 else "diverged"
-    return f"{value + 0.0:.4g}"  # + 0.0: no negative zero
-
-
-def _interval_cell(ends: tuple) -> str:
-    cells = [cell(end) for end in ends]
-    if cells and all(each == "-" for each in cells):
-        return "n too small"
-    return "[" + ", ".join(cells) + "]"
 
 
 def config_cell(value):

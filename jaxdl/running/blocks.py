@@ -36,7 +36,7 @@ class Run(NamedTuple):
     path: pathlib.Path | None  # None keeps all in memory
     shard: Shard
     compiled: Callable[[dict[int, Program]], dict[int, Future]]  # by number; starts compiling
-    progress: bool  # whether on stderr
+    progress: bool | None  # whether it is shown; None where a person is there to see it
     reopened: Callable[[], dict] | None = None  # the manifest on disk now, with this study's lanes
 
 

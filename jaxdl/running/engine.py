@@ -4,6 +4,7 @@ A chunk is ``lane_size`` lanes on every device, padded with copies so that its s
 The host loops over the chunks of a block and over the segments of a chunk.
 """
 
+import functools
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -96,26 +97,33 @@ def run_block(
     return checkpoints.joined(parts)
 
 
-def run_lane(
+def run_lanes(
     spec: Spec,
     program: Program,
     compiled: Compiled,
-    config: Config,
-    seed: Seed,
-) -> Lane:
-    """Trains one lane alone; it has the bits of the run, weights included."""
-    # In a chunk full of copies of it: a chunk of another width would have other last bits.
-    lanes = [(config, seed)]
-    *_, last = segments(spec, program, compiled, lanes, Hooks(), None)
-    lane = jax.tree.map(_first, last.lane)
-    history = mark_unseen(lane.history, spec.parts.record, np.where)
-    return lane._replace(history=history)
+    lanes: list[tuple[Config, Seed]],
+    advance: Callable[[float], None] = lambda lane_steps: None,
+) -> Iterator[Lane]:
+    """Trains lanes, weights included; they have the bits of the run.
+
+    Yields:
+      the lanes of a chunk after another, with a leading axis of them, arrays on the host.
+    """
+    # In full chunks, padded with copies: a chunk of another width would have other last bits.
+    length = FIRST_STEPS
+    for begin in range(0, len(lanes), compiled.lanes):
+        real = lanes[begin : begin + compiled.lanes]
+        hooks = Hooks(advance=advance)
+        for segment in segments(spec, program, compiled, real, hooks, None, length):
+            length = segment.length
+        lane = jax.tree.map(functools.partial(_first, len(real)), segment.lane)
+        yield lane._replace(history=mark_unseen(lane.history, spec.parts.record, np.where))
 
 
-def _first(leaf):
-    """The first lane of a leaf."""
+def _first(count: int, leaf):
+    """The first lanes of a leaf."""
     # On the host: across devices ``leaf[0]`` is a sum with zeros, and -0 becomes +0.
-    return leaf[0] if checkpoints.is_key(leaf) else np.asarray(leaf)[0]
+    return leaf[:count] if checkpoints.is_key(leaf) else np.asarray(leaf)[:count]
 
 
 def segments(

@@ -1,6 +1,6 @@
-"""Tells a person on stderr how far a run is; nothing else in the library writes there.
+"""Tells a person how far a run is; nothing else in the library writes on stderr.
 
-A live line, or plain lines where stderr is no terminal.
+A live line on a terminal, a bar below a notebook's cell, or plain lines where stderr is neither.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 PLAIN_SECONDS = 10.0  # between two plain lines
+CELL_SECONDS = 0.5  # between two pictures of a notebook's bar
 LEAST_SHARE = 0.01  # that must be done before a plain line says how long the rest takes
 
 
@@ -61,16 +62,59 @@ class _Live(Progress):
         self.bar.update(self.task, advance=amount)
 
 
+class _Cell(_Live):
+    """A bar below a notebook's cell, drawn anew there: it needs no widgets."""
+
+    def __init__(self, bar, total: float):
+        from IPython.display import display
+
+        super().__init__(bar, total)
+        self.place = display(bar, display_id=True)
+        self.last = time.monotonic()
+
+    def say(self, message: str):
+        super().say(message)
+        self.draw()
+
+    def advance(self, amount: float):
+        super().advance(amount)
+        if time.monotonic() - self.last >= CELL_SECONDS:
+            self.draw()
+
+    def draw(self):
+        """Shows how far it is now."""
+        self.place.update(self.bar)
+        self.last = time.monotonic()
+
+
+def in_notebook() -> bool:
+    """Tells whether a Jupyter kernel runs this code."""
+    # Only a kernel's shell has one; whoever has not imported IPython is in none.
+    shell_of = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return shell_of is not None and hasattr(shell_of(), "kernel")
+
+
 @contextlib.contextmanager
-def progress(visible: bool, total: float) -> Iterator[Progress]:
-    """Shows progress over a total on stderr; nothing at all where it is not `visible`."""
+def progress(visible: bool | None, total: float) -> Iterator[Progress]:
+    """Shows progress over a total; nothing at all where it is not `visible`.
+
+    Args:
+      visible: None shows it to a person who is there, at a terminal or in a notebook.
+    """
+    cell, terminal = in_notebook(), sys.stderr.isatty()
+    if visible is None:
+        visible = cell or terminal
     if not visible:
         yield Progress()
-    elif not sys.stderr.isatty():
-        yield _Plain(total)
-    else:
+    elif cell:
+        shown = _Cell(_bar(), total)
+        yield shown
+        shown.draw()
+    elif terminal:
         with _bar() as bar:
             yield _Live(bar, total)
+    else:
+        yield _Plain(total)
 
 
 def _bar():

@@ -1,18 +1,22 @@
-"""Replays one lane of a study, trained weights included."""
+"""Trains lanes of a study again, for their weights."""
 
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int
 
 from jaxdl.planning.config import Config
 from jaxdl.planning.program import Program, concrete_recipe
 from jaxdl.planning.seeds import Seed
 from jaxdl.planning.spec import Spec
 from jaxdl.running import engine
+from jaxdl.running.checkpoints import is_key
 from jaxdl.running.compiler import Compiled
 from jaxdl.sampling import seed_key
-from jaxdl.train import evaluated_params
+from jaxdl.train import Lane, Recipe, evaluated_params
 
 
 class Replay(NamedTuple):
@@ -23,24 +27,75 @@ class Replay(NamedTuple):
     history: dict[str, np.ndarray]  # name -> (evaluations,)
 
 
+class Trained(NamedTuple):
+    """The lanes of a config after their training; every leaf has a leading axis of seeds."""
+
+    params: Any  # those that are evaluated; of a lane that diverged, those before it did
+    state: Any
+    history: dict[str, np.ndarray]  # name -> (seeds, evaluations)
+    seeds: tuple[int, ...]
+    diverged_at: Int[np.ndarray, " seeds"]  # -1 of a lane that did not
+
+
 def replay(spec: Spec, program: Program, compiled: Compiled, config: Config, seed: Seed) -> Replay:
     """Trains one lane alone, in a full chunk of the program that the study trains it with.
 
     A bare run of the same config would have other last bits.
     """
-    lane = engine.run_lane(spec, program, compiled, config, seed)
+    trained = train_lanes(spec, program, compiled, config, {0: seed})
+    return Replay(*jax.tree.map(lambda leaf: leaf[0], trained[:3]))
+
+
+def train_lanes(
+    spec: Spec,
+    program: Program,
+    compiled: Compiled,
+    config: Config,
+    seeds: Mapping[int, Seed],
+    advance: Callable[[float], None] = lambda lane_steps: None,
+) -> Trained:
+    """Trains lanes of one config, in full chunks of the program that the study trains them with.
+
+    Args:
+      seeds: what each lane has in its column ``seed`` -> what it draws from.
+      advance: is told of lane-steps as they are done.
+    """
     recipe = concrete_recipe(spec.parts, config)
     shapes = jax.eval_shape(recipe.model.init, seed_key(0))
-    trained = evaluated_params(recipe, lane.params, lane.opt_state)
-    params, state = jax.tree.map(_trimmed, (trained, lane.state), shapes)
-    return Replay(params, state, lane.history)
+    lanes = [(config, seed) for seed in seeds.values()]
+    chunks = []
+    for lane in engine.run_lanes(spec, program, compiled, lanes, advance):
+        trained = (_evaluated(recipe, lane), lane.state)
+        params, state = jax.tree.map(_trimmed, trained, shapes)
+        chunks.append((params, state, lane.history, lane.diverged_at))
+    params, state, history, diverged_at = jax.tree.map(_joined, *chunks)
+    return Trained(params, state, history, tuple(seeds), diverged_at)
+
+
+def _evaluated(recipe: Recipe, lane: Lane):
+    """The weights that evaluation uses, lane by lane: a batch of them may have other last bits."""
+    if recipe.eval_params is None:
+        return lane.params
+    evaluated = []
+    for row in range(len(lane.diverged_at)):
+        own = jax.tree.map(lambda leaf, row=row: leaf[row], (lane.params, lane.opt_state))
+        evaluated.append(evaluated_params(recipe, *own))
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *evaluated)
 
 
 def _trimmed(values, wanted):
-    """The live part of a padded array."""
-    if values.shape == wanted.shape:
+    """The live part of padded arrays, lanes first."""
+    if values.shape[1:] == wanted.shape:
         return values
-    return values[tuple(slice(0, size) for size in wanted.shape)]
+    return values[(slice(None), *(slice(0, size) for size in wanted.shape))]
+
+
+def _joined(*leaves):
+    """The lanes of all chunks."""
+    if len(leaves) == 1:
+        return leaves[0]
+    join = jnp.concatenate if is_key(leaves[0]) else np.concatenate
+    return join(leaves)
 
 
 def worst_gap(replayed: dict[str, Any], stored: dict[str, Any]) -> tuple[str, float]:

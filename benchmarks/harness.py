@@ -76,6 +76,14 @@ class Contestant(NamedTuple):
     takes_part: Callable[[Case], bool] = always
 
 
+class Context(NamedTuple):
+    """What a finding may build on: what has been measured, and the findings before it."""
+
+    setting: Setting
+    cases: Sequence[Figures]
+    findings: Mapping[str, list[Figures]]
+
+
 class Column(NamedTuple):
     """A further column of the table: what stands in it, given a case and a contestant in it."""
 
@@ -106,7 +114,7 @@ class Benchmark(NamedTuple):
       seconds: of a burst, about.
       agreement: by how much a contestant's final loss may differ from the reference's, relative to
         it; None: losses are not compared.
-      findings: name -> what makes rows of further figures, after the cases.
+      findings: what makes further figures after the cases, in order: each gives name -> rows.
       tables: what makes the text for people from a record; None: the times of all contestants.
       figure: what draws a record; None: the same times.
       headline: (case, contestant) whose ratio stands for all in a summary; None: the first
@@ -123,7 +131,7 @@ class Benchmark(NamedTuple):
     twin: str | None = None
     seconds: float = 0.4
     agreement: float | None = None
-    findings: Mapping[str, Callable[[Setting], list[Figures]]] = {}
+    findings: Sequence[Callable[["Context"], dict[str, list[Figures]]]] = ()
     tables: Callable[[Figures], Sequence[Any]] | None = None
     figure: Callable[[Figures], Any] | None = None
     headline: tuple[Case, str] | None = None
@@ -153,10 +161,10 @@ def measure(
         say(f"case {number} of {len(cases)}: {words}")
         with fresh_cache():
             measured.append(measure_case(benchmark, case, rounds, setting))
-    findings = {}
-    for name, find in benchmark.findings.items():
-        say(f"finding: {name}")
-        findings[name] = find(setting)
+    findings: dict[str, list[Figures]] = {}
+    for find in benchmark.findings:
+        say(f"finding: {find.__name__}")
+        findings |= find(Context(setting, measured, findings))
     return measured, findings
 
 

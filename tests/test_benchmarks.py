@@ -222,7 +222,7 @@ def fake_record(benchmark: Benchmark, name: str) -> dict:
         "load": {"before": record.load(), "after": record.load()},
         **record.environment(),
         "cases": cases,
-        "findings": {name: [] for name in benchmark.findings},
+        "findings": {},
     }
 
 

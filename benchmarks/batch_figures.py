@@ -107,15 +107,15 @@ def draw_time(axis, rows: list[Figures]) -> None:
 def steps_title(record: Figures, name: str) -> str:
     """States where perfect scaling ends, for the tuned rate and the highest target told."""
     rows = [row for row in record["findings"]["critical"] if row["network"] == name]
-    tuned = [row for row in rows if row["rule"] == "tuned" and row["critical_batch"]]
+    tuned = [row for row in rows if row["rule"] == "tuned" and row["words"] != "not told"]
     seeds = {row["seeds"] for row in record["findings"]["targets"] if row["network"] == name}
     n = f"n={max(seeds)} seeds, medians with 95 % intervals"
     sentence = f"{name}: where perfect scaling ends cannot be told"
     if tuned:
         last = tuned[-1]
         sentence = (
-            f"{name}: perfect scaling to {last['target']:.0%} ends at a batch of about "
-            f"{last['words']} (tuned rate)"
+            f"{name}: batch size where perfect scaling to {last['target']:.0%} ends, tuned rate: "
+            f"{last['words']}"
         )
     return textwrap.fill(sentence, 52) + "\n" + n
 

@@ -268,9 +268,9 @@ def critical_rows(rows: Sequence[Figures], curves: dict, name: str) -> list[Figu
 
 
 def in_words(critical: float, sizes: Sequence[int]) -> str:
-    """Writes a critical batch size, which may lie beyond all that were tried."""
+    """Writes a critical batch size; one beyond all that were tried is no more than that."""
     if np.isnan(critical):
         return "not told"
-    if np.isinf(critical):
+    if critical > max(sizes):
         return f"beyond {max(sizes)}"
-    return f"below {min(sizes)}" if critical == 0 else f"{critical:.3g}"
+    return f"below {min(sizes)}" if critical < min(sizes) else f"{critical:.3g}"

@@ -99,7 +99,7 @@ def test_scaling_without_an_end_and_without_a_beginning_is_said():
     assert noise_scale.critical_batch(sizes, useless).value == 0
     never = np.where(np.arange(3)[:, None] < 1, np.inf, useless)
     assert np.isnan(noise_scale.critical_batch(sizes, never).value)
-    words = [batch_training.in_words(value, [1, 100]) for value in (np.inf, 0.0, np.nan, 12.34)]
+    words = [batch_training.in_words(value, [1, 100]) for value in (np.inf, 0.6, np.nan, 12.34)]
     assert words == ["beyond 100", "below 1", "not told", "12.3"]
 
 

@@ -76,6 +76,14 @@ class Contestant(NamedTuple):
     takes_part: Callable[[Case], bool] = always
 
 
+class Context(NamedTuple):
+    """What a finding may build on: what has been measured, and the findings before it."""
+
+    setting: Setting
+    cases: Sequence[Figures]
+    findings: Mapping[str, list[Figures]]
+
+
 class Column(NamedTuple):
     """A further column of the table: what stands in it, given a case and a contestant in it."""
 
@@ -97,8 +105,8 @@ class Benchmark(NamedTuple):
       doc: the file's docstring, whose first line is the question.
       unit: what a rate counts.
       cases: what is measured one after the other; each a dict of the same names.
-      contestants: name -> who takes turns. The first is the reference: a ratio is its rate over
-        another's.
+      contestants: name -> who takes turns. The first that takes part in a case is its reference: a
+        ratio is its rate over another's.
       quick: what differs under ``--quick``.
       scale: the table's unit of time, and how many of them a second has.
       columns: of the table, beside the time of a unit, the ratio and the set-up.
@@ -106,7 +114,7 @@ class Benchmark(NamedTuple):
       seconds: of a burst, about.
       agreement: by how much a contestant's final loss may differ from the reference's, relative to
         it; None: losses are not compared.
-      findings: name -> what makes rows of further figures, after the cases.
+      findings: what makes further figures after the cases, in order: each gives name -> rows.
       tables: what makes the text for people from a record; None: the times of all contestants.
       figure: what draws a record; None: the same times.
       headline: (case, contestant) whose ratio stands for all in a summary; None: the first
@@ -123,7 +131,7 @@ class Benchmark(NamedTuple):
     twin: str | None = None
     seconds: float = 0.4
     agreement: float | None = None
-    findings: Mapping[str, Callable[[Setting], list[Figures]]] = {}
+    findings: Sequence[Callable[["Context"], dict[str, list[Figures]]]] = ()
     tables: Callable[[Figures], Sequence[Any]] | None = None
     figure: Callable[[Figures], Any] | None = None
     headline: tuple[Case, str] | None = None
@@ -133,10 +141,9 @@ class Benchmark(NamedTuple):
         """What the benchmark asks."""
         return self.doc.strip().splitlines()[0]
 
-    @property
-    def reference(self) -> str:
-        """The contestant that the others are compared with."""
-        return next(iter(self.contestants))
+    def reference(self, case: Case) -> str:
+        """Gives the contestant that the others are compared with in a case."""
+        return next(name for name, each in self.contestants.items() if each.takes_part(case))
 
 
 def measure(
@@ -153,45 +160,52 @@ def measure(
         say(f"case {number} of {len(cases)}: {words}")
         with fresh_cache():
             measured.append(measure_case(benchmark, case, rounds, setting))
-    findings = {}
-    for name, find in benchmark.findings.items():
-        say(f"finding: {name}")
-        findings[name] = find(setting)
+    findings: dict[str, list[Figures]] = {}
+    for find in benchmark.findings:
+        say(f"finding: {find.__name__}")
+        findings |= find(Context(setting, measured, findings))
     return measured, findings
 
 
 def measure_case(benchmark: Benchmark, case: Case, rounds: int, setting: Setting) -> Figures:
     """Sets the contestants of a case up, lets them take turns, and describes each."""
     entries, bursts = {}, {}
+    reference = benchmark.reference(case)
     for name, contestant in with_twin(benchmark, case).items():
         entry, burst = set_up(contestant, case, setting)
         entries[name] = entry
         if burst is not None:
             bursts[name] = burst
     if benchmark.agreement is not None:
-        for name, reason in disagreements(entries, benchmark).items():
+        for name, reason in disagreements(entries, reference, benchmark.agreement).items():
             entries[name] |= {"status": "void", "reason": reason}
             del bursts[name]
     rates = interleave({**bursts, YARDSTICK: yardstick()}, rounds)
     of_yardstick = rates.pop(YARDSTICK)
     described = []
     for name, entry in entries.items():
-        twin_of = (benchmark.twin or benchmark.reference) if name == TWIN else None
+        twin_of = (benchmark.twin or reference) if name == TWIN else None
         figures = {"name": name, "twin_of": twin_of, **entry}
         if name in rates:
-            figures |= timings(rates[name], rates.get(benchmark.reference))
+            figures |= timings(rates[name], rates.get(reference))
         described.append(figures)
-    return {"case": dict(case), "contestants": described, "yardstick": of_yardstick.tolist()}
+    return {
+        "case": dict(case),
+        "reference": reference,
+        "contestants": described,
+        "yardstick": of_yardstick.tolist(),
+    }
 
 
 def with_twin(benchmark: Benchmark, case: Case) -> dict[str, Contestant]:
     """Lists who takes part in a case, with the twin behind the one that it is a copy of."""
     listed = {}
+    copied = benchmark.twin or benchmark.reference(case)
     for name, contestant in benchmark.contestants.items():
         if contestant.takes_part(case):
             listed[name] = contestant
             # A copy that is set up on its own: its arrays lie elsewhere, as those of a rerun would.
-            if name == (benchmark.twin or benchmark.reference):
+            if name == copied:
                 listed[TWIN] = contestant
     return listed
 
@@ -231,10 +245,11 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
-def disagreements(entries: Mapping[str, Figures], benchmark: Benchmark) -> dict[str, str]:
+def disagreements(
+    entries: Mapping[str, Figures], reference: str, tolerance: float
+) -> dict[str, str]:
     """Finds the contestants whose final loss is not the reference's: name -> reason."""
-    tolerance = benchmark.agreement or 0.0
-    expected = entries[benchmark.reference]["loss"]
+    expected = entries[reference]["loss"]
     reasons = {}
     for name, entry in entries.items():
         loss = entry["loss"]

@@ -20,7 +20,7 @@ import tempfile
 import optax
 
 from benchmarks import report
-from benchmarks.harness import Benchmark, Case, Contestant, Figures, Quick, Setting, Work
+from benchmarks.harness import Benchmark, Case, Contestant, Context, Figures, Quick, Setting, Work
 from jaxdl import Study, models, tasks
 from jaxdl.reporting.tables import Table
 
@@ -85,18 +85,18 @@ def peak_megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
-def memory_rows(setting: Setting) -> list[Figures]:
+def memory_rows(context: Context) -> dict[str, list[Figures]]:
     """Measures memory in a process of its own: an earlier run's peak would hide it."""
-    if setting.quick:
-        return []
+    if context.setting.quick:
+        return {}
     ran = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, check=True)
-    return [json.loads(ran.stdout)]
+    return {"memory": [json.loads(ran.stdout)]}
 
 
 def tables(record: Figures) -> list[Table]:
     """Makes the table of times, and that of memory."""
     made = [report.time_table(BENCHMARK, record)]
-    for row in record["findings"]["memory"]:
+    for row in record["findings"].get("memory", []):
         cells = tuple(
             f"{row[name]:.3g}" for name in ("used_megabytes", "planned_megabytes", "ratio")
         )
@@ -114,6 +114,6 @@ BENCHMARK = Benchmark(
     },
     quick=Quick(seconds=1.0),
     seconds=30.0,
-    findings={"memory": memory_rows},
+    findings=[memory_rows],
     tables=tables,
 )

@@ -47,14 +47,15 @@ def times(entry: Figures, scale: float = 1.0) -> dict[str, float]:
 def time_table(benchmark: Benchmark, record: Figures) -> Table:
     """Tabulates the times of all contestants in all cases."""
     unit, scale = benchmark.scale
-    axes = list(record["cases"][0]["case"]) if record["cases"] else []
+    axes = list(shown(record["cases"][0])) if record["cases"] else []
     rows = []
     for case in record["cases"]:
-        start = [words(case["case"][name]) for name in axes]
+        start = [case["case"][name] for name in axes]
         for entry in case["contestants"]:
             cells = row_cells(benchmark.columns, case, entry, scale)
             rows.append((*start, entry["name"], *cells))
-    first = benchmark.reference
+    firsts = list(dict.fromkeys(case["reference"] for case in record["cases"]))
+    first = firsts[0] if len(firsts) == 1 else "the first"
     headings = (*(name.replace("_", " ") for name in axes), "contestant")
     further = [column.heading for column in benchmark.columns]
     columns = (*headings, f"{unit} a {benchmark.unit}", f"{first}'s rate to it", *further)
@@ -71,9 +72,9 @@ def row_cells(columns: Sequence[Column], case: Figures, entry: Figures, scale: f
     return [spread(times(entry, scale)), ratio, *further, f"{entry['setup_seconds']:.1f}"]
 
 
-def words(value: Any) -> Any:
-    """Puts a case's value in a cell."""
-    return ",".join(map(str, value)) if isinstance(value, list) else value
+def shown(case: Figures) -> Figures:
+    """Gives a case's values but for lists, which say no more than who takes part."""
+    return {name: value for name, value in case["case"].items() if not isinstance(value, list)}
 
 
 def text(benchmark: Benchmark, record: Figures) -> str:
@@ -104,8 +105,8 @@ def left_out(record: Figures) -> list[str]:
 
 def case_words(case: Figures) -> str:
     """Writes a case in words."""
-    pairs = case["case"].items()
-    return ", ".join(f"{name.replace('_', ' ')} {words(value)}" for name, value in pairs)
+    pairs = shown(case).items()
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in pairs)
 
 
 def where(record: Figures) -> str:
@@ -131,9 +132,9 @@ def headline(benchmark: Benchmark, record: Figures) -> str:
     if chosen is None:
         return f"{record['benchmark']}: nobody to compare with"
     case, entry = chosen
-    line = f"{benchmark.reference} / {entry['name']} {spread(entry['ratio'])}"
+    line = f"{case['reference']} / {entry['name']} {spread(entry['ratio'])}"
     twin = entry_of(case, TWIN)
-    if twin is not None and twin["twin_of"] == benchmark.reference:
+    if twin is not None and twin["twin_of"] == case["reference"]:
         line += f", twin {spread(twin['ratio'])}"
     at = case_words(case)
     return f"{record['benchmark']}: {line}" + (f" at {at}" if at else "")
@@ -146,7 +147,7 @@ def headline_case(benchmark: Benchmark, record: Figures) -> tuple[Figures, Figur
     fitting = [case for case in record["cases"] if {**case["case"], **wanted} == case["case"]]
     for case in [*reversed(fitting), *reversed(record["cases"])]:
         timed = [entry for entry in case["contestants"] if entry.get("ratio")]
-        others = [e for e in timed if e["name"] not in (benchmark.reference, TWIN)]
+        others = [e for e in timed if e["name"] not in (case["reference"], TWIN)]
         # Those of other projects first: they are what a reader compares with.
         others.sort(key=lambda entry: (entry["name"] != rival, entry["ours"]))
         if others:
@@ -207,7 +208,7 @@ def title_of(benchmark: Benchmark, record: Figures) -> str:
         return textwrap.fill(benchmark.question, TITLE)
     case, entry = chosen
     at = case_words(case)
-    faster = f"{benchmark.reference} does {spread(entry['ratio'])} times as many"
+    faster = f"{case['reference']} does {spread(entry['ratio'])} times as many"
     sentence = f"{faster} {benchmark.unit}s a second as {entry['name']}"
     sentence += f" ({at})" if at else ""
     of = f"n={record['rounds']} rounds in turns: medians and quartiles"

@@ -48,7 +48,6 @@ def run(benchmark: Benchmark, options) -> Report:
         "load": {"before": before, "after": record.load()},
         **record.environment(),
         "unit": benchmark.unit,
-        "reference": benchmark.reference,
         "cases": measured,
         "findings": findings,
     }
@@ -101,12 +100,12 @@ def selected(cases, only: list[tuple[str, list[str]]]) -> list[Case]:
 
 
 def without(benchmark: Benchmark, names: list[str]) -> Benchmark:
-    """Leaves contestants out; the reference stays.
+    """Leaves contestants out; the first stays.
 
     Raises:
-      ValueError: an unknown contestant, or the reference.
+      ValueError: an unknown contestant, or the first.
     """
-    leavable = [name for name in benchmark.contestants if name != benchmark.reference]
+    leavable = list(benchmark.contestants)[1:]
     for name in names:
         if name not in leavable:
             raise unknown("contestant in --without", name, leavable)

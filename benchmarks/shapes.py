@@ -17,7 +17,17 @@ import tempfile
 import optax
 
 from benchmarks import report
-from benchmarks.harness import Benchmark, Case, Contestant, Figures, Quick, Setting, Work, product
+from benchmarks.harness import (
+    Benchmark,
+    Case,
+    Contestant,
+    Context,
+    Figures,
+    Quick,
+    Setting,
+    Work,
+    product,
+)
 from benchmarks.timing import Burst
 from jaxdl import Study, data, models, tasks
 from jaxdl.reporting.tables import Table
@@ -120,21 +130,21 @@ def process(axis: str, seeds: int, shapes: str, cache: str) -> float:
     return 1.0
 
 
-def groups(setting: Setting) -> list[Figures]:
+def groups(context: Context) -> dict[str, list[Figures]]:
     """Lists the sizes that auto puts together, of every sweep."""
     rows = []
-    for axis in [] if setting.quick else SWEEPS:
+    for axis in [] if context.setting.quick else SWEEPS:
         for seeds in SEEDS:
             programs = study(axis, seeds).plan().programs
             sizes = [[config.value(axis) for config in each.configs] for each in programs]
             words = " | ".join(",".join(map(str, each)) for each in sizes)
             rows.append({"axis": axis, "seeds": seeds, "programs": words})
-    return rows
+    return {"groups": rows}
 
 
 def tables(record: Figures) -> list[Table]:
     """Makes the table of times, and that of the groups."""
-    rows = tuple(tuple(row.values()) for row in record["findings"]["groups"])
+    rows = tuple(tuple(row.values()) for row in record["findings"].get("groups", []))
     of_groups = Table("Sizes that auto puts together.", ("axis", "seeds", "programs"), rows)
     return [report.time_table(BENCHMARK, record), *([of_groups] if rows else [])]
 
@@ -148,6 +158,6 @@ BENCHMARK = Benchmark(
     },
     quick=Quick(cases=[{"axis": "width", "seeds": 1, "cache": "warm"}]),
     scale=("s", 1.0),
-    findings={"groups": groups},
+    findings=[groups],
     tables=tables,
 )

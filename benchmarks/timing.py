@@ -8,7 +8,7 @@ import contextlib
 import gc
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -27,24 +27,27 @@ YARDSTICK_SIDE = 64  # of its matrices, which stay in any core's cache
 Burst = Callable[[], float]  # does a burst of work and returns how many units of it
 
 
-def compiled_program(study: Study) -> compiler.Compiled:
-    """Compiles a study's first program as the engine does, for all devices."""
-    devices = compiler.prepare_devices()
+def compiled_program(study: Study, count: int | None = None) -> compiler.Compiled:
+    """Compiles a study's first program as the engine does, for so many devices; all by default."""
+    devices = compiler.prepare_devices()[:count]
     program = study.plan().programs[0]
     return compiler.compile_programs(study.spec.parts, {0: program}, devices)[0].result()
 
 
-def engine_burst(study: Study, seconds: float = BURST_SECONDS) -> Burst:
+def engine_burst(
+    study: Study, seconds: float = BURST_SECONDS, compiled: compiler.Compiled | None = None
+) -> Burst:
     """Makes a burst of lane-steps of a study's first program: a segment of the engine's own loop.
 
     Args:
       study: of one config, with more steps than all bursts need and evaluated at its ends only.
       seconds: of a burst, about.
+      compiled: its program; compiled here where not given.
 
     Returns:
       () -> how many lane-steps were done.
     """
-    compiled = compiled_program(study)
+    compiled = compiled_program(study) if compiled is None else compiled
     program = study.plan().programs[0]
     config = program.configs[0]
     lanes = [(config, seed) for seed in range(compiled.lanes)]
@@ -106,8 +109,7 @@ def yardstick(seconds: float = YARDSTICK_SECONDS) -> Burst:
     Small products and tanh, in a loop. Its rate tells how fast the machine was, so that runs of
     different hours can be compared.
     """
-    devices = np.array(compiler.prepare_devices())
-    mesh, split = Mesh(devices, ("devices",)), PartitionSpec("devices")
+    count = len(compiler.prepare_devices())
     matrix = jnp.eye(YARDSTICK_SIDE) * 0.5
 
     def loop(x, rounds):
@@ -116,11 +118,25 @@ def yardstick(seconds: float = YARDSTICK_SECONDS) -> Burst:
 
         return jax.lax.fori_loop(0, rounds, body, x)
 
-    # The devices wait for each other at the end, as those of the engine do.
-    specs = (split, PartitionSpec())
-    spread_out = jax.jit(jax.shard_map(loop, mesh=mesh, in_specs=specs, out_specs=split))
-    x = jnp.zeros((YARDSTICK_SIDE * len(devices), YARDSTICK_SIDE))
+    spread_out = on_devices(loop, 2)
+    x = jnp.zeros((YARDSTICK_SIDE * count, YARDSTICK_SIDE))
     return repeated(lambda: spread_out(x, np.int32(200)), seconds, units=200.0)
+
+
+def on_devices(function: Callable, arguments: int, split: Sequence[bool] = (True,)) -> Callable:
+    """Compiles a function that every device computes on its part of the rows.
+
+    The devices wait for each other at the end, as those of the engine do.
+
+    Args:
+      arguments: how many it takes.
+      split: whether each is split by rows; those that are not said are everywhere whole.
+    """
+    mesh = Mesh(np.array(compiler.prepare_devices()), ("devices",))
+    by_rows, whole = PartitionSpec("devices"), PartitionSpec()
+    said = [*split, *[False] * (arguments - len(split))]
+    specs = tuple(by_rows if each else whole for each in said)
+    return jax.jit(jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=by_rows))
 
 
 def interleave(contestants: Mapping[Any, Burst], rounds: int) -> dict[Any, np.ndarray]:

@@ -210,10 +210,11 @@ def fake_record(benchmark: Benchmark, name: str) -> dict:
             rates = benchmark.scale[1] * generator.uniform(0.01, 10, 7)
             figures = harness.timings(rates, reference)
             described = {"status": "timed", "reason": None, "loss": None, "facts": {}}
-            twin_of = benchmark.reference if contestant == "twin" else None
+            twin_of = benchmark.reference(case) if contestant == "twin" else None
             named = {"name": contestant, "twin_of": twin_of, "ours": True, "setup_seconds": 123.4}
             entries.append({**named, **described, **figures})
-        cases.append({"case": dict(case), "contestants": entries, "yardstick": [1.0] * 7})
+        named = {"case": dict(case), "reference": benchmark.reference(case)}
+        cases.append({**named, "contestants": entries, "yardstick": [1.0] * 7})
     return {
         "benchmark": name,
         "rounds": 7,
@@ -222,7 +223,7 @@ def fake_record(benchmark: Benchmark, name: str) -> dict:
         "load": {"before": record.load(), "after": record.load()},
         **record.environment(),
         "cases": cases,
-        "findings": {name: [] for name in benchmark.findings},
+        "findings": {},
     }
 
 

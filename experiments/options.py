@@ -106,7 +106,7 @@ def parser(about: str | None = None) -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = commands.add_argument
-    add("experiment", nargs="?", help="which one; none lists them")
+    add("experiment", nargs="?", help="which one; none lists them; gallery: a page of all")
     add(
         "--seeds",
         type=positive,

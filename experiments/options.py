@@ -107,7 +107,7 @@ def parser(about: str | None = None) -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = commands.add_argument
-    add("experiment", nargs="?", help="which one; none lists them")
+    add("experiment", nargs="?", help="which one; none lists them; gallery: a page of all")
     if about == AUDIT:
         add_audit_options(commands)
         return commands

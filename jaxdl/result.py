@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jaxdl.checks import brief, flag, folder, one_of, unknown
+from jaxdl.pages import report as reports
 from jaxdl.planning.config import config_key
 from jaxdl.reporting import choosing, frames, looks, panels, stats, tables
 from jaxdl.reporting.intervals import TOO_FEW
@@ -317,6 +318,15 @@ class Result:
             return False
         return self.metrics.get(self.metric_of(name))
 
+    def better(self, name: str) -> bool | None:
+        """Whether larger values of a history name are better; None where nothing declares it."""
+        self.metric(name)
+        return self._direction_if_any(name)
+
+    def absent(self, name: str) -> set[int]:
+        """The rows of the lanes whose task has no metric of this name."""
+        return set(self._absent.get(name, ()))
+
     def metric_of(self, name: str) -> str:
         """Takes the split off a history name: ``"accuracy"`` of ``"test_accuracy"``."""
         return name.partition("_")[2] if name.startswith(SPLITS) else name
@@ -569,6 +579,30 @@ class Result:
             self._untrained,
             f"at each lane's best {name}",
         )
+
+    def report(self, path=None, question: str | None = None) -> pathlib.Path:
+        """Writes all of it as one HTML file that needs neither network nor scripts.
+
+        Tables, curves, distributions, comparisons, what diverged or is missing, and how it was
+        made; every figure with its numbers in words.
+
+        Args:
+          path: of the file; report.html in the run folder by default.
+          question: its title; made of what was swept and measured where not given.
+
+        Returns:
+          the path.
+
+        Raises:
+          ValueError: no path, and none of a run folder.
+        """
+        if path is not None:
+            file = folder("path", path)
+        elif self.path is not None:
+            file = self.path / reports.REPORT
+        else:
+            raise ValueError("path must be given for a result that has no run folder, got None")
+        return reports.write(file, reports.page([reports.reported("", self)], question))
 
     def plot(
         self,

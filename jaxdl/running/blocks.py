@@ -190,6 +190,8 @@ def _train(run: Run, manifest: dict, todo: dict[int, Block]) -> Iterator[tuple[i
     """Trains blocks: yields (number, arrays), stored already where there is a folder."""
     if not todo:
         return
+    if run.path is not None:
+        store.append_session(run.path, run.shard.events)
     numbers = sorted({program for program, _ in todo.values()})
     find = config_finder(run.spec)
     programs = {number: program_of(manifest, number, find) for number in numbers}

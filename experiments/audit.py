@@ -160,7 +160,7 @@ def number_rows(gathered: Gathered, only: Sequence[str]) -> list[dict]:
 
 def rows_of_group(group: list[tuple[Printed, Source]], gathered: Gathered) -> list[dict]:
     """Judges tables that come from the same networks together."""
-    places, evidence, better, stated = [], [], [], []
+    places, evidence, better, stated, families = [], [], [], [], []
     for printed, source in group:
         cells = cells_of(printed, source, gathered)
         for values, each in cells.items():
@@ -168,7 +168,9 @@ def rows_of_group(group: list[tuple[Printed, Source]], gathered: Gathered) -> li
             evidence.append(each)
             better.append(source.better)
             stated.append(source.stated)
-    judged = audit_numbers.judge(evidence, better)
+            named = dict(zip(printed.numbers.names, values, strict=True))
+            families.append(tuple(named[name] for name in source.family))
+    judged = audit_numbers.judge(evidence, better, families)
     chosen = audit_numbers.headline(judged, stated)
     return [
         number_row(*place, each, head)
@@ -206,6 +208,7 @@ NOTHING: dict[str, Any] = {
     "under": None,
     "n": 0,
     "survived": 0,
+    "beyond": None,
     "percentile": None,
     "middle_90": None,
     "p": None,
@@ -229,6 +232,7 @@ def judged_row(judged: Judged, is_time: bool) -> dict[str, Any]:
         "under": described(evidence.settings),
         "n": evidence.n,
         "survived": evidence.survived,
+        "beyond": verdicts.is_beyond(evidence.counts),
         "percentile": evidence.percentile,
         "middle_90": list(evidence.median),
         "p": judged.p if known else None,

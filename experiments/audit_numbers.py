@@ -28,6 +28,7 @@ class Source(NamedTuple):
       group: tables that come from the same networks, and so from one protocol; its own alone if
         not given.
       steps: the updates that the number is of, where they are not all.
+      family: names whose values make tables of their own: such cells are judged together.
     """
 
     parts: tuple[str, ...]
@@ -37,6 +38,7 @@ class Source(NamedTuple):
     stated: Mapping[str, Any] = {}
     group: str = ""
     steps: int | None = None
+    family: tuple[str, ...] = ()
 
 
 class Evidence(NamedTuple):
@@ -61,7 +63,7 @@ RATE = {"learning_rate": 0.01}
 ACCURACY = {"": "test_accuracy"}
 MEANS = {"a single run": "test_accuracy", "a mean of 20 runs": "test_accuracy.means"}
 OF_MEANS = {"reading": "a mean of 20 runs"}
-EXAMPLE = {"parts": ("separability",), "studies": ("groups",), "group": "example"}
+EXAMPLE: dict = {"parts": ("separability",), "studies": ("groups",), "group": "example"}
 BATCHES: dict = {"parts": ("batch_size",), "stated": RATE, "group": "batch size"}
 R1_MLP: dict = {
     "parts": ("moons_mlp",),
@@ -125,7 +127,10 @@ SOURCES: dict[tuple[str, str], Source] = {
         ("moons_mlp",), SETTLES, False, ("R2", "R2_variants"), RATE
     ),
     ("R3", "tables 1 to 5: accuracy"): Source(
-        ("xor_full_batch", "xor_one_by_one"), ACCURACY, group="networks"
+        ("xor_full_batch", "xor_one_by_one"),
+        ACCURACY,
+        group="networks",
+        family=("data", "activation", "optimizer"),
     ),
     ("R3", "base run: accuracy"): Source(
         ("xor_full_batch", "xor_one_by_one"), ACCURACY, group="networks"
@@ -268,23 +273,34 @@ class Judged(NamedTuple):
     verdict: str
 
 
-def judge(cells: Sequence[list[Evidence]], better: Sequence[bool | None]) -> list[list[Judged]]:
+def judge(
+    cells: Sequence[list[Evidence]],
+    better: Sequence[bool | None],
+    families: Sequence[tuple] | None = None,
+) -> list[list[Judged]]:
     """Judges the cells of tables that belong together, protocol by protocol.
 
-    Under each protocol all cells that were run in full are one family, and adjusted together.
+    Under each protocol all cells of a family that were run in full are adjusted together.
+
+    Args:
+      better: of each cell, see `Source`.
+      families: which one each cell is of; all of one if not given.
     """
-    places: dict[str, list[tuple[int, int]]] = {}
+    places: dict[tuple, list[tuple[int, int]]] = {}
     for cell, each in enumerate(cells):
+        family_of_cell = () if families is None else families[cell]
         for number, evidence in enumerate(each):
-            places.setdefault(described(evidence.settings), []).append((cell, number))
+            key = (family_of_cell, described(evidence.settings))
+            places.setdefault(key, []).append((cell, number))
     judged: list[list[Judged | None]] = [[None] * len(each) for each in cells]
     for family in places.values():
         members = [cells[cell][number] for cell, number in family]
         p_values = [math.nan if each.done else verdicts.p_value(each.counts) for each in members]
         adjusted = verdicts.adjusted(p_values)
-        for (cell, number), each, p, q in zip(family, members, p_values, adjusted, strict=True):
-            word = verdicts.verdict(each.counts, q, better[cell])
-            judged[cell][number] = Judged(each, p, q, word)
+        figures = zip(family, members, p_values, adjusted, strict=True)
+        for (cell, number), seeds, p, p_adjusted in figures:
+            word = verdicts.verdict(seeds.counts, p_adjusted, better[cell])
+            judged[cell][number] = Judged(seeds, p, p_adjusted, word)
     return [[each for each in of_cell if each is not None] for of_cell in judged]
 
 

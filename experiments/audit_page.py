@@ -33,6 +33,40 @@ those that the report does not state included; few seeds make a number likely un
 """
 
 
+PROTOCOLS = """Every protocol that four cells of a table or more were run under. A number of the
+same protocol lies beyond every one of n seeds with a probability of 2 / (n + 1) at most, so as many
+are expected; seeds that cells share do not change that."""
+LEAST_CELLS = 4
+
+
+def protocols_table(rows: Sequence[Row]) -> str:
+    """Counts by table and protocol how many numbers are likely, and lie beyond every seed."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        for each in row["variants"]:
+            if each["p"] is not None:
+                groups.setdefault((row["table"], each["under"]), []).append(each)
+    body = []
+    for (name, under), each in groups.items():
+        if len(each) >= LEAST_CELLS:
+            seeds = sorted({variant["n"] for variant in each})
+            beyond = sum(variant["beyond"] for variant in each)
+            expected = sum(2 / (variant["n"] + 1) for variant in each)
+            likely = sum(variant["verdict"] == verdicts.LIKELY for variant in each)
+            n = " to ".join(str(end) for end in dict.fromkeys((seeds[0], seeds[-1])))
+            body.append((name, under, n, len(each), likely, beyond, f"{expected:.1f}"))
+    columns = (
+        "table",
+        "protocol",
+        "n",
+        "cells",
+        "likely",
+        "beyond every seed",
+        "expected, at most",
+    )
+    return table(columns, body) if body else "None was run in full."
+
+
 def number(value) -> str:
     """Writes a number, None as a dash."""
     return tables.cell(value if not isinstance(value, int) else float(value))
@@ -72,6 +106,7 @@ def page(rows: Sequence[Row], command: str, parts: Sequence[tuple[str, float]]) 
     for report in dict.fromkeys(row["report"] for row in numbers):
         pieces.append(f"## {report}'s numbers")
         mine = [row for row in numbers if row["report"] == report]
+        pieces += [PROTOCOLS, protocols_table(mine)]
         for name in dict.fromkeys(row["table"] for row in mine):
             cells = [row for row in mine if row["table"] == name]
             pieces += [f"### {report}, {name}", f"Protocol: {cells[0]['protocol']}."]
@@ -105,11 +140,11 @@ def claims_head() -> str:
     lines = [f"- *{kind}*: {text}" for kind, text in audit_looks.KINDS.items()]
     return "\n".join(
         [
-            "P(A > B) is over pairs of the same seed, a tie counting half (or the share of seeds of",
-            "which A holds), with its 95 % interval (Wilson's, Tango's with ties); the row shows the",
-            "comparison that speaks least for the claim. A claim of several comparisons holds where",
-            "all do; it is contradicted where one is, at 0.05 by a sign test that Holm's correction",
-            "adjusts. A universal claim is contradicted by one seed.",
+            "P(A > B) is over pairs of the same seed, a tie counting half (or the share of seeds",
+            "of which A holds), with its 95 % interval (Wilson's, Tango's with ties); shown is",
+            "the comparison that speaks least for the claim. A claim of several comparisons holds",
+            "where all do; it is contradicted where one is, at 0.05 by a sign test that Holm's",
+            "correction adjusts. A universal claim is contradicted by one seed.",
             "",
             *lines,
         ]
@@ -226,7 +261,7 @@ def cell_words(cell: Mapping) -> str:
 
 
 def short(rows: Sequence[Row]) -> str:
-    """Makes the text for a terminal: the counts, the claims, and the numbers that are not likely."""
+    """Makes the text for a terminal: counts, claims, and the numbers that are not likely."""
     claims = [
         (row["report"], row["sentence"], probability(row), row["n"] or "-", row["verdict"])
         for row in rows

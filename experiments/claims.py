@@ -1,5 +1,6 @@
 """Holds every claim of the reports as data: the sentence, what A and B are, how it is looked at."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -185,7 +186,7 @@ def steadier(evidence: Evidence) -> list[Look]:
     part = evidence.parts["batch_epochs"]
     for study, words in EPOCHS.items():
         sizes = sorted({config["batch_size"] for config in part.run.results[study].configs})
-        for small, large in zip(sizes, sizes[1:], strict=False):
+        for small, large in itertools.pairwise(sizes):
             pair = {"batch_size": small}, {"batch_size": large}
             found += looks.versus(part, study, *pair, lane_swing, words=words)
     return found
@@ -337,12 +338,13 @@ def leaves_late(evidence: Evidence) -> list[Look]:
 # --- R5 --------------------------------------------------------------------------------------
 
 
+OWN_SEEDS = "R5's, each framework's own seeds"
+
+
 def better_numpy(evidence: Evidence) -> list[Look]:
     """Compares the seeds of NumPy with those of PyTorch."""
     return [
-        looks.compared(
-            "R5's, each framework's own seeds", "NumPy against PyTorch", *sides, True, end
-        )
+        looks.compared(OWN_SEEDS, "NumPy against PyTorch", *sides, True, end)
         for sides, end in framework_sides(evidence)
     ]
 
@@ -353,7 +355,7 @@ def wide_gap(evidence: Evidence) -> list[Look]:
     gap = R5.moons_numpy.values[()] - R5.moons_pytorch.values[()]
     for (numpy_side, torch_side), end in framework_sides(evidence):
         far = numpy_side.values - torch_side.values >= gap - 1e-6
-        found.append(looks.counted("R5's, each framework's own seeds", "pairs", far, end))
+        found.append(looks.counted(OWN_SEEDS, "pairs", far, end))
     return found
 
 

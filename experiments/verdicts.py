@@ -27,8 +27,8 @@ MEANINGS = {
     LUCKY: "better than nearly all seeds, adjusted p at most 0.05",
     UNLUCKY: "worse than nearly all seeds, adjusted p at most 0.05",
     UNUSUAL: "lucky or unlucky of what has no better end",
-    IMPOSSIBLE: "beyond every one of n seeds, adjusted p at most 0.05: of more seeds one may reach "
-    "it, of the protocol's no more than about 3 in n would",
+    IMPOSSIBLE: "beyond every one of n seeds, adjusted p at most 0.05; not that no seed could "
+    "reach it, but that fewer than about 3 in n do",
     UNDECIDED: "beyond every one of n seeds, but n is too small for an adjusted p of 0.05",
     NOT_RUN: "the protocol was not run in full",
     OTHER_MACHINE: "a time, which this machine cannot judge; its ratios are among the claims",

@@ -2,7 +2,6 @@
 
 import json
 import math
-import types
 
 import numpy as np
 import optax
@@ -18,6 +17,8 @@ from experiments import (
     audit_page,
     audit_parts,
     columns,
+    images,
+    references,
     verdicts,
 )
 from experiments.audit_looks import Look, Side
@@ -236,7 +237,7 @@ def test_every_number_and_claim_has_a_row_even_where_nothing_was_run():
     assert {row["verdict"] for row in claims} == {verdicts.NOT_RUN}
     page = audit_page.page([*rows, *claims], "command", [("x", 1.0)])
     assert all(f"| {claim.sentence} |" in page for claim in CLAIMS)
-    assert page.count("**not run**") + page.count("**not run: 0 of") == len(rows) + len(claims) + 1
+    assert page.count("**not run**") == len(rows) + len(claims) + 1
 
 
 # --- p and verdicts --------------------------------------------------------------------------
@@ -508,6 +509,7 @@ def tiny(monkeypatch):
 QUICK = ("audit", "--quick", "--only", "R3")
 
 
+@pytest.mark.full  # what users run
 def test_an_audit_that_is_stopped_goes_on_to_the_same_numbers(tiny, tmp_path, monkeypatch):
     whole = report_of(*QUICK, "--out", str(tmp_path / "whole"))
     run_part = audit.run_part
@@ -563,8 +565,9 @@ def test_bad_input_is_refused(tmp_path):
     assert "which holds thesis.tex" in strange.stderr
 
 
-def images_study(rows, steps, **defaults):
-    """A study that is stored as one on images is, of a network that is trained in no time."""
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """A run that is stored as one on images, of a network that is trained in no time."""
     usual = {**audit_extras.DEFAULTS, **audit_extras.experiment_of("cifar_mlp").defaults}
     named = {k: v for k, v in usual.items() if k not in ("dataset", "epochs")}
 
@@ -574,70 +577,69 @@ def images_study(rows, steps, **defaults):
             getattr(hp, name)
         return models.mlp(2, (2,), 2)
 
-    return Study(
-        task=tasks.moons(samples=rows * 5 // 4, noise=0.1),
+    study = Study(
+        task=tasks.moons(samples=6250, noise=0.1),
         model=model,
         optimizer=lambda hp: optax.sgd(hp.learning_rate),
-        defaults={**named, **defaults},
+        defaults=named,
         sweep={"variant": ["listed"], "batch_size": [128]},
         seeds=2,
-        steps=steps,
-        eval_every=steps,
-        eval_train_rows=rows,
+        steps=352,  # an epoch of CIFAR-10
+        eval_every=352,
+        eval_train_rows=5000,
     )
+    folder = tmp_path_factory.mktemp("images") / "run"
+    study.run(folder)
+    return audit_extras.read_given(folder)
 
 
-def given_rows(tmp_path, steps):
-    images_study(5000, steps).run(tmp_path)
-    given = [audit_extras.read_given(tmp_path)]
-    rows = audit.number_rows(audit.Gathered({}, None, None, given), ("R5",))
+def rows_of_mlp(given):
+    rows = audit.number_rows(audit.Gathered({}, None, None, [given]), ("R5",))
     return [row for row in rows if row["table"].startswith("CIFAR-10 MLP")]
 
 
-def test_a_given_run_counts_only_when_it_has_all_epochs(tmp_path):
-    rows = given_rows(tmp_path / "short", 3 * 352)
-    assert {(row["verdict"], row["done"], row["n"]) for row in rows} == {
-        ("not run", "3 of 100 epochs", 2)
+@pytest.mark.parametrize(("epochs", "done"), [(100, "1 of 100 epochs"), (1, "")])
+def test_a_given_run_counts_only_when_it_has_all_epochs(epochs, done, given, monkeypatch):
+    monkeypatch.setitem(audit_extras.EPOCHS, "cifar_mlp", epochs)
+    # The columns look up the number of a run of 100 epochs: one of one epoch has none.
+    numbers = {
+        name: references.R5.__dict__[f"mlp_{name}"]._replace(values={("cifar10", epochs): 0.5})
+        for name in ("test_accuracy", "train_accuracy", "train_loss", "test_loss")
     }
-    assert {row["p"] for row in rows} == {None}
+    experiment = audit_extras.experiment_of("cifar_mlp")
+    experiment = experiment._replace(columns=images.image_columns(**numbers))
+    monkeypatch.setattr(audit_extras, "experiment_of", lambda name: experiment)
+    rows = rows_of_mlp(given)
+    assert [(row["done"], row["n"]) for row in rows] == [(done, 2)] * 4
+    words = {row["verdict"] for row in rows}
+    assert words == {"not run"} if done else words <= {"likely", "undecided"}
+    assert all((row["p"] is None) == bool(done) for row in rows)
 
 
-def test_a_given_run_of_all_epochs_is_judged(tmp_path, monkeypatch):
-    monkeypatch.setitem(audit_extras.EPOCHS, "cifar_mlp", 1)
-    usual = audit_extras.experiment_of("cifar_mlp")
-    monkeypatch.setattr(audit_extras, "experiment_of", lambda name: of_one_epoch(usual))
-    rows = given_rows(tmp_path / "full", 352)
-    assert [row["done"] for row in rows] == [""] * 4
-    assert {row["n"] for row in rows} == {2}
-    assert {row["verdict"] for row in rows} <= {"likely", "undecided"}
-
-
-def of_one_epoch(experiment):
-    """The experiment with columns for a report of one epoch."""
-    only = {name: columns.Numbers("R5", (), {(): 0.5}) for name in ("accuracy", "loss")}
-    entries = []
-    for metric in ("test_accuracy", "train_accuracy", "test_loss", "train_loss"):
-        kind = metric.split("_")[1]
-
-        def value(lanes, metric=metric, kind=kind):
-            number = only[kind](lanes.settings)
-            return columns.distribution(lanes, metric, kind == "accuracy", number)
-
-        entries.append(columns.Column(metric, value))
-    return types.SimpleNamespace(defaults=experiment.defaults, columns_of=lambda study: entries)
+def test_an_unfinished_given_run_is_no_run(given):
+    nothing = given._replace(result=given.result.__class__([], {}, np.zeros((0,), int), ()))
+    rows = rows_of_mlp(nothing)
+    assert {(row["verdict"], row["done"]) for row in rows} == {("not run", "0 of 100 epochs")}
 
 
 @pytest.mark.parametrize(
-    ("rows", "defaults", "message"),
+    ("change", "axes", "message"),
     [
-        (1436, {}, "must be a run on CIFAR-10"),
-        (5000, {"scale": 0.25}, "of the report's settings, scale 1.0"),
+        ({"eval_train_rows": 1438}, (), "must be a run on CIFAR-10"),
+        ({"scale": 0.25}, (), "settings, scale 1.0, got run, which has 0.25"),
+        ({"learning_rate": 0.05}, (), "settings, learning_rate 0.1, got run, which has 0.05"),
+        ({}, ("scale",), "must sweep variant, batch_size, got run, which differs in scale"),
+        ({"residual": False, "optimizer": "sgd"}, (), "settings, optimizer adam"),
     ],
 )
-def test_a_given_run_of_another_protocol_is_refused(rows, defaults, message, tmp_path):
-    images_study(rows, 1, **defaults).run(tmp_path)
+def test_a_given_run_of_another_protocol_is_refused(change, axes, message, given):
+    study = json.loads((given.path / "manifest.json").read_text())["study"]
+    known = ("variant", "batch_size", *axes)
     with pytest.raises(ValueError, match=message):
-        audit_extras.read_given(tmp_path)
+        audit_extras.checked({**study, **change}, known, "run")
+    assert audit_extras.checked(study, ("variant", "batch_size"), "run") == "cifar_mlp"
+    with pytest.raises(ValueError, match="must be a run of cifar_mlp or cifar_cnn"):
+        audit_extras.checked({"steps": 3}, known, "run")
 
 
 def test_times_are_measured_once_for_a_folder(tmp_path, monkeypatch):

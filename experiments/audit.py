@@ -23,9 +23,11 @@ from typing import Any, NamedTuple
 from experiments import audit_extras, audit_numbers, audit_page, verdicts
 from experiments import audit_looks as looks
 from experiments.audit_extras import Frameworks, Given
-from experiments.audit_numbers import Judged, Source
+from experiments.audit_numbers import Judged
 from experiments.audit_parts import PARTS, Done, run_part, wanted
-from experiments.claims import CLAIMS, Claim, Evidence
+from experiments.audit_sources import Source, tables_in_groups
+from experiments.claim_looks import Evidence
+from experiments.claims import CLAIMS, Claim
 from experiments.columns import described
 from experiments.frame import Report
 from experiments.references import Printed
@@ -152,7 +154,7 @@ def cells_of(printed: Printed, source: Source, gathered: Gathered) -> audit_numb
 def number_rows(gathered: Gathered, only: Sequence[str]) -> list[dict]:
     """Makes a row a published number, tables in the order of the reports."""
     rows = []
-    for group in audit_numbers.tables_in_groups():
+    for group in tables_in_groups():
         if group[0][0].numbers.report in only:
             rows += rows_of_group(group, gathered)
     return rows
@@ -160,7 +162,7 @@ def number_rows(gathered: Gathered, only: Sequence[str]) -> list[dict]:
 
 def rows_of_group(group: list[tuple[Printed, Source]], gathered: Gathered) -> list[dict]:
     """Judges tables that come from the same networks together."""
-    places, evidence, better, stated = [], [], [], []
+    places, evidence, better, stated, families = [], [], [], [], []
     for printed, source in group:
         cells = cells_of(printed, source, gathered)
         for values, each in cells.items():
@@ -168,7 +170,9 @@ def rows_of_group(group: list[tuple[Printed, Source]], gathered: Gathered) -> li
             evidence.append(each)
             better.append(source.better)
             stated.append(source.stated)
-    judged = audit_numbers.judge(evidence, better)
+            named = dict(zip(printed.numbers.names, values, strict=True))
+            families.append(tuple(named[name] for name in source.family))
+    judged = audit_numbers.judge(evidence, better, families)
     chosen = audit_numbers.headline(judged, stated)
     return [
         number_row(*place, each, head)
@@ -206,10 +210,13 @@ NOTHING: dict[str, Any] = {
     "under": None,
     "n": 0,
     "survived": 0,
+    "beyond": None,
     "percentile": None,
     "middle_90": None,
     "p": None,
     "p_adjusted": None,
+    "cells": 0,
+    "settled_by": None,
     "verdict": verdicts.NOT_RUN,
     "done": "",
 }
@@ -229,10 +236,13 @@ def judged_row(judged: Judged, is_time: bool) -> dict[str, Any]:
         "under": described(evidence.settings),
         "n": evidence.n,
         "survived": evidence.survived,
+        "beyond": verdicts.is_beyond(evidence.counts),
         "percentile": evidence.percentile,
         "middle_90": list(evidence.median),
         "p": judged.p if known else None,
         "p_adjusted": judged.p_adjusted if known else None,
+        "cells": judged.cells,
+        "settled_by": verdicts.seeds_needed(judged.cells) if known else None,
         "verdict": verdicts.OTHER_MACHINE if is_time else judged.verdict,
         "done": evidence.done,
     }

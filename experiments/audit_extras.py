@@ -1,17 +1,19 @@
 """Gives the audit what no study of an experiment holds: times, other frameworks, given runs."""
 
+import importlib
 import json
 import math
 import pathlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmarks import timing
 from experiments import audit_numbers, frame, numpy_mlp, rivals
-from experiments.audit_numbers import Cells, Evidence, Source
+from experiments.audit_numbers import Cells, Evidence
 from experiments.audit_parts import Done
+from experiments.audit_sources import Source
 from experiments.images import DEFAULTS, NOT_TRAINED_WITH, TRAINING_ROWS
 from experiments.references import R1, R5, Printed
 from jaxdl import Result, load
@@ -146,26 +148,40 @@ def read_given(path: pathlib.Path) -> Given:
     """
     result = load(path)
     study = json.loads((path / "manifest.json").read_text())["study"]
+    return Given(checked(study, result.axes, path), result, path)
+
+
+def checked(study: Mapping[str, Any], axes: Iterable[str], path: pathlib.Path) -> str:
+    """Tells which experiment a run is of, by the settings that its manifest holds.
+
+    Raises:
+      ValueError: see `read_given`.
+    """
     name = "cifar_cnn" if "residual" in study else "cifar_mlp" if "dropout" in study else ""
     if not name:
         raise ValueError(f"--runs must be a run of cifar_mlp or cifar_cnn, got {path}")
     if study.get("eval_train_rows") != TRAINING_ROWS:
         raise ValueError(f"--runs must be a run on CIFAR-10, got {path}, which is of other images")
-    usual = {**DEFAULTS, **experiment_of(name).defaults}
-    for setting, value in usual.items():
-        known = setting in study and setting not in NOT_TRAINED_WITH
-        if known and study[setting] != value and setting not in result.axes:
+    experiment = experiment_of(name)
+    strange = set(axes) ^ set(experiment.sweep)
+    if strange:
+        raise ValueError(
+            f"--runs must sweep {', '.join(experiment.sweep)}, got {path}, which differs in "
+            f"{', '.join(sorted(strange))}"
+        )
+    for setting, value in {**DEFAULTS, **experiment.defaults}.items():
+        # What an older run does not have yet is as it always was.
+        found = study.get(setting, value)
+        if found != value and setting not in NOT_TRAINED_WITH:
             raise ValueError(
                 f"--runs must be of the report's settings, {setting} {value}, got {path}, which "
-                f"has {study[setting]}"
+                f"has {found}"
             )
-    return Given(name, result, path)
+    return name
 
 
 def experiment_of(name: str) -> frame.Experiment:
     """Imports an experiment."""
-    import importlib
-
     return importlib.import_module(f"experiments.{name}").EXPERIMENT
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments import verdicts
 from experiments.audit_parts import Done
+from experiments.audit_sources import DATA
 from experiments.columns import Lanes, described, share
 from jaxdl import stats
 
@@ -136,8 +137,9 @@ def versus(
         first, second = (lanes_of(part, study, each) for each in (config, other))
         # Rows say in words what a study traces as a number.
         row = part.run.rows_of(study)[result.configs.index(config)]
-        opened = {name: row[name] for name in result.axes if name not in {*a, *b}}
-        protocol = described({k: v for k, v in opened.items() if k not in ("samples", "noise")})
+        fixed = {*a, *b, *DATA}
+        opened = {name: row[name] for name in result.axes if name not in fixed}
+        protocol = described(opened)
         done = part.short(study, config, last_step(first))
         pair = f"{described(dict(a))} against {described(dict(b))}"
         look = compared(
@@ -177,7 +179,7 @@ def holding(
         lanes = lanes_of(part, study, config)
         row = part.run.rows_of(study)[result.configs.index(config)]
         protocol = described({name: row[name] for name in opened if name in row})
-        rest = {n: row[n] for n in result.axes if n not in (*opened, "samples", "noise")}
+        rest = {name: row[name] for name in result.axes if name not in (*opened, *DATA)}
         trained = last_step(lanes)
         enough = steps is not None and trained >= steps
         done = "" if enough else part.short(study, config, trained)

@@ -8,35 +8,9 @@ import numpy as np
 
 from experiments import verdicts
 from experiments.audit_parts import Done
+from experiments.audit_sources import DATA, Source
 from experiments.columns import described, standing
-from experiments.references import PRINTED, Numbers, Printed
-
-DATA = ("samples", "noise")  # part of the numbers' own protocol wherever they are swept
-
-
-class Source(NamedTuple):
-    """Where the seeds of a printed table come from.
-
-    Attributes:
-      parts: what is run for it (`audit_parts.PARTS`); for times and images, what stands in place
-        of that.
-      readings: what the number may mean in words -> the column whose entry it is placed in, with a
-        dot before a part of the entry.
-      better: whether higher is better; None where no end is.
-      studies: the studies of the part; all of them if none are named.
-      stated: hyper-parameter -> the value that the report states, of what is swept; "reading" too.
-      group: tables that come from the same networks, and so from one protocol; its own alone if
-        not given.
-      steps: the updates that the number is of, where they are not all.
-    """
-
-    parts: tuple[str, ...]
-    readings: Mapping[str, str]
-    better: bool | None = True
-    studies: tuple[str, ...] = ()
-    stated: Mapping[str, Any] = {}
-    group: str = ""
-    steps: int | None = None
+from experiments.references import Numbers, Printed
 
 
 class Evidence(NamedTuple):
@@ -56,109 +30,6 @@ class Evidence(NamedTuple):
     median: tuple[float, float, float]
     done: str = ""
 
-
-RATE = {"learning_rate": 0.01}
-ACCURACY = {"": "test_accuracy"}
-MEANS = {"a single run": "test_accuracy", "a mean of 20 runs": "test_accuracy.means"}
-OF_MEANS = {"reading": "a mean of 20 runs"}
-EXAMPLE = {"parts": ("separability",), "studies": ("groups",), "group": "example"}
-BATCHES: dict = {"parts": ("batch_size",), "stated": RATE, "group": "batch size"}
-R1_MLP: dict = {
-    "parts": ("moons_mlp",),
-    "studies": ("R1", "R1_variants"),
-    "stated": RATE,
-    "group": "MLP",
-}
-R4_MLP: dict = {"parts": ("moons_mlp",), "studies": ("R4", "R4_variants"), "group": "MLP"}
-R4_SGD: dict = {"parts": ("sgd_vs_bgd",), "studies": ("sgd",), "group": "SGD"}
-SETTLES = {
-    "accuracy": "test_accuracy_settles",
-    "loss": "train_loss_settles",
-}
-LEAVES = {"first at 60 %": "steps_to_60", "loss within 1 % of its start": "plateau"}
-IMAGES = {
-    f"CIFAR-10 {name.upper()}: {split} {quantity}": Source(
-        (f"cifar_{name}",), {"": f"{split}_{quantity}"}, quantity == "accuracy", group=name
-    )
-    for name in ("mlp", "cnn")
-    for split in ("train", "test")
-    for quantity in ("accuracy", "loss")
-}
-# (report, table) -> where its seeds are.
-SOURCES: dict[tuple[str, str], Source] = {
-    ("R1", "perceptron: train accuracy"): Source(readings={"": "train_accuracy"}, **EXAMPLE),
-    ("R1", "perceptron: epochs to that"): Source(
-        readings={"": "epochs_to_all_right"}, better=False, **EXAMPLE
-    ),
-    **{
-        ("R1", f"perceptron, final weights: {name}"): Source(
-            readings={"": name}, better=None, **EXAMPLE
-        )
-        for name in ("weight_1", "weight_2", "bias")
-    },
-    ("R1", "perceptron, sweeps: test accuracy"): Source(
-        ("separability",), MEANS, True, ("sweeps",), OF_MEANS, "separability"
-    ),
-    ("R1", "perceptron, groups: test accuracy"): Source(
-        ("separability",), MEANS, True, ("groups",), OF_MEANS, "separability"
-    ),
-    ("R1", "MLP: test accuracy"): Source(
-        readings={"1500 steps": "test_accuracy", "1000 steps": "test_accuracy_at_1000"}, **R1_MLP
-    ),
-    ("R1", "MLP: steps to all training points"): Source(
-        readings={"": "train_steps_to_100"}, better=False, **R1_MLP
-    ),
-    ("R1", "batch size: test accuracy"): Source(readings=ACCURACY, **BATCHES),
-    ("R1", "batch size: steps to 90 %"): Source(
-        readings={"": "steps_to_90"}, better=False, **BATCHES
-    ),
-    ("R1", "batch size: seconds"): Source(("times",), {}, False),
-    ("R1", "batch size: final loss"): Source(readings={"": "final_loss"}, better=False, **BATCHES),
-    ("R1", "batch size 1: least batch loss"): Source(
-        readings={"": "batch_loss_min"}, better=False, **BATCHES
-    ),
-    ("R1", "batch size 1: largest batch loss"): Source(
-        readings={"": "batch_loss_max"}, better=False, **BATCHES
-    ),
-    ("R2", "perceptron: test accuracy"): Source(("perceptron_grid",), ACCURACY, True, ("r2",)),
-    ("R2", "MLP: steps until it settles"): Source(
-        ("moons_mlp",), SETTLES, False, ("R2", "R2_variants"), RATE
-    ),
-    ("R3", "tables 1 to 5: accuracy"): Source(
-        ("xor_full_batch", "xor_one_by_one"), ACCURACY, group="networks"
-    ),
-    ("R3", "base run: accuracy"): Source(
-        ("xor_full_batch", "xor_one_by_one"), ACCURACY, group="networks"
-    ),
-    ("R3", "convolution: accuracy"): Source(("convolution",), ACCURACY),
-    ("R4", "perceptron: test accuracy"): Source(
-        ("perceptron_grid",), ACCURACY, True, ("r4",), {"rule": "majority", "bias": False}
-    ),
-    ("R4", "MLP: test accuracy"): Source(readings=ACCURACY, **R4_MLP),
-    ("R4", "MLP: summed loss at the start"): Source(
-        readings={"": "summed_loss_start"}, better=None, steps=0, **R4_MLP
-    ),
-    ("R4", "MLP: steps on the plateau"): Source(readings={"": "plateau"}, better=False, **R4_MLP),
-    ("R4", "MLP: summed loss at the end"): Source(
-        readings={"": "summed_loss_end"}, better=False, **R4_MLP
-    ),
-    ("R4", "SGD: test accuracy after 1500 steps"): Source(
-        readings={"": "test_accuracy_at_1500"}, steps=1500, **R4_SGD
-    ),
-    ("R4", "SGD: steps near 50 %"): Source(readings=LEAVES, better=False, **R4_SGD),
-    ("R4", "SGD: test accuracy after 45,000 steps"): Source(readings=ACCURACY, **R4_SGD),
-    ("R5", "MLP in NumPy: test accuracy"): Source(
-        ("frameworks",), {}, stated={"framework": "NumPy"}
-    ),
-    ("R5", "MLP in PyTorch: test accuracy"): Source(
-        ("frameworks",), {}, stated={"framework": "PyTorch"}
-    ),
-    **{("R5", table): source for table, source in IMAGES.items()},
-    ("R5", "palindromes, length 5: accuracy"): Source(("palindrome_5",), ACCURACY),
-    ("R5", "palindromes by length: accuracy"): Source(
-        ("palindrome_length", "clipping"), ACCURACY, stated={"clip": 10.0}
-    ),
-}
 
 Cells = dict[tuple, list[Evidence]]  # the values of a cell -> its seeds, by protocol
 
@@ -266,25 +137,38 @@ class Judged(NamedTuple):
     p: float
     p_adjusted: float
     verdict: str
+    cells: int  # that were judged together
 
 
-def judge(cells: Sequence[list[Evidence]], better: Sequence[bool | None]) -> list[list[Judged]]:
+def judge(
+    cells: Sequence[list[Evidence]],
+    better: Sequence[bool | None],
+    families: Sequence[tuple] | None = None,
+) -> list[list[Judged]]:
     """Judges the cells of tables that belong together, protocol by protocol.
 
-    Under each protocol all cells that were run in full are one family, and adjusted together.
+    Under each protocol all cells of a family that were run in full are adjusted together.
+
+    Args:
+      better: of each cell, see `Source`.
+      families: which one each cell is of; all of one if not given.
     """
-    places: dict[str, list[tuple[int, int]]] = {}
+    places: dict[tuple, list[tuple[int, int]]] = {}
     for cell, each in enumerate(cells):
+        family_of_cell = () if families is None else families[cell]
         for number, evidence in enumerate(each):
-            places.setdefault(described(evidence.settings), []).append((cell, number))
+            key = (family_of_cell, described(evidence.settings))
+            places.setdefault(key, []).append((cell, number))
     judged: list[list[Judged | None]] = [[None] * len(each) for each in cells]
     for family in places.values():
         members = [cells[cell][number] for cell, number in family]
         p_values = [math.nan if each.done else verdicts.p_value(each.counts) for each in members]
         adjusted = verdicts.adjusted(p_values)
-        for (cell, number), each, p, q in zip(family, members, p_values, adjusted, strict=True):
-            word = verdicts.verdict(each.counts, q, better[cell])
-            judged[cell][number] = Judged(each, p, q, word)
+        count = sum(not each.done for each in members)
+        figures = zip(family, members, p_values, adjusted, strict=True)
+        for (cell, number), seeds, p, p_adjusted in figures:
+            word = verdicts.verdict(seeds.counts, p_adjusted, better[cell])
+            judged[cell][number] = Judged(seeds, p, p_adjusted, word, count)
     return [[each for each in of_cell if each is not None] for of_cell in judged]
 
 
@@ -300,6 +184,24 @@ def headline(
     Returns:
       None for a cell of which nothing was run.
     """
+    scores = scores_of(cells, stated)
+    order = sorted(scores, key=lambda key: scores[key], reverse=True)  # of equals the first stays
+    rank = {key: place for place, key in enumerate(order)}
+
+    def place(each: Judged) -> tuple[int, float]:
+        return rank[protocol_of(each.evidence)], -score(each)[1]
+
+    chosen: list[Judged | None] = []
+    for of_cell, known in zip(cells, stated, strict=True):
+        fitting = [each for each in of_cell if agrees(each, known)]
+        chosen.append(min(fitting, key=place, default=None))
+    return chosen
+
+
+def scores_of(
+    cells: Sequence[list[Judged]], stated: Sequence[Mapping[str, Any]]
+) -> dict[str, tuple[int, float]]:
+    """Counts the numbers that are likely under each protocol that agrees with what is stated."""
     scores: dict[str, tuple[int, float]] = {}
     for of_cell, known in zip(cells, stated, strict=True):
         best: dict[str, tuple[int, float]] = {}
@@ -311,17 +213,7 @@ def headline(
         for key, (hits, p) in best.items():
             before = scores.get(key, (0, 0.0))
             scores[key] = (before[0] + hits, before[1] + p)
-    order = sorted(scores, key=lambda key: scores[key], reverse=True)  # of equals the first stays
-    rank = {key: place for place, key in enumerate(order)}
-    chosen: list[Judged | None] = []
-    for of_cell, known in zip(cells, stated, strict=True):
-        fitting = [each for each in of_cell if agrees(each, known)]
-
-        def place(each: Judged) -> tuple[int, float]:
-            return rank[protocol_of(each.evidence)], -score(each)[1]
-
-        chosen.append(min(fitting, key=place, default=None))
-    return chosen
+    return scores
 
 
 def score(judged: Judged) -> tuple[int, float]:
@@ -338,14 +230,6 @@ def agrees(judged: Judged, stated: Mapping[str, Any]) -> bool:
 
 def protocol_of(evidence: Evidence) -> str:
     """Names a protocol, however its numbers are read."""
-    return described({k: v for k, v in evidence.settings.items() if k != "reading"})
-
-
-def tables_in_groups() -> list[list[tuple[Printed, Source]]]:
-    """Lists the printed tables, those together that come from the same networks."""
-    groups: dict[tuple[str, str], list[tuple[Printed, Source]]] = {}
-    for printed in PRINTED:
-        report = printed.numbers.report
-        source = SOURCES[report, printed.table]
-        groups.setdefault((report, source.group or printed.table), []).append((printed, source))
-    return list(groups.values())
+    named = dict(evidence.settings)
+    named.pop("reading", None)
+    return described(named)

@@ -40,7 +40,7 @@ PARTS = {
         "perceptron_separability",
         ("R1",),
         "--seeds 1000 --sweep distance=0.5,6.0,7.0,8.0 --sweep variance=0.05,0.1,0.25,0.5,100.0",
-        "--seeds 20 --sweep distance=0.5,6.0 --sweep variance=0.5,100.0",
+        "--seeds 20 --sweep rule=batch --sweep distance=0.5,6.0 --sweep variance=0.5,100.0",
     ),
     "batch_size": Part(
         "batch_size",
@@ -49,7 +49,10 @@ PARTS = {
         "--seeds 4 --sweep batch_size=1,32,128,800 --sweep reduction=mean",
     ),
     "perceptron_grid": Part(
-        "perceptron_grid", ("R2", "R4"), "--seeds 1000", "--seeds 6 --sweep bias=False,True"
+        "perceptron_grid",
+        ("R2", "R4"),
+        "--seeds 1000",
+        "--seeds 6 --sweep rule=majority --sweep 'variant=scalar gradient,literal'",
     ),
     "moons_mlp": Part(
         "moons_mlp",
@@ -73,26 +76,26 @@ PARTS = {
         "xor_grid",
         ("R3",),
         f"--seeds 60 {FULL_BATCH} --sweep bias=True",
-        f"--seeds 2 {FULL_BATCH} --sweep bias=True {FEW_CELLS} --sweep width=1,4",
+        f"--seeds 2 {FULL_BATCH} --sweep bias=True --sweep data=xor {FEW_CELLS} --sweep width=1,4",
     ),
     "xor_one_by_one": Part(
-        "xor_grid", ("R3",), f"--seeds 40 {ONE_BY_ONE} --sweep bias=False", None
+        "xor_grid", ("R3",), f"--seeds 20 {ONE_BY_ONE} --sweep bias=False", None
     ),
     "convolution": Part("conv1d_linear", ("R3",), "--seeds 300", "--seeds 4"),
     "palindrome_5": Part(
         "palindrome_5",
         ("R5",),
-        "--seeds 6 --sweep optimizer=rmsprop,adam",
+        "--seeds 5 --sweep optimizer=rmsprop,adam",
         None,
     ),
     "palindrome_length": Part(
-        "palindrome_length", ("R5",), "--seeds 10", "--seeds 2 --steps 20 --sweep length=5,9"
+        "palindrome_length", ("R5",), "--seeds 10", "--seeds 2 --steps 20 --sweep length=5,15"
     ),
     "clipping": Part(
         "palindrome_length", ("R5",), "--seeds 10 --sweep length=8,9,10 --sweep clip=None", None
     ),
     "cells": Part(
-        "palindrome_length", ("R5",), "--seeds 5 --sweep length=9,12 --sweep cell=gru,lstm", None
+        "palindrome_length", ("R5",), "--seeds 5 --sweep length=10,12 --sweep cell=gru,lstm", None
     ),
     "frameworks": Part(
         "frameworks", ("R5",), "--seeds 200", "--seeds 3 --steps 100 --sweep variant=protocol"

@@ -369,9 +369,7 @@ PRINTED: tuple[Printed, ...] = (
     *each_of(R1.weights, "perceptron, final weights", _R1_PERCEPTRON),
     Printed("perceptron, sweeps: test accuracy", R1.sweeps, _R1_SEPARABLE),
     # The example's test accuracy is among those of the groups.
-    Printed(
-        "perceptron, groups: test accuracy", R1.group_accuracy, f"{_R1_PERCEPTRON}, 100 epochs"
-    ),
+    Printed("perceptron, groups: test accuracy", R1.group_accuracy, _R1_SEPARABLE),
     Printed("MLP: test accuracy", R1.mlp_accuracy, _R1_MOONS),
     Printed("MLP: steps to all training points", R1.mlp_perfect, _R1_MOONS),
     Printed("batch size: test accuracy", R1.batch_size_accuracy, _R1_BATCHES),

@@ -6,9 +6,10 @@ can never be below 2 / (n + 1), however far away the number lies.
 
 The cells of a table are judged together, by Benjamini and Hochberg's (1995) false discovery rate:
 of the numbers that are called unlikely at most 5 % are expected to be likely ones. Holm's
-correction, which excludes a single false call, would need 20 m seeds for m extreme cells of m + 1
-and more: with R3's 300 cells no affordable number of seeds could find anything. A claim that is
-made of several comparisons is one statement, refuted where any of them is: there Holm is used.
+correction, which excludes a single false call, needs 40 m - 1 seeds for a table of m cells, however
+many of them are extreme: 1199 for each of R3's. Benjamini and Hochberg's needs about 40 m / k where
+k are. A claim that is made of several comparisons is one statement, refuted where any of them is:
+there Holm is used.
 """
 
 import math
@@ -26,8 +27,8 @@ MEANINGS = {
     LUCKY: "better than nearly all seeds, adjusted p at most 0.05",
     UNLUCKY: "worse than nearly all seeds, adjusted p at most 0.05",
     UNUSUAL: "lucky or unlucky of what has no better end",
-    IMPOSSIBLE: "beyond every one of n seeds, adjusted p at most 0.05: of more seeds one may reach "
-    "it, of the protocol's no more than about 3 in n would",
+    IMPOSSIBLE: "beyond every one of n seeds, adjusted p at most 0.05; not that no seed could "
+    "reach it, but that fewer than about 3 in n do",
     UNDECIDED: "beyond every one of n seeds, but n is too small for an adjusted p of 0.05",
     NOT_RUN: "the protocol was not run in full",
     OTHER_MACHINE: "a time, which this machine cannot judge; its ratios are among the claims",
@@ -51,6 +52,16 @@ def p_value(counts: Mapping[str, int]) -> float:
         return math.nan
     rarer = 1 + tied + min(below, above)
     return min(1.0, 2 * rarer / (n + 1))
+
+
+def is_beyond(counts: Mapping[str, int]) -> bool:
+    """Tells whether a number lies beyond every one of some seeds; of no seed it does not.
+
+    >>> is_beyond({"below": 3, "tied": 0, "above": 0})
+    True
+    """
+    below, tied, above = (counts[name] for name in ("below", "tied", "above"))
+    return tied == 0 and min(below, above) == 0 and max(below, above) > 0
 
 
 def adjusted(p_values: Sequence[float]) -> list[float]:
@@ -103,7 +114,7 @@ def verdict(counts: Mapping[str, int], p_adjusted: float, higher_is_better: bool
     below, tied, above = (counts[name] for name in ("below", "tied", "above"))
     if below + tied + above == 0 or math.isnan(p_adjusted):
         return NOT_RUN
-    beyond = tied == 0 and min(below, above) == 0
+    beyond = is_beyond(counts)
     if p_adjusted > LEVEL:
         return UNDECIDED if beyond else LIKELY
     if beyond:

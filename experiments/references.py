@@ -86,6 +86,12 @@ class R1(Reference):
         ((0.66, -0.08), (-0.08, 0.53)),
     )
     weights = {"weight_1": 1.874, "weight_2": -0.718, "bias": -0.80}  # of the example, final
+    # Of the example too: all training points are right by that epoch.
+    perceptron_train_accuracy = by("R1", "group", {3: 1.0})
+    perceptron_epochs = by("R1", "group", {3: 3})
+    batch_size_seconds = by("R1", "batch_size", {1: 0.4, 32: 0.5, 128: 0.6, 800: 6.8})
+    least_batch_loss = by("R1", "batch_size", {1: 0.0003})
+    largest_batch_loss = by("R1", "batch_size", {1: 3.8391})
 
     @staticmethod
     def always_converges(config: dict) -> float | None:

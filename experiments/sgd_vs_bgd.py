@@ -8,7 +8,7 @@ with sd 0.001 or 0.0001), and for BGD the gradient averaged or summed (of one ex
 same). R4 tells of SGD: near 50 % after 1500 and 25,000 steps, about 80 % after 45,000; the share of
 the seeds whose own curve does (within 0.1, 0.1 and 0.05) is the answer. A lane leaves "near 50 %"
 with its last evaluation below 60 %; "plateau" is how long its training loss stays within 1 % of its
-start. Both are compared, paired by seed (BGD has 200), after as many updates, examples, and
+start. Both are compared, paired by seed (BGD has 100), after as many updates, examples, and
 seconds: the time of a step is measured here, the two taking turns. --steps counts SGD's updates;
 BGD makes a thirtieth of them.
 
@@ -48,7 +48,7 @@ FULL = Size(seeds=1000, steps=45_000, eval_every=500)
 POINTS = 800  # for training: what a step of BGD sees
 RATIO = 30  # SGD's updates over BGD's, in the report
 EVERY = 8  # steps of BGD
-BGD_SEEDS = 200  # at most: a run of BGD takes as long as two of SGD, and it is run twice
+BGD_SEEDS = 100  # at most: a run of BGD takes as long as two of SGD, and it is run twice
 NAMES = [constant("init", lambda lanes: in_words(lanes.config)["init"])]
 NUMBERS = (
     "test_accuracy_at_1500",

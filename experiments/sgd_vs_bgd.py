@@ -171,11 +171,13 @@ def compare(run: Run) -> Finding:
             if row["sgd_step"] and row["bgd_step"]:
                 rows.append(row)
     # The figures are drawn of a quick run too; in words it would be a conclusion.
-    return Finding(rows, "" if run.request.quick else str(compared_table(run, rows)), rows)
+    return Finding(rows, "" if run.request.quick else compared_table(run, rows), rows)
 
 
-def compared_table(run: Run, rows: list[dict]) -> tables.Table:
-    """Tabulates the comparisons: a row a config and what is equal."""
+def compared_table(run: Run, rows: list[dict]) -> str:
+    """Tabulates the comparisons: a row a config and what is equal; nothing of none."""
+    if not rows:
+        return "Too few steps to compare SGD with BGD: neither is evaluated after any."
     names = [name for name in run.request.sweep if name in rows[0]]
     title = (
         f"Test accuracy of SGD less that of BGD, paired by seed (n={rows[0]['n']}), 95 % intervals."
@@ -187,7 +189,8 @@ def compared_table(run: Run, rows: list[dict]) -> tables.Table:
         cells = [row[name] for name in (*names, "equal")]
         body.append((*cells, steps, *(row[name] for name in measured)))
     headings = (*names, "equal", "steps", "SGD - BGD", "interval", "P(SGD better)", "interval")
-    return tables.Table(title, tuple(name.replace("_", " ") for name in headings), tuple(body))
+    spoken_headings = tuple(name.replace("_", " ") for name in headings)
+    return str(tables.Table(title, spoken_headings, tuple(body)))
 
 
 def difference(run: Run, config: dict, steps: tuple[int, int]) -> dict:

@@ -232,6 +232,31 @@ def test_a_share_that_never_leaves_is_that_of_its_own_panel():
     assert expected["learning rate 0.5"] == ["0% never", "100% never"]
 
 
+def told_row(share, place, **start):
+    numbers = {name: {"published_percentile": place} for name in sgd_vs_bgd.NUMBERS}
+    account = {"share": share, "interval": (max(0, share - 0.1), min(1, share + 0.1))}
+    return {"n": 9, "account": account, **numbers, **start}
+
+
+def test_the_answer_names_the_start_and_the_rest_and_is_none_where_no_seed_does():
+    request = types.SimpleNamespace(sweep={"init": [1.0, 0.01], "reduction": ["mean", "sum"]})
+    compared = {"equal": "time", "improvement": 0.25, "improvement_interval": (0.1, 0.4)}
+    both = [{**compared, "init": 0.01, "reduction": each} for each in ("mean", "sum")]
+    run = types.SimpleNamespace(request=request, findings={"compared": both})
+    rows = [told_row(0.0, 99, init=1.0), told_row(0.5, 50, init=0.01)]
+    assert sgd_vs_bgd.answer(run, rows) == (
+        "R4's account is that of 50.0% [40.0%, 60.0%] of the seeds at init 0.01 (n=9) and of no "
+        "seed under 1 of 2 starts; all of its 4 numbers are likely at once under init 0.01; P(SGD "
+        "beats the summed full batch) at init 0.01: 0.25 [0.10, 0.40] at equal time."
+    )
+    assert sgd_vs_bgd.answer(run, rows[:1]) == (
+        "R4's account is that of no seed under any of 1 starts (at most 10.0% each, 95 % interval, "
+        "n=9)."
+    )
+    # A run too short to compare anything says so.
+    assert sgd_vs_bgd.compared_table(run, []).startswith("Too few steps")
+
+
 def test_sgd_is_compared_with_either_full_batch_on_the_seeds_that_both_have(tmp_path, monkeypatch):
     monkeypatch.setattr(sgd_vs_bgd, "BGD_SEEDS", 2)
     arguments = ("--quick", "--seeds", "3", "--steps", "240", "--eval-every", "8")

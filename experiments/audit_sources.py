@@ -97,10 +97,10 @@ SOURCES: dict[tuple[str, str], Source] = {
     ("R1", "batch size: seconds"): Source(("times",), {}, False),
     ("R1", "batch size: final loss"): Source(readings={"": "final_loss"}, better=False, **BATCHES),
     ("R1", "batch size 1: least batch loss"): Source(
-        readings={"": "batch_loss_min"}, better=False, **BATCHES
+        readings={"": "min_batch_loss"}, better=False, **BATCHES
     ),
     ("R1", "batch size 1: largest batch loss"): Source(
-        readings={"": "batch_loss_max"}, better=False, **BATCHES
+        readings={"": "max_batch_loss"}, better=False, **BATCHES
     ),
     ("R2", "perceptron: test accuracy"): Source(("perceptron_grid",), ACCURACY, True, ("r2",)),
     ("R2", "MLP: steps until it settles"): Source(

@@ -42,6 +42,7 @@ from jaxdl.running.narrow import (
     looks,
 )
 from jaxdl.running.opening import open_run
+from jaxdl.running.progress import is_shown
 from jaxdl.running.progress import progress as show_progress
 from jaxdl.running.progress import say
 from jaxdl.running.replay import Trained, replay, train_lanes, worst_gap
@@ -258,7 +259,7 @@ class Study:
         spec: Spec,
         run: pathlib.Path | None,
         share: shards.Shard,
-        progress: bool,
+        progress: bool | None,
         before: tuple[dict, dict] | None = None,
     ) -> tuple[Result, tuple[dict, dict]]:
         """Trains the missing lanes of a spec.
@@ -290,7 +291,7 @@ class Study:
         until: Narrow,
         run: pathlib.Path | None,
         share: shards.Shard,
-        progress: bool,
+        progress: bool | None,
     ) -> Result:
         """Trains more and more seeds, until the intervals are narrow or there are too many."""
         asked = check_narrow(until, self.spec.seeds)
@@ -307,7 +308,7 @@ class Study:
             if not result.complete:  # interrupted in a notebook
                 break
             result.narrowed = _narrowed(result, asked, bounds, len(seeds))
-            if progress:
+            if is_shown(progress):
                 say(result.narrowed.progress)
             if result.narrowed.reached:
                 break
@@ -415,12 +416,11 @@ class Study:
 
     def _wanted(self, seeds: int | Sequence[int] | None) -> tuple[int, ...]:
         """The seeds asked for, as they stand in the column ``seed``; the study's by default."""
-        if seeds is None:
-            by_place = self.spec.parts.seed_shape
-            return tuple(range(len(self.spec.seeds))) if by_place else self.spec.seeds
+        if seeds is None and self.spec.parts.seed_shape:
+            return tuple(range(len(self.spec.seeds)))
         if isinstance(seeds, Seeds):
             raise ValueError(f"seeds must be places of combinations of seeds, got {seeds}")
-        return seed_list(seeds)
+        return tuple(map(int, self.spec.seeds if seeds is None else seed_list(seeds)))
 
     @compiler.cache()
     def weights(

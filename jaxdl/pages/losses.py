@@ -8,11 +8,14 @@ import numpy as np
 from jaxdl.pages.figures import MOST_CONFIGS, grouped
 from jaxdl.pages.measured import Lanes
 from jaxdl.planning.config import config_key
+from jaxdl.planning.seeds import Seed
 from jaxdl.reporting import stats, tables
 from jaxdl.reporting.html import Figure, Grid, Line, Note, Panel, Section, Text, charts
 from jaxdl.reporting.html.scales import Scale
 from jaxdl.running.manifest import config_numbers, planned_lanes
+from jaxdl.sampling import STREAMS
 
+Planned = set[tuple[int, Seed]]  # (number of a config, seed)
 POINTS = 60  # steps at which the share of diverged lanes is drawn
 
 
@@ -102,12 +105,12 @@ def missing(result, manifest: dict | None) -> Section:
     return Section(heading, blocks)
 
 
-def _missing_table(result, manifest: dict, every: set[tuple[int, int]]) -> tables.Table:
+def _missing_table(result, manifest: dict, every: Planned) -> tables.Table:
     numbers = config_numbers(manifest)
     there = set()
     for lane in result.lanes:
         config = {name: lane[name] for name in result.axes}
-        there.add((numbers[config_key(config)], lane["seed"]))
+        there.add((numbers[config_key(config)], _drawn_from(lane, every)))
     cells = []
     for axis in result.axes:
         cells.append(tables.config_cells([config[axis] for config in manifest["configs"]]))
@@ -117,9 +120,20 @@ def _missing_table(result, manifest: dict, every: set[tuple[int, int]]) -> table
         gone = {seed for seed in planned if (number, seed) not in there}
         if gone:
             values = [column[number] for column in cells]
-            rows.append((*values, len(planned), len(gone), ranges(gone)))
+            rows.append((*values, len(planned), len(gone), _listed(gone)))
     header = (*result.axes, "planned", "missing", "their seeds")
     return tables.Table("Missing lanes by config", header, tuple(rows))
+
+
+def _listed(seeds: set[Seed]) -> str:
+    plain = {seed for seed in seeds if isinstance(seed, int)}
+    return ranges(plain) if len(plain) == len(seeds) else f"{len(seeds)} combinations of seeds"
+
+
+def _drawn_from(lane: dict, every: Planned) -> Seed:
+    """The seed of a lane as a manifest holds it: one a stream where its study has `Seeds`."""
+    by_stream = any(isinstance(seed, tuple) for _, seed in every)
+    return tuple(lane[f"seed_{name}"] for name in STREAMS) if by_stream else lane["seed"]
 
 
 def ranges(numbers: Iterable[int], most: int = 12) -> str:

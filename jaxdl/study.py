@@ -42,9 +42,8 @@ from jaxdl.running.narrow import (
     looks,
 )
 from jaxdl.running.opening import open_run
-from jaxdl.running.progress import is_shown
+from jaxdl.running.progress import is_shown, say
 from jaxdl.running.progress import progress as show_progress
-from jaxdl.running.progress import say
 from jaxdl.running.replay import Trained, replay, train_lanes, worst_gap
 from jaxdl.train import NORM_BOUND, Recipe
 
@@ -420,7 +419,8 @@ class Study:
             return tuple(range(len(self.spec.seeds)))
         if isinstance(seeds, Seeds):
             raise ValueError(f"seeds must be places of combinations of seeds, got {seeds}")
-        return tuple(map(int, self.spec.seeds if seeds is None else seed_list(seeds)))
+        listed = self.spec.seeds if seeds is None else seed_list(seeds)
+        return tuple(seed for seed in listed if isinstance(seed, int))
 
     @compiler.cache()
     def weights(

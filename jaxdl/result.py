@@ -759,7 +759,38 @@ def told(result: Result) -> Result:
             f"{result.path} holds {result.footer}: the others are not trained yet or damaged; run "
             "the study again for them"
         )
+    for stream in _inert_streams(result):
+        say(
+            f"seeds of {stream} change nothing here: lanes that differ in them alone are copies of "
+            "each other"
+        )
     return result
+
+
+def _inert_streams(result: Result) -> list[str]:
+    """The streams whose seeds were varied and moved no bit of any lane: nothing draws from them."""
+    # Twenty copies of a lane look like a very sure sample of twenty.
+    inert = []
+    for name in frames.SEEDS:
+        if not result.lanes or name not in result.lanes[0] or name in result.axes:
+            continue
+        others = [other for other in frames.SEEDS if other != name]
+        first: dict[tuple, int] = {}
+        pairs = []
+        for row, lane in enumerate(result.lanes):
+            key = (config_key(lane, result.axes), *(lane[other] for other in others))
+            pairs.append((first.setdefault(key, row), row))
+        copies = [pair for pair in pairs if pair[0] != pair[1]]
+        if copies and _all_equal(result.history, np.array(copies)):
+            inert.append(name.removeprefix("seed_"))
+    return inert
+
+
+def _all_equal(history: dict[str, np.ndarray], pairs: Int[np.ndarray, "pairs 2"]) -> bool:
+    left, right = pairs.T
+    return all(
+        np.array_equal(curves[left], curves[right], equal_nan=True) for curves in history.values()
+    )
 
 
 def collect(

@@ -140,7 +140,8 @@ def answer(result: Result) -> str:
 
 def _differing(metric: measured.Measured) -> str:
     count = len(metric.lanes)
-    if metric.higher_is_better is None or not 1 < count <= comparisons.MOST_CONFIGS:
+    is_crossed = bool(metric.result.crossed)
+    if is_crossed or metric.higher_is_better is None or not 1 < count <= comparisons.MOST_CONFIGS:
         return ""
     pairs = comparisons.pairs_of(metric)
     differ = int((pairs.corrected < comparisons.LEVEL).sum())

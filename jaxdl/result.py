@@ -120,6 +120,17 @@ class Result:
         return "" if self.complete else self._count
 
     @property
+    def sharing(self) -> str:
+        """Says why there are no intervals over crossed lanes; empty where lanes are independent."""
+        if not self.crossed:
+            return ""
+        levels = " x ".join(f"{count} {name}" for name, count in self.crossed.items())
+        return (
+            f"lanes share seeds ({levels}): no interval takes them as independent; "
+            "stats.variance_shares says what each stream contributes"
+        )
+
+    @property
     def configs(self) -> list[dict]:
         """The configs, in order."""
         first = [self.lanes[rows[0]] for rows in self._rows.values()]
@@ -347,6 +358,12 @@ class Result:
         final, diverged = self.final(name), self.diverged
         return self._sure(stats.summarise(final[rows], diverged[rows], better))
 
+    def _sure_comparison(self, compared: stats.Comparison) -> stats.Comparison:
+        """A comparison without its intervals, where lanes are not independent."""
+        if not self.crossed:
+            return compared
+        return compared._replace(difference_interval=TOO_FEW, improvement_interval=TOO_FEW)
+
     def _sure(self, summary: stats.Summary) -> stats.Summary:
         """A summary without its intervals, which take lanes as independent, where they are not."""
         if not self.crossed:
@@ -385,7 +402,7 @@ class Result:
         if self.crossed:
             # "n too small" would be another reason
             table = table._replace(rows=tuple((*row[:-1], None) for row in table.rows))
-            notes.append(_no_intervals(self.crossed))
+            notes.append(self.sharing)
         if self.narrowed is not None:
             notes += str(self.narrowed).splitlines()
         return table._replace(footer="\n  ".join(notes))
@@ -431,9 +448,7 @@ class Result:
             diverged[right],
             higher,
         )
-        if self.crossed:
-            return compared._replace(difference_interval=TOO_FEW, improvement_interval=TOO_FEW)
-        return compared
+        return self._sure_comparison(compared)
 
     def _row_by_seed(self, config: dict) -> dict[int, int]:
         """The row of each seed of one config."""
@@ -513,12 +528,14 @@ class Result:
             common = sorted(mine.keys() & theirs.keys())
             left, right = [mine[seed] for seed in common], [theirs[seed] for seed in common]
             if common:
-                comparison = stats.compare(
-                    final[left],
-                    final[right],
-                    diverged[left],
-                    diverged[right],
-                    higher_is_better,
+                comparison = self._sure_comparison(
+                    stats.compare(
+                        final[left],
+                        final[right],
+                        diverged[left],
+                        diverged[right],
+                        higher_is_better,
+                    )
                 )
         ties = choosing.ties_of(alive, higher_is_better)
         return choosing.Choice(
@@ -686,14 +703,6 @@ def _crossed_streams(lanes: list[dict], axes: tuple[str, ...]) -> dict[str, int]
     return counts if len(counts) > 1 else {}
 
 
-def _no_intervals(crossed: dict[str, int]) -> str:
-    levels = " x ".join(f"{count} {name}" for name, count in crossed.items())
-    return (
-        f"lanes share seeds ({levels}): no interval takes them as independent; "
-        "stats.variance_shares says what each stream contributes"
-    )
-
-
 def _several(values) -> list:
     """What was given as one value or as several of them."""
     if isinstance(values, (list, tuple, set, frozenset, range, np.ndarray)):
@@ -750,7 +759,38 @@ def told(result: Result) -> Result:
             f"{result.path} holds {result.footer}: the others are not trained yet or damaged; run "
             "the study again for them"
         )
+    for stream in _inert_streams(result):
+        say(
+            f"seeds of {stream} change nothing here: lanes that differ in them alone are copies of "
+            "each other"
+        )
     return result
+
+
+def _inert_streams(result: Result) -> list[str]:
+    """The streams whose seeds were varied and moved no bit of any lane: nothing draws from them."""
+    # Twenty copies of a lane look like a very sure sample of twenty.
+    inert = []
+    for name in frames.SEEDS:
+        if not result.lanes or name not in result.lanes[0] or name in result.axes:
+            continue
+        others = [other for other in frames.SEEDS if other != name]
+        first: dict[tuple, int] = {}
+        pairs = []
+        for row, lane in enumerate(result.lanes):
+            key = (config_key(lane, result.axes), *(lane[other] for other in others))
+            pairs.append((first.setdefault(key, row), row))
+        copies = [pair for pair in pairs if pair[0] != pair[1]]
+        if copies and _all_equal(result.history, np.array(copies)):
+            inert.append(name.removeprefix("seed_"))
+    return inert
+
+
+def _all_equal(history: dict[str, np.ndarray], pairs: Int[np.ndarray, "pairs 2"]) -> bool:
+    left, right = pairs.T
+    return all(
+        np.array_equal(curves[left], curves[right], equal_nan=True) for curves in history.values()
+    )
 
 
 def collect(

@@ -419,8 +419,8 @@ class Study:
             return tuple(range(len(self.spec.seeds)))
         if isinstance(seeds, Seeds):
             raise ValueError(f"seeds must be places of combinations of seeds, got {seeds}")
-        drawn = self.spec.seeds if seeds is None else seed_list(seeds)
-        return tuple(seed for seed in drawn if isinstance(seed, int))
+        listed = self.spec.seeds if seeds is None else seed_list(seeds)
+        return tuple(seed for seed in listed if isinstance(seed, int))
 
     @compiler.cache()
     def weights(

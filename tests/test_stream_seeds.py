@@ -119,8 +119,9 @@ def test_lanes_agree_with_an_ordinary_lane_where_all_but_one_stream_do(crossed, 
             assert values[mine].tobytes() == crossed.history[name][theirs].tobytes()
 
 
-def test_a_crossed_run_reads_back_continues_and_grows(crossing, crossed, tmp_path):
+def test_a_crossed_run_reads_back_continues_and_grows(crossing, crossed, tmp_path, capsys):
     read = load(crossed.path)
+    assert capsys.readouterr().err == ""
     assert read.lanes == crossed.lanes
     before = kill_study.blocks(crossed.path)
     again = crossing.run(crossed.path)
@@ -209,8 +210,14 @@ def test_crossed_lanes_have_no_intervals_and_say_why(crossed):
     assert part.crossed == {}
 
 
-def test_one_stream_that_varies_is_an_ordinary_sample():
-    found = study(sweep=[{"width": 3, "rate": 0.5}], seeds=Seeds(init=range(8))).run()
+def test_one_stream_that_varies_is_an_ordinary_sample(capsys):
+    seeds = Seeds(init=range(4), augment=[0, 1])  # there is no augmentation
+    run = study(sweep=[{"width": 3, "rate": 0.5}], seeds=seeds).run(progress=False)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(
+        "seeds of augment change nothing here: lanes that differ in them alone are copies of each other"
+    )
+    found = run.where(seed=[0, 2, 4, 6])
     assert found.crossed == {}
     expected = stats.mean_interval(found.final("test_loss"))
     assert found.summary("test_loss", {}).mean_interval == pytest.approx(expected)

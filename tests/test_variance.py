@@ -288,3 +288,24 @@ def test_a_layout_without_shares_is_refused_in_a_line(name):
         stats.variance_shares(values, factors)
     assert words in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_interactions_may_count_to_the_rest():
+    factors = crossed(a=5, b=4, c=3)
+    true = {"a": 2.0, "b": 1.0, "c": 1.0, "a x b": 1.0, "rest": 1.0}
+    values = drawn(np.random.default_rng(8), factors, true)
+    whole = stats.variance_shares(values, factors).shares
+    pooled = stats.variance_shares(values, factors, interactions=False)
+    assert list(pooled.shares) == ["a", "b", "c", "rest"]
+    for name in ("a", "b", "c"):
+        assert pooled.shares[name].variance == pytest.approx(whole[name].variance)
+    total = values.var(ddof=1)
+    assert 0.3 * total < pooled.total < 3 * total
+    low, high = pooled.shares["rest"].interval
+    assert low < pooled.shares["rest"].share < high
+    once = crossed(a=5, b=4)
+    pair = drawn(np.random.default_rng(8), once, {"a": 1.0, "b": 1.0, "rest": 1.0})
+    assert (
+        stats.variance_shares(pair, once, interactions=False).shares
+        == stats.variance_shares(pair, once).shares
+    )

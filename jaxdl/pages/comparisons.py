@@ -29,6 +29,8 @@ def comparisons(metric: Measured) -> Section:
     if metric.higher_is_better is None:
         words = f"{metric.name} declares no direction: neither of two values is the better one."
         return Section(heading, [Text(words)])
+    if metric.result.crossed:
+        return Section(heading, [Text(f"Nothing is tested: {metric.result.sharing}.")])
     if len(metric.lanes) < 2:
         return Section(heading, [Text("There is one config, and nothing to compare it with.")])
     if len(metric.lanes) > MOST_CONFIGS:

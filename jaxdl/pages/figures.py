@@ -254,7 +254,7 @@ def _median(described: tuple[float, str, Spread]) -> str:
     low, high = spread.interval
     interval = f"[{written(low)}, {written(high)}]"
     if math.isnan(low):
-        interval = "(too few seeds for an interval)"
+        interval = "(no interval)" if spread.n > 5 else "(too few seeds for an interval)"
     return f"{written(median)} {interval} ({name}, n={spread.n})"
 
 

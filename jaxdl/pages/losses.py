@@ -72,7 +72,8 @@ def _table(result, lost: Sequence[Lanes]) -> Grid:
         moments = _moments(result, lanes)
         n = len(lanes.rows)
         share = len(moments) / n
-        interval = stats.share_interval(len(moments), n)
+        # Crossed lanes share seeds, and are no independent sample.
+        interval = None if result.crossed else stats.share_interval(len(moments), n)
         when = [float(moments[0]), float(np.median(moments)), float(moments[-1])]
         rows.append((*lanes.values, n, len(moments), share, interval, *when))
     header = ("n", "diverged", "share", "95 % interval", "first at step", "median", "last")

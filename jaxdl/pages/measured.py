@@ -64,7 +64,10 @@ class Measured(NamedTuple):
         ranks = self.ranks(lanes)
         low, median, high = stats.quantile(ranks, [0.05, 0.5, 0.95]).tolist()
         survived = int(np.isfinite(ranks).sum())
-        return Spread(len(lanes.rows), survived, low, median, high, stats.median_interval(ranks))
+        # Crossed lanes share seeds, and are no independent sample.
+        crossed = self.result.crossed
+        interval = (math.nan, math.nan) if crossed else stats.median_interval(ranks)
+        return Spread(len(lanes.rows), survived, low, median, high, interval)
 
     def ranks(self, lanes: Lanes) -> Float[np.ndarray, " lanes"]:
         """Gives the values of a config's seeds, the worst possible one for those that were lost.

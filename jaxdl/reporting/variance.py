@@ -50,7 +50,9 @@ class VarianceShares(NamedTuple):
         return "\n".join(lines)
 
 
-def variance_shares(values, factors: Mapping[str, Any]) -> VarianceShares:
+def variance_shares(
+    values, factors: Mapping[str, Any], interactions: bool = True
+) -> VarianceShares:
     """Splits the variance of a metric among crossed random factors, such as streams of seeds.
 
     The layout is crossed and balanced: every combination of levels occurs equally often, mostly
@@ -74,6 +76,7 @@ def variance_shares(values, factors: Mapping[str, Any]) -> VarianceShares:
     Args:
       values: (n,), finite; one a lane.
       factors: name -> (n,) levels, such as the seed of each lane in one stream.
+      interactions: False counts all interactions to the rest, for few levels of many factors.
 
     Raises:
       ValueError, TypeError: values that are not finite numbers (a diverged lane has no place in a
@@ -95,10 +98,10 @@ def variance_shares(values, factors: Mapping[str, Any]) -> VarianceShares:
     for effect, square in squares.items():
         squares[effect] = square._replace(value=square.value if square.value > noise else 0.0)
     found = {effect: square.value for effect, square in squares.items()}
-    components = _components(found, levels, table.shape[-1])
+    components = _components(found, levels, table.shape[-1], interactions)
     clipped = {effect: max(float(value), 0.0) for effect, value in components.items()}
     total = sum(clipped.values())
-    intervals = _intervals(squares, levels, table.shape[-1])
+    intervals = _intervals(squares, levels, table.shape[-1], interactions)
     shares = {}
     for effect, variance in clipped.items():
         share = variance / total if total else math.nan
@@ -220,7 +223,12 @@ def _mean_square(deviation, count: int, freedom: int) -> _MeanSquare:
     return _MeanSquare(value, 2 / (2 / freedom + max(excess, 0.0) / effects))
 
 
-def _components(squares: Mapping[Effect, Any], levels: dict[str, int], repeats: int) -> dict:
+def _components(
+    squares: Mapping[Effect, Any],
+    levels: dict[str, int],
+    repeats: int,
+    interactions: bool,
+) -> dict[Effect, Any]:
     """Solves the expected mean squares for the components; they may be negative.
 
     Args:
@@ -244,13 +252,21 @@ def _components(squares: Mapping[Effect, Any], levels: dict[str, int], repeats: 
         residual = (*names, REST)
         components[residual] = squares[residual]
         components[names] = (squares[names] - squares[residual]) / repeats
-    return components
+    return components if interactions else _pooled(components, tuple(levels))
+
+
+def _pooled(components: dict[Effect, Any], names: tuple[str, ...]) -> dict[Effect, Any]:
+    """Adds up all that is no main effect."""
+    pooled: dict[Effect, Any] = {(name,): components[(name,)] for name in names}
+    pooled[(*names, REST)] = sum(value for effect, value in components.items() if len(effect) > 1)
+    return pooled
 
 
 def _intervals(
     squares: dict[Effect, _MeanSquare],
     levels: dict[str, int],
     repeats: int,
+    interactions: bool,
 ) -> dict[Effect, Interval]:
     """The generalised interval of each component's share."""
     generator = np.random.default_rng(0)  # fixed, so that a table can be made again
@@ -259,7 +275,7 @@ def _intervals(
         chi_squared = generator.chisquare(square.freedom, DRAWS)
         drawn[effect] = square.value * square.freedom / chi_squared
     parts = {}
-    for effect, component in _components(drawn, levels, repeats).items():
+    for effect, component in _components(drawn, levels, repeats, interactions).items():
         parts[effect] = np.maximum(component, 0.0)
     total = sum(parts.values())
     intervals = {}

@@ -246,7 +246,8 @@ class Result:
         """Makes an xarray Dataset of the curves, and of what is known of the lanes as coordinates.
 
         Where the lanes are a full product (every combination of values, every seed), its axes and
-        ``seed`` are dimensions beside ``evaluation``; else there is one of ``lane``.
+        ``seed`` are dimensions beside ``evaluation``; else there is one of ``lane``. ``diverged``
+        is as in `columns`: ``found.where(~found.diverged)`` leaves frozen values out.
 
         Raises:
           ImportError: xarray is not installed.

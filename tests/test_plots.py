@@ -64,7 +64,7 @@ SWEEPS = {
     "two types": {"a": [1, 1.0, True]},
     "a list": [{"a": 1, "b": 1}, {"a": 1, "b": 2}, {"a": 2, "b": 3}, {"a": 3, "b": 3}],
     "nothing swept": [{}],
-    "odd values": {"a": [None, math.inf, "$x_1$ & <b>", -1.0]},
+    "odd values": {"a": [None, math.inf, r"$\frac$ & <b>", -1.0]},
 }
 
 

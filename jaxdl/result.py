@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jaxdl.checks import brief, flag, folder, one_of, unknown
+from jaxdl.checks import brief, flag, folder, integer, one_of, unknown
 from jaxdl.planning.config import config_key
 from jaxdl.reporting import choosing, frames, looks, panels, stats, tables
 from jaxdl.reporting.words import html_table
@@ -176,7 +176,7 @@ class Result:
         for _, absent in self._untrained:
             known.update(absent)
         for seed in seeds:
-            if isinstance(seed, bool) or seed not in known:
+            if not integer(seed) or seed not in known:
                 raise ValueError(f"seed must be one of the {len(known)} here, got {brief(seed)}")
         return {int(seed) for seed in seeds}
 

@@ -224,6 +224,7 @@ BAD = {
     "one of several": ({"width": [3, 5]}, "width must be a value of some lane .* got 5"),
     "a seed of no lane": ({"seed": 1}, "seed must be one of the 3 here, got 1"),
     "a bool as a seed": ({"seed": False}, "seed must be one of the 3 here, got False"),
+    "no seed": ({"seed": [[7]]}, "seed must be one of the 3 here, got \\[7\\]"),
     "together": ({"width": [], "rate": 0.1}, "some lane must have all of these values"),
 }
 

@@ -147,6 +147,12 @@ def test_roles_that_cannot_be_seen_are_refused(name):
         made({"a": [1, 2], "b": list(range(30))}, seeds=1).plot("test_loss", **roles)
 
 
+def test_steps_are_whole_numbers():
+    figure = made({"a": [1, 2]}, steps=[0, 1, 2]).plot("test_loss", col="a", hue="a")
+    for axes in figure.axes:
+        assert all(tick == int(tick) for tick in axes.get_xticks())
+
+
 def test_limits_are_those_of_the_data():
     (axes,) = made({"a": [1, 2]}, evaluations=5).plot("test_loss").axes
     low, high = axes.get_xlim()

@@ -57,7 +57,7 @@ def protocols_table(rows: Sequence[Row]) -> str:
             expected = sum(2 / (variant["n"] + 1) for variant in each)
             likely = sum(variant["verdict"] == verdicts.LIKELY for variant in each)
             n = " to ".join(str(end) for end in dict.fromkeys((seeds[0], seeds[-1])))
-            body.append((name, under, n, len(each), likely, beyond, f"{expected:.1f}"))
+            body.append((name, under, n, len(each), likely, beyond, f"{expected:.2g}"))
     columns = (
         "table",
         "protocol",
@@ -161,7 +161,6 @@ def claims_table(claims: Sequence[Row]) -> str:
     """Makes a row a claim."""
     body = []
     for row in claims:
-        words = row["verdict"]
         body.append(
             (
                 row["report"],
@@ -172,11 +171,19 @@ def claims_table(claims: Sequence[Row]) -> str:
                 probability(row),
                 row["n"] or "-",
                 where(row),
-                f"**{words}**",
+                f"**{row['verdict']}**{tally(row)}",
             )
         )
     columns = ("report", "claim", "kind", "A", "B", "P(A > B)", "n", "where", "verdict")
     return table(columns, body)
+
+
+def tally(row: Row) -> str:
+    """Counts a claim's verdicts where its protocols differ in them."""
+    words = Counter(each["verdict"] for each in row["protocols"].values())
+    if len(words) < 2:
+        return ""
+    return ": " + ", ".join(f"{word} in {count}" for word, count in words.most_common())
 
 
 def where(row: Row) -> str:

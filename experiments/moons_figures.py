@@ -50,7 +50,7 @@ def data_figure(run: Run):
         title = f"{samples} points, noise {noise:g}: {len(targets)} for training"
         plots.style(axis, title, "x1 (no unit)", "x2 (no unit)")
         axis.legend(fontsize=plots.FONT - 3)
-    words = "Two moons: no line separates them, and noise 0.1 leaves the classes hardly apart"
+    words = "Two moons: no line separates them, with noise or without"
     figure.suptitle(f"{words}\nseed 0 of n={run.seeds}; every seed draws its own", fontsize=13)
     return figure
 

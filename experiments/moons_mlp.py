@@ -194,7 +194,8 @@ def ends(run: Run, report: str) -> str:
 def headline(run: Run) -> str:
     """Says where the shown curves end."""
     finals = [row["test_accuracy"]["median"] for row in run.rows]
-    return f"{run.name}: the median test accuracy ends at {min(finals):.3g} to {max(finals):.3g}"
+    ends = dict.fromkeys(f"{final:.3g}" for final in (min(finals), max(finals)))
+    return f"{run.name}: the median test accuracy ends at {' to '.join(ends)}"
 
 
 EXPERIMENT = Experiment(

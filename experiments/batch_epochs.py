@@ -16,7 +16,7 @@ is, over a distribution of seeds,
     --sweep learning_rate=0.01 --sweep width=20
 
 Command: python -m experiments batch_epochs
-Time: about 3 minutes of 2 cores, reckoned and not measured: 0.15 s of CPU time a seed.
+Time: about 2 minutes of 2 cores, reckoned and not measured: 0.15 s of CPU time a seed.
 Expected: 200 is surely better in 5 of 16 comparisons at equal updates and surely worse in 1; in 6
 and 6 at equal epochs (n=20 seeds).
 """

@@ -16,7 +16,7 @@ is, over a distribution of seeds,
     --sweep learning_rate=0.01 --sweep width=20
 
 Command: python -m experiments batch_epochs
-Time: not measured on a quiet machine yet
+Time: about 2 minutes of 2 cores, reckoned and not measured: 0.15 s of CPU time a seed.
 Expected: 200 is surely better in 5 of 16 comparisons at equal updates and surely worse in 1; in 6
 and 6 at equal epochs (n=20 seeds).
 """
@@ -175,6 +175,9 @@ def chances(run: Run):
     for axis, study in zip(axes[0], present, strict=True):
         draw_chances(axis, [row for row in run.findings["best"] if row["study"] == study])
         plots.style(axis, STUDIES[study], "other batch size, examples", "P(200 beats it)")
+    # Below both panels, whose intervals leave no place free; the panels have the same entries.
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=plots.FONT - 3)
     seeds = within(run, present[0]).seeds
     figure.suptitle(
         f"How surely a batch of 200 beats another size, paired by seed\nn={seeds} seeds, 95 % "
@@ -192,7 +195,8 @@ def draw_chances(axis, rows: list[dict]):
         groups.setdefault(f"{row['measure']}, {row['reduction']}", []).append(row)
     for number, (name, each) in enumerate(groups.items()):
         # Side by side: intervals of several measures would lie over each other.
-        places = [sizes.index(row["other"]) + 0.12 * (number - len(groups) / 2) for row in each]
+        shift = 0.12 * (number - (len(groups) - 1) / 2)
+        places = [sizes.index(row["other"]) + shift for row in each]
         middle = np.array([row["improvement"] for row in each])
         ends = np.array([row["improvement_interval"] for row in each]).T
         spread = np.abs(ends - middle)
@@ -201,7 +205,6 @@ def draw_chances(axis, rows: list[dict]):
     axis.axhline(0.5, color="black", linewidth=1, linestyle=":")
     axis.set_xticks(range(len(sizes)), [str(size) for size in sizes])
     axis.set_ylim(-0.03, 1.03)
-    axis.legend(fontsize=plots.FONT - 3)
 
 
 EXPERIMENT = Experiment(

@@ -1,1 +1,1 @@
-"""One file per question; ``python -m benchmarks`` lists them."""
+"""One file per question, and the harness that runs them; ``python -m benchmarks`` lists them."""

@@ -3,40 +3,32 @@
 R5's networks on random pictures of CIFAR-10's shape, batch 128: the CNN under Adam, the MLP under
 SGD with momentum and dropout of one half. Batches are rows of 1024 pictures that lie ready on all
 sides; nothing is augmented or evaluated. PyTorch runs an eager loop with all cores, its pictures
-channels-last or channels-first, whichever is faster; Flax the same network by `nn.Conv`, one lane
-after the other in a loop (`lax.map`), in a compiled step called from Python. Contestants take
-turns; an identical twin of ours shows what the machine's noise alone does to a ratio.
+channels-first or channels-last (nhwc); Flax the same network by `nn.Conv`, one lane after the other
+in a loop (`lax.map`), in a compiled step called from Python. (Its step takes seconds on a CPU:
+`--without flax` spares them.)
 
-Command: python -m benchmarks conv [--rounds N] [--json FILE] [--without-flax]
+Command: python -m benchmarks conv
 """
 
+import functools
 import os
-import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from benchmarks.timing import (
-    Burst,
-    command,
-    device_name,
-    engine_burst,
-    interleave,
-    spread,
-    write_json,
-)
+from benchmarks.harness import Benchmark, Case, Column, Contestant, Figures, Quick, Setting, product
+from benchmarks.moons_mlp import ENDLESS, on_threads
+from benchmarks.timing import Burst, engine_burst, repeated
 from jaxdl import Study, models, tasks
-from jaxdl.reporting.tables import Table
-from jaxdl.running import compiler
 
 BATCH, ROWS, CLASSES = 128, 1024, 10
 CHANNELS = (64, 128, 256, 256, 512, 512)
 STRIDES = (2, 1, 1, 1, 1, 1)
 POOLS = (True, True, False, True, False, True)
 UNITS = (1024, 1024, 1024)
-TORCH_STEPS = 2  # in a burst; a step of the CNN takes a third of a second
 
 
 def pictures() -> tuple[np.ndarray, np.ndarray]:
@@ -46,22 +38,26 @@ def pictures() -> tuple[np.ndarray, np.ndarray]:
     return x, rng.integers(0, CLASSES, ROWS)
 
 
-def ours(network: str, **settings) -> Burst:
-    """Makes a burst of lane-steps of the engine's own compiled program."""
+def ours(case: Case, setting: Setting) -> Burst:
+    """Makes a burst of lane-steps of the engine."""
+    return engine_burst(study(case["network"]), setting.seconds)
+
+
+def study(network: str, **settings) -> Study:
+    """Makes a network a study that is evaluated at its start and its end."""
     x, targets = pictures()
     task = tasks.from_arrays(x.reshape(ROWS, -1), targets, test_fraction=0.1)
     shaped = task._replace(prepare=lambda x: x.reshape(3, 32, 32, -1))
-    study = Study(
+    return Study(
         task=shaped,
         model=our_model(network),
         optimizer=our_optimizer(network),
         batch_size=BATCH,
-        steps=10**9,
-        eval_every=10**9,
+        steps=ENDLESS,
+        eval_every=ENDLESS,
         lane_size=1,
         **settings,
     )
-    return engine_burst(study)
 
 
 def our_model(network: str):
@@ -77,12 +73,13 @@ def our_optimizer(network: str):
     return optax.adam(1e-4)
 
 
-def pytorch(network: str, channels_last: bool = False) -> Burst:
+def pytorch(channels_last: bool, case: Case, setting: Setting) -> Burst:
     """Makes a burst of steps of an eager loop on all cores."""
     import torch
 
-    torch.set_num_threads(os.cpu_count() or 1)
-    model = torch.nn.Sequential(*torch_modules(network))
+    network = case["network"]
+    model: Any = torch.nn.Sequential(*torch_modules(network))
+    optimizer: Any
     x, targets = (torch.from_numpy(array) for array in pictures())
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
@@ -91,17 +88,17 @@ def pytorch(network: str, channels_last: bool = False) -> Burst:
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     else:
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
-    steps = TORCH_STEPS * (8 if network == "mlp" else 1)
+    begin = 0
 
-    def burst() -> float:
-        for step in range(steps):
-            rows = slice(step % 8 * BATCH, (step % 8 + 1) * BATCH)
-            optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(model(x[rows]), targets[rows]).backward()
-            optimizer.step()
-        return steps
+    def step():
+        nonlocal begin
+        rows = slice(begin, begin + BATCH)
+        begin = (begin + BATCH) % ROWS
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(x[rows]), targets[rows]).backward()
+        optimizer.step()
 
-    return burst
+    return on_threads(os.cpu_count() or 1, repeated(step, setting.seconds))
 
 
 def torch_modules(network: str) -> list:
@@ -121,8 +118,8 @@ def torch_modules(network: str) -> list:
     return [*modules, nn.Flatten(), nn.Linear(CHANNELS[-1], CLASSES)]
 
 
-def flax(lanes: int = 1) -> Burst:
-    """Makes a burst of one step of each of some lanes, Flax's `nn.Conv` under `lax.map`."""
+def flax(case: Case, setting: Setting) -> Burst:
+    """Makes a burst of steps of one lane, Flax's `nn.Conv` under `lax.map`."""
     from flax import linen as nn
 
     class Network(nn.Module):
@@ -155,63 +152,41 @@ def flax(lanes: int = 1) -> Burst:
     def run(lane, x, targets):
         return jax.lax.map(lambda each: step(each, x, targets), lane)
 
-    held = [jax.jit(jax.vmap(start))(jax.random.split(jax.random.key(0), lanes))]
+    lane = jax.jit(jax.vmap(start))(jax.random.split(jax.random.key(0), 1))
 
-    def burst() -> float:
-        held[0] = jax.block_until_ready(run(held[0], x, targets))
-        return lanes
+    def call():
+        nonlocal lane
+        lane = run(lane, x, targets)
+        return lane
 
-    return burst
-
-
-def contestants(network: str, without_flax: bool) -> dict[str, Burst]:
-    """Makes those who take turns, by name."""
-    every = {"jaxdl": ours(network), "twin": ours(network), "torch": pytorch(network)}
-    if network == "cnn":
-        every["torch, channels last"] = pytorch(network, channels_last=True)
-        if not without_flax:
-            every["flax"] = flax()
-    return every
+    return repeated(call, setting.seconds)
 
 
-def measure(network: str, rounds: int, without_flax: bool) -> list[dict]:
-    """Lists each contestant's rates and the ratios of ours to them."""
-    rates = interleave(contestants(network, without_flax), rounds)
-    return [
-        {
-            "network": network,
-            "contestant": name,
-            "ms": (1e3 / rate).tolist(),
-            "images": (BATCH * rate).tolist(),
-            "ratio": (rates["jaxdl"] / rate).tolist(),
-        }
-        for name, rate in rates.items()
-    ]
+def is_cnn(case: Case) -> bool:
+    """Tells whether a case has convolutions."""
+    return case["network"] == "cnn"
 
 
-def main(arguments: list[str]) -> None:
-    parser = command("conv", __doc__, rounds=5)
-    parser.add_argument("--without-flax", action="store_true", help="its step takes seconds")
-    parser.add_argument("--networks", nargs="+", choices=["cnn", "mlp"], default=["cnn", "mlp"])
-    options = parser.parse_args(arguments)
-    compiler.prepare_devices()  # all cores, before the first array starts a backend with one
-    begin = time.perf_counter()
-    rows = []
-    for network in options.networks:
-        rows += measure(network, options.rounds, options.without_flax)
-    columns = ("network", "contestant", "ms a step", "images a second", "jaxdl's rate to it")
-    title = (
-        f"A step of batch {BATCH} on {device_name()}, {options.rounds} rounds in turns: "
-        "median [min, max]"
-    )
-    lines = tuple(
-        (
-            row["network"],
-            row["contestant"],
-            *(spread(row[key]) for key in ("ms", "images", "ratio")),
-        )
-        for row in rows
-    )
-    print(Table(title, columns, lines))
-    if options.json:
-        write_json(options.json, rows=rows, seconds=time.perf_counter() - begin)
+def images(case: Figures, entry: Figures) -> str:
+    """Gives the images a second."""
+    return f"{BATCH * np.median(entry['rates']):.3g}"
+
+
+BENCHMARK = Benchmark(
+    doc=__doc__,
+    unit="lane-step",
+    cases=product(network=["cnn", "mlp"]),
+    contestants={
+        "jaxdl": Contestant(ours, ours=True),
+        "torch": Contestant(functools.partial(pytorch, False), needs=("torch",)),
+        "torch, nhwc": Contestant(
+            functools.partial(pytorch, True), needs=("torch",), takes_part=is_cnn
+        ),
+        "flax": Contestant(flax, needs=("flax",), takes_part=is_cnn),
+    },
+    quick=Quick(cases=product(network=["mlp"]), seconds=0.1),
+    scale=("ms", 1e3),
+    columns=[Column("images/s", images)],
+    seconds=0.6,
+    headline=({"network": "cnn"}, "torch, nhwc"),
+)

@@ -1,36 +1,51 @@
 """How long does R3's grid take, every seed of it, against an eager PyTorch loop?
 
 The command `xor_grid` is run as a person would: tables 1 to 5 on XOR and the line, full batch, 2000
-epochs, tables and figures included. A PyTorch loop on one thread trains one network of every width,
-activation, optimizer and data set for some epochs, once before and once after; its time for the
-whole grid follows from its mean time per epoch.
+epochs, tables and figures included, in a process of its own. A PyTorch loop on one thread trains
+one network of every width, activation, optimizer and data set for some epochs (their rates cost the
+same). What is timed is an epoch of a lane; a burst of ours takes minutes, so the twin is PyTorch's.
+Under --quick the study alone of one activation and data set, in this process.
 
-Command: python -m benchmarks grid_rate [--seeds N] [--json FILE]
+Command: python -m benchmarks grid_rate
 """
 
-import argparse
 import itertools
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Sequence
 
-import numpy as np
-
-from benchmarks.timing import device_name, write_json
+from benchmarks.harness import Benchmark, Case, Contestant, Quick, Setting, Work, product
+from benchmarks.moons_mlp import on_threads
+from experiments import frame
 from experiments.references import R3
-from jaxdl.reporting.tables import Table
 
 EPOCHS, RATES = 2000, 5  # of R3; learning rates a table
 SAMPLE = 100  # epochs of a network that are timed
-WARM = 10  # epochs before the clock starts
+QUICK_SAMPLE = 5
+PROTOCOLS = ("loss=bce", "batch=full", "bias=True")
+SMALL = (*PROTOCOLS, "activation=sigmoid", "data=xor")
 
 
-def pytorch(data: str, activation: str, optimizer: str, width: int, epochs: int) -> float:
-    """Times one network, full batch, on one thread: seconds per epoch."""
+def pytorch(case: Case, setting: Setting) -> Work:
+    """Makes a burst of some epochs of every network of the grid."""
+    # Of every network, since width, activation and optimizer all have a price.
+    grid = list(itertools.product(R3.points, R3.pairs, R3.widths))
+    epochs = QUICK_SAMPLE if setting.quick else SAMPLE
+    loops = [epoch_loop(data, *pair, width) for data, pair, width in grid]
+
+    def burst() -> float:
+        for loop in loops:
+            loop(epochs)
+        return epochs * len(loops)
+
+    return Work(on_threads(1, burst))
+
+
+def epoch_loop(data: str, activation: str, optimizer: str, width: int):
+    """Makes what trains one network for so many epochs, full batch."""
     import torch
 
-    torch.set_num_threads(1)
     activations = {
         "sigmoid": torch.nn.Sigmoid,
         "relu": torch.nn.ReLU,
@@ -50,76 +65,66 @@ def pytorch(data: str, activation: str, optimizer: str, width: int, epochs: int)
     x = torch.rand(R3.points[data], 2)
     y = (x[:, :1] > x[:, 1:]).float()
     loss = torch.nn.BCEWithLogitsLoss()
-    for epoch in range(WARM + epochs):
-        if epoch == WARM:
-            begin = time.perf_counter()
-        stepper.zero_grad()
-        loss(network(x), y).backward()
-        stepper.step()
-    return (time.perf_counter() - begin) / epochs
+
+    def train(epochs: int) -> None:
+        for _ in range(epochs):
+            stepper.zero_grad()
+            loss(network(x), y).backward()
+            stepper.step()
+
+    return train
 
 
-def sample() -> float:
-    """Times the grid's networks: seconds per epoch, the mean (their rates cost the same)."""
-    # Of every network, since width, activation and optimizer all have a price.
-    grid = itertools.product(R3.points, R3.pairs, R3.widths)
-    seconds = [pytorch(data, *pair, width, SAMPLE) for data, pair, width in grid]
-    return float(np.mean(seconds))
-
-
-def command(seeds: int, folder: str) -> float:
-    """Times the whole command, in seconds."""
-    arguments = ["xor_grid", "--seeds", str(seeds), "--out", folder]
-    for protocol in ("loss=bce", "batch=full", "bias=True"):
-        arguments += ["--sweep", protocol]
-    begin = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", "experiments", *arguments], check=True, stdout=subprocess.DEVNULL
-    )
-    return time.perf_counter() - begin
-
-
-def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks grid_rate", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=100)
-    parser.add_argument(
-        "--json", metavar="FILE", help="also writes the figures, with the device's name"
-    )
-    options = parser.parse_args(arguments)
-    # Before and after: if the machine slows down meanwhile, the two ratios say how much that is.
-    before = sample()
-    with tempfile.TemporaryDirectory() as folder:
-        seconds = command(options.seeds, folder + "/run")
-    after = sample()
+def grid(case: Case, setting: Setting) -> Work:
+    """Makes a burst of the whole command; under --quick of the study alone, made small."""
+    seeds = case["seeds"]
+    words = ["xor_grid", "--seeds", str(seeds)]
+    if setting.quick:
+        return small_grid([*words, "--quick", *swept(SMALL)])
     networks = len(R3.points) * len(R3.pairs) * len(R3.widths) * RATES
-    steps = networks * EPOCHS * options.seeds
-    eager = [steps * per_epoch for per_epoch in (before, after)]
-    ratios = [each / seconds for each in eager]
-    columns = (
-        "seeds",
-        "lane-steps",
-        "command, s",
-        "PyTorch, us an epoch",
-        "PyTorch's grid, h",
-        "ratio before, after",
-    )
-    row = (
-        options.seeds,
-        steps,
-        seconds,
-        f"{1e6 * before:.0f}, {1e6 * after:.0f}",
-        sum(eager) / 7200,
-        "{:.0f}, {:.0f}".format(*ratios),
-    )
-    title = f"R3's grid on {device_name()}, one command against an eager loop"
-    print(Table(title, columns, (row,)))
-    if options.json:
-        write_json(
-            options.json,
-            seeds=options.seeds,
-            steps=steps,
-            command_seconds=seconds,
-            pytorch_epoch_seconds=[before, after],
-            pytorch_grid_seconds=eager,
-            ratio=ratios,
-        )
+    return Work(lambda: command([*words, *swept(PROTOCOLS)], networks * EPOCHS * seeds))
+
+
+def swept(values: Sequence[str]) -> list[str]:
+    """Makes the options of a command that sweep values."""
+    words = []
+    for each in values:
+        words += ["--sweep", each]
+    return words
+
+
+def small_grid(words: list[str]) -> Work:
+    """Makes a burst of a small grid in this process, its programs compiled before."""
+    from experiments import options, xor_grid
+
+    parsed = options.parser("xor_grid").parse_args(words)
+    study = xor_grid.grid_study(frame.request_of(xor_grid.EXPERIMENT, parsed))
+    result = study.run()
+    units = len(result.lanes) * float(result.steps.max())
+
+    def burst() -> float:
+        study.run()
+        return units
+
+    return Work(burst)
+
+
+def command(words: list[str], steps: int) -> float:
+    """Runs the experiment in a process of its own, as a person does; returns its lane-steps."""
+    with tempfile.TemporaryDirectory() as folder:
+        process = [sys.executable, "-m", "experiments", *words, "--out", f"{folder}/run"]
+        subprocess.run(process, check=True, capture_output=True)
+    return steps
+
+
+BENCHMARK = Benchmark(
+    doc=__doc__,
+    unit="epoch of a lane",
+    cases=product(seeds=[100]),
+    contestants={
+        "jaxdl": Contestant(grid, ours=True),
+        "pytorch": Contestant(pytorch, needs=("torch",)),
+    },
+    quick=Quick(cases=product(seeds=[8])),
+    twin="pytorch",
+)

@@ -1,33 +1,36 @@
 """What do checkpoints and progress cost, and is the planned memory the memory used?
 
-Cost: the same study with a run folder and progress on stderr, and in memory without either, in
-turns. Memory: the growth of the process's peak resident size over a run of large lanes, against the
-plan's figure.
+Cost: the same study in memory, and with a run folder and progress on stderr, whole runs in turns.
+Memory (the finding `memory`): the growth of a process's peak resident size over a run of large
+lanes, in MB, against the plan's figure.
 
-Command: python -m benchmarks overhead [--rounds N] [--seconds S]
+Command: python -m benchmarks overhead
 """
 
-import argparse
 import contextlib
+import functools
+import json
 import math
 import os
 import resource
+import subprocess
+import sys
 import tempfile
-import time
 
-import numpy as np
 import optax
 
-from benchmarks.timing import spread
+from benchmarks import report
+from benchmarks.harness import Benchmark, Case, Contestant, Context, Figures, Quick, Setting, Work
 from jaxdl import Study, models, tasks
 from jaxdl.reporting.tables import Table
 
 SEEDS = 512
 PILOT = 2000  # steps of the study that tells how many steps take so long
+MEASURE = "from benchmarks import overhead; print(overhead.json.dumps(overhead.memory()))"
 
 
 def study(steps: int) -> Study:
-    """The batch-size study's network at batch 128."""
+    """Makes the batch-size study's network at batch 128 a study."""
     return Study(
         tasks.moons(1000, 0.1),
         models.mlp(2, (20,), 2),
@@ -39,38 +42,27 @@ def study(steps: int) -> Study:
     )
 
 
-def cost(rounds: int, seconds: float) -> tuple[tuple, tuple]:
-    """The time without checkpoints and progress, and the ratio of the time with them to it."""
+def whole_run(stored: bool, case: Case, setting: Setting) -> Work:
+    """Makes a burst of a whole run, with a folder and progress or without either."""
     pilot_seconds = study(PILOT).plan(measure=True).seconds
-    ready = study(max(100, int(PILOT * seconds / pilot_seconds)))
+    steps = max(100, int(PILOT * setting.seconds / pilot_seconds))
+    ready = study(steps)
     ready.plan(measure=True)
-    times: dict[bool, list[float]] = {True: [], False: []}
-    for round_ in range(rounds):
-        # Each goes first in turn: the second run finds a warm machine.
-        for stored in (True, False) if round_ % 2 else (False, True):
-            times[stored].append(run_seconds(ready, stored))
-    ratios = np.divide(times[True], times[False])
-    return (
-        ("time without, s", spread(times[False])),
-        ("time with / without, median [min, max]", spread(ratios)),
-    )
+
+    def burst() -> float:
+        with (
+            tempfile.TemporaryDirectory() as box,
+            open(os.devnull, "w") as null,
+            contextlib.redirect_stderr(null),
+        ):
+            ready.run(os.path.join(box, "run") if stored else None, progress=stored)
+        return steps * SEEDS
+
+    return Work(burst, facts={"steps": steps})
 
 
-def run_seconds(ready: Study, stored: bool) -> float:
-    """Times a run, with a folder and progress or without either."""
-    with (
-        tempfile.TemporaryDirectory() as box,
-        open(os.devnull, "w") as silent,
-        contextlib.redirect_stderr(silent),
-    ):
-        folder = os.path.join(box, "run") if stored else None
-        begin = time.perf_counter()
-        ready.run(folder, progress=stored)
-        return time.perf_counter() - begin
-
-
-def memory() -> tuple:
-    """Peak resident memory beyond what the process held before, in MB, and the plan's figure."""
+def memory() -> Figures:
+    """Measures peak resident memory beyond what the process held before, and the plan's figure."""
     wide = Study(
         tasks.moons(1000, 0.1),
         models.mlp(2, (1500, 1500), 2),
@@ -85,23 +77,43 @@ def memory() -> tuple:
     planned = (wide.plan(measure=True).bytes or math.nan) / 1e6
     wide.run()
     used = peak_megabytes() - before
-    return (
-        "peak memory, MB: used, planned, ratio",
-        f"{used:.0f}, {planned:.0f}, {used / planned:.2f}",
-    )
+    return {"used_megabytes": used, "planned_megabytes": planned, "ratio": used / planned}
 
 
 def peak_megabytes() -> float:
-    """The peak resident size of this process."""
+    """Gives the peak resident size of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
-def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks overhead", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=60.0, help="of one run")
-    options = parser.parse_args(arguments)
-    # Memory first: a peak that a longer run has left behind would hide it.
-    rows = (memory(), *cost(options.rounds, options.seconds))
-    title = f"Overhead on {os.cpu_count()} cores, {np.datetime64('today')}"
-    print(Table(title, ("what", "figure"), rows))
+def memory_rows(context: Context) -> dict[str, list[Figures]]:
+    """Measures memory in a process of its own: an earlier run's peak would hide it."""
+    if context.setting.quick:
+        return {}
+    ran = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, check=True)
+    return {"memory": [json.loads(ran.stdout)]}
+
+
+def tables(record: Figures) -> list[Table]:
+    """Makes the table of times, and that of memory."""
+    made = [report.time_table(BENCHMARK, record)]
+    for row in record["findings"].get("memory", []):
+        cells = tuple(
+            f"{row[name]:.3g}" for name in ("used_megabytes", "planned_megabytes", "ratio")
+        )
+        made.append(Table("Peak memory, MB.", ("used", "planned", "used / planned"), (cells,)))
+    return made
+
+
+BENCHMARK = Benchmark(
+    doc=__doc__,
+    unit="lane-step",
+    cases=[{"seeds": SEEDS}],
+    contestants={
+        "in memory": Contestant(functools.partial(whole_run, False), ours=True),
+        "stored": Contestant(functools.partial(whole_run, True), ours=True),
+    },
+    quick=Quick(seconds=1.0),
+    seconds=30.0,
+    findings=[memory_rows],
+    tables=tables,
+)

@@ -3,57 +3,75 @@
 R5's network: a vanilla cell of 128 units on digits as numbers, batch 128, RMSprop, gradients
 clipped at norm 10; a fresh batch is drawn at every step on both sides, nothing is evaluated.
 PyTorch runs the reports' loop (a `Linear` a map, a Python loop over time) and `torch.nn.RNN`, each
-with all cores. Contestants take turns; a second, identical copy of ours shows what the machine's
-noise alone does to a ratio. A step of T - 1 digits counts as 3 (T - 1) products of
-2 x 128 x 128 x 128 operations, on all sides: the first one, with a zero state, is skipped by ours
-and needed by nobody.
+with all cores. A step of T - 1 digits counts as 3 (T - 1) products of 2 x 128 x 128 x 128
+operations, on all sides: the first one, with a zero state, is skipped by ours and needed by nobody.
 
-Command: python -m benchmarks rnn_rate [--rounds N] [--json FILE]
+Command: python -m benchmarks rnn_rate
 """
 
+import functools
 import os
 
+import numpy as np
 import optax
 
-from benchmarks.timing import (
-    BURST_SECONDS,
-    Burst,
-    command,
-    device_name,
-    engine_burst,
-    interleave,
-    spread,
-    write_json,
-)
+from benchmarks.harness import Benchmark, Case, Column, Contestant, Figures, Quick, Setting, product
+from benchmarks.moons_mlp import ENDLESS, on_threads
+from benchmarks.timing import Burst, engine_burst, repeated
 from jaxdl import Study, data, models, tasks
-from jaxdl.reporting.tables import Table
 
-LENGTHS = (5, 15)
 UNITS = BATCH = 128
 
 
-def ours(length: int, cell: str = "vanilla", lane_size: int = 1) -> Burst:
-    """Makes a burst of lane-steps of the engine's own compiled program."""
-    study = Study(
-        task=tasks.palindromes(length),
-        model=models.rnn(1, UNITS, 10, cell=cell, length=data.palindrome_steps(length)),
+def study(length: int, batch_size: int = BATCH, **settings) -> Study:
+    """Makes R5's network a study that is evaluated at its start and its end."""
+    chosen = {"steps": ENDLESS, "eval_every": ENDLESS, "lane_size": 1, **settings}
+    return Study(
+        task=tasks.palindromes(length, train_samples=batch_size),
+        model=models.rnn(1, UNITS, 10, length=data.palindrome_steps(length)),
         optimizer=optax.chain(
             optax.clip_by_global_norm(10.0),
             optax.rmsprop(1e-3, decay=0.99, eps=1e-8, eps_in_sqrt=False),
         ),
-        batch_size=BATCH,
-        steps=10**9,
-        eval_every=10**9,
-        lane_size=lane_size,
+        batch_size=batch_size,
+        **chosen,
     )
-    return engine_burst(study)
 
 
-def pytorch(length: int, fused: bool) -> Burst:
+def ours(case: Case, setting: Setting) -> Burst:
+    """Makes a burst of lane-steps of the engine."""
+    return engine_burst(study(case["length"]), setting.seconds)
+
+
+def pytorch(fused: bool, case: Case, setting: Setting) -> Burst:
     """Makes a burst of steps of an eager loop: over time in Python, or `torch.nn.RNN`."""
     import torch
 
-    torch.set_num_threads(os.cpu_count() or 1)
+    length = case["length"]
+    batch_size = case.get("batch_size", BATCH)
+    network = torch_network(fused)
+    trained = []
+    for name, parameter in network.named_parameters():
+        if not fused or not name.startswith("h"):  # hx and hh have no part in the fused one
+            trained.append(parameter)
+    optimizer = torch.optim.RMSprop(trained, lr=1e-3)
+
+    def step():
+        # A palindrome without its last digit, which is to be told.
+        half = torch.randint(0, 10, ((length + 1) // 2, batch_size, 1))
+        mirrored = half.flip(0)[length % 2 :]
+        x = torch.cat([half, mirrored])[:-1].float()
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(network(x), half[0, :, 0]).backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
+        optimizer.step()
+
+    return on_threads(os.cpu_count() or 1, repeated(step, setting.seconds))
+
+
+def torch_network(fused: bool):
+    """Builds R5's network, with a loop over time or with `torch.nn.RNN`."""
+    import torch
 
     class Network(torch.nn.Module):
         def __init__(self):
@@ -71,72 +89,26 @@ def pytorch(length: int, fused: bool) -> Burst:
                 h = torch.tanh(self.hx(now) + self.hh(h))
             return self.out(h)
 
-    network = Network()
-    trained = []
-    for name, parameter in network.named_parameters():
-        if not fused or not name.startswith("h"):  # hx and hh have no part in the fused one
-            trained.append(parameter)
-    optimizer = torch.optim.RMSprop(trained, lr=1e-3)
-    # By half a millisecond a digit, so that bursts of both sides are about as long.
-    steps = max(1, int(BURST_SECONDS / (5e-4 * (length - 1))))
-
-    def burst() -> float:
-        for _ in range(steps):
-            # A palindrome without its last digit, which is to be told.
-            half = torch.randint(0, 10, ((length + 1) // 2, BATCH, 1))
-            mirrored = half.flip(0)[length % 2 :]
-            x = torch.cat([half, mirrored])[:-1].float()
-            optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(network(x), half[0, :, 0]).backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
-            optimizer.step()
-        return steps
-
-    return burst
+    return Network()
 
 
-def measure(length: int, rounds: int) -> dict:
-    """Measures one length's times, ratios and operations a second."""
-    contestants = {
-        "jaxdl": ours(length),
-        "twin": ours(length),
-        "loop": pytorch(length, False),
-        "torch.nn.RNN": pytorch(length, True),
-    }
-    rates = interleave(contestants, rounds)
-    operations = 3 * (length - 1) * 2 * UNITS * UNITS * BATCH
-    figures: dict = {"length": length}
-    for name, rate in rates.items():
-        figures[f"{name}_ms"] = (1e3 / rate).tolist()
-    for name in ("twin", "loop", "torch.nn.RNN"):
-        figures[f"ratio_to_{name}"] = (rates["jaxdl"] / rates[name]).tolist()
-    figures["gflops"] = (rates["jaxdl"] * operations / 1e9).tolist()
-    return figures
+def gigaflops(case: Figures, entry: Figures) -> str:
+    """Gives the operations a second, in units of 10^9."""
+    operations = 3 * (case["case"]["length"] - 1) * 2 * UNITS * UNITS * BATCH
+    return f"{np.median(entry['rates']) * operations / 1e9:.3g}"
 
 
-# Heading of a column -> what stands in it.
-COLUMNS = {
-    "jaxdl, ms": "jaxdl_ms",
-    "GFLOP/s": "gflops",
-    "PyTorch loop, ms": "loop_ms",
-    "ratio to it": "ratio_to_loop",
-    "torch.nn.RNN, ms": "torch.nn.RNN_ms",
-    "ratio to RNN": "ratio_to_torch.nn.RNN",
-    "identical twin": "ratio_to_twin",
-}
-
-
-def main(arguments: list[str]) -> None:
-    options = command("rnn_rate", __doc__).parse_args(arguments)
-    figures = [measure(length, options.rounds) for length in LENGTHS]
-    rows = []
-    for of_length in figures:
-        cells = [spread(of_length[name]) for name in COLUMNS.values()]
-        rows.append((of_length["length"], *cells))
-    title = (
-        f"A lane-step of a recurrent network on {device_name()}, {options.rounds} rounds in "
-        "turns: median [min, max]"
-    )
-    print(Table(title, ("length", *COLUMNS), tuple(rows)))
-    if options.json:
-        write_json(options.json, rows=figures)
+BENCHMARK = Benchmark(
+    doc=__doc__,
+    unit="lane-step",
+    cases=product(length=[5, 15]),
+    contestants={
+        "jaxdl": Contestant(ours, ours=True),
+        "pytorch loop": Contestant(functools.partial(pytorch, False), needs=("torch",)),
+        "torch.nn.RNN": Contestant(functools.partial(pytorch, True), needs=("torch",)),
+    },
+    quick=Quick(seconds=0.1),
+    scale=("ms", 1e3),
+    columns=[Column("GFLOP/s", gigaflops)],
+    headline=({"length": 5}, "pytorch loop"),
+)

@@ -2,23 +2,33 @@
 
 Three sweeps, each with 1 and 100 seeds, cold (an empty compilation cache) and warm: widths 1..32,
 batch sizes 1..800, and lengths 5..15 of a recurrent network of 32 units. Every run is a process of
-its own, from its start to its end; auto, pad and bucket take turns.
+its own, from its start to its end (under --quick: a warm run in this process, of two widths and few
+steps). The finding `groups` says which sizes auto puts together.
 
-With --plans nothing is run: it says how auto groups the sizes.
-
-Command: python -m benchmarks shapes [--rounds N] [--axes AXIS ...] [--plans] [--json FILE]
+Command: python -m benchmarks shapes
 """
 
+import functools
 import os
 import subprocess
 import sys
 import tempfile
-import time
 
-import numpy as np
 import optax
 
-from benchmarks.timing import command, write_json
+from benchmarks import report
+from benchmarks.harness import (
+    Benchmark,
+    Case,
+    Contestant,
+    Context,
+    Figures,
+    Quick,
+    Setting,
+    Work,
+    product,
+)
+from benchmarks.timing import Burst
 from jaxdl import Study, data, models, tasks
 from jaxdl.reporting.tables import Table
 
@@ -34,7 +44,7 @@ RUN = "import sys; from benchmarks.shapes import run; run(*sys.argv[1:])"
 
 
 def study(axis: str, seeds: int, shapes: str = "auto") -> Study:
-    """One of the three sweeps."""
+    """Makes one of the three sweeps."""
     if axis == "length":
         return recurrent(seeds, shapes)
     return Study(
@@ -51,7 +61,7 @@ def study(axis: str, seeds: int, shapes: str = "auto") -> Study:
 
 
 def recurrent(seeds: int, shapes: str) -> Study:
-    """The sweep over lengths."""
+    """Makes the sweep over lengths."""
 
     def model(hp):
         return models.rnn(1, 32, data.DIGITS, length=data.palindrome_steps(hp.length))
@@ -74,64 +84,80 @@ def run(axis: str, seeds: str, shapes: str) -> None:
     study(axis, int(seeds), shapes).run()
 
 
-def seconds(axis: str, seeds: int, shapes: str, cache: str) -> float:
-    """The time of one run in a process of its own."""
-    environment = {**os.environ, "XDG_CACHE_HOME": cache}
-    process = [sys.executable, "-c", RUN, axis, str(seeds), shapes]
-    begin = time.perf_counter()
-    subprocess.run(process, env=environment, check=True)
-    return time.perf_counter() - begin
+def whole_run(shapes: str, case: Case, setting: Setting) -> Work | Burst:
+    """Makes a burst of a whole run: in a process of its own, unless it is quick."""
+    axis, seeds = case["axis"], case["seeds"]
+    if setting.quick:
+        return functools.partial(run_here, quick_study(shapes))
+    if case["cache"] == "cold":
 
-
-def measure(axis: str, seeds: int, rounds: int) -> dict:
-    """Cold and warm times of one sweep, by shapes, in turns."""
-    times: dict = {shapes: {"cold": [], "warm": []} for shapes in SHAPES}
-    for _ in range(rounds):
-        for shapes in SHAPES:
+        def burst() -> float:
             with tempfile.TemporaryDirectory() as cache:
-                times[shapes]["cold"].append(seconds(axis, seeds, shapes, cache))
-                times[shapes]["warm"].append(seconds(axis, seeds, shapes, cache))
-    return {"axis": axis, "seeds": seeds, "groups": groups(axis, seeds), **times}
+                return process(axis, seeds, shapes, cache)
+
+        return burst
+    # Kept until this process ends: a contestant's own, filled by its first run.
+    cache = tempfile.TemporaryDirectory()
+    return lambda: process(axis, seeds, shapes, cache.name)
 
 
-def groups(axis: str, seeds: int) -> list[list[int]]:
-    """The sizes that auto puts together."""
-    programs = study(axis, seeds).plan().programs
-    return [[config.value(axis) for config in program.configs] for program in programs]
+def run_here(small: Study) -> float:
+    """Runs a study in this process; one run is done."""
+    small.run()
+    return 1.0
 
 
-def plans(axes: list[str]) -> Table:
-    """How auto groups the sizes."""
+def quick_study(shapes: str) -> Study:
+    """Makes a sweep of two widths that takes less than a second."""
+    whole = study("width", 1, shapes).spec.parts
+    return Study(
+        task=whole.task,
+        model=whole.model,
+        optimizer=whole.optimizer,
+        sweep={"width": [4, 8]},
+        batch_size=DEFAULTS["batch_size"],
+        steps=100,
+        eval_every=100,
+        shapes=shapes,
+    )
+
+
+def process(axis: str, seeds: int, shapes: str, cache: str) -> float:
+    """Runs a sweep in a process of its own; one run is done."""
+    environment = {**os.environ, "XDG_CACHE_HOME": cache}
+    words = [sys.executable, "-c", RUN, axis, str(seeds), shapes]
+    subprocess.run(words, env=environment, check=True)
+    return 1.0
+
+
+def groups(context: Context) -> dict[str, list[Figures]]:
+    """Lists the sizes that auto puts together, of every sweep."""
     rows = []
-    for axis in axes:
+    for axis in [] if context.setting.quick else SWEEPS:
         for seeds in SEEDS:
-            together = [",".join(map(str, sizes)) for sizes in groups(axis, seeds)]
-            rows.append((axis, seeds, " | ".join(together)))
-    return Table("Sizes that auto puts together", ("axis", "seeds", "programs"), tuple(rows))
+            programs = study(axis, seeds).plan().programs
+            sizes = [[config.value(axis) for config in each.configs] for each in programs]
+            words = " | ".join(",".join(map(str, each)) for each in sizes)
+            rows.append({"axis": axis, "seeds": seeds, "programs": words})
+    return {"groups": rows}
 
 
-def timings(sweeps: list[dict], rounds: int) -> Table:
-    """The measured times, with auto beside the better of the others."""
-    rows = []
-    for sweep in sweeps:
-        for cache in ("cold", "warm"):
-            auto, *others = (float(np.median(sweep[shapes][cache])) for shapes in SHAPES)
-            ratio = auto / min(others)
-            rows.append((sweep["axis"], sweep["seeds"], cache, auto, *others, ratio))
-    names = [f"{shapes}, s" for shapes in SHAPES]
-    columns = ("axis", "seeds", "cache", *names, "auto / better of the others")
-    return Table(f"Whole runs, median of {rounds}", columns, tuple(rows))
+def tables(record: Figures) -> list[Table]:
+    """Makes the table of times, and that of the groups."""
+    rows = tuple(tuple(row.values()) for row in record["findings"].get("groups", []))
+    of_groups = Table("Sizes that auto puts together.", ("axis", "seeds", "programs"), rows)
+    return [report.time_table(BENCHMARK, record), *([of_groups] if rows else [])]
 
 
-def main(arguments: list[str]) -> None:
-    parser = command("shapes", __doc__, rounds=1)
-    parser.add_argument("--axes", nargs="+", choices=tuple(SWEEPS), default=tuple(SWEEPS))
-    parser.add_argument("--plans", action="store_true", help="runs nothing")
-    options = parser.parse_args(arguments)
-    if options.plans:
-        print(plans(options.axes))
-        return
-    sweeps = [measure(axis, seeds, options.rounds) for axis in options.axes for seeds in SEEDS]
-    print(timings(sweeps, options.rounds))
-    if options.json:
-        write_json(options.json, rows=sweeps)
+BENCHMARK = Benchmark(
+    doc=__doc__,
+    unit="run",
+    cases=product(axis=list(SWEEPS), seeds=list(SEEDS), cache=["cold", "warm"]),
+    contestants={
+        name: Contestant(functools.partial(whole_run, name), ours=True) for name in SHAPES
+    },
+    quick=Quick(cases=[{"axis": "width", "seeds": 1, "cache": "warm"}]),
+    scale=("s", 1.0),
+    findings=[groups],
+    tables=tables,
+)

@@ -4,9 +4,10 @@ Protocol: a student report's MLP 2-20-2 on 1000 points of two moons without nois
 for every seed; SGD at rate 0.01 over shuffled passes (`references.R2`). Its steps may be read as
 updates or as epochs, so all sizes make as many updates (1500, evaluated every 10) and, beside that,
 as many epochs (100, evaluated after each; --epochs). The gradient is summed or averaged over the
-batch. Oscillation: the standard deviation of a lane's test accuracy over the last fifth of its
-evaluations, and the range of the losses of its batches there. "200 is best" is asked as the
-probability that 200 beats another size on the same seed.
+batch; of one example both are the same, and so are its two rows. Oscillation: the standard
+deviation of a lane's test accuracy over the last fifth of its evaluations, and the range of the
+losses of its batches there. "200 is best" is asked as the probability that 200 beats another size
+on the same seed.
 The report's command
   --dnn_hidden_units 20 --learning_rate 0.01 --max_steps 1500 --eval_freq 10 --sgd True
     --batch_size 1

@@ -4,7 +4,8 @@ Protocol: two student reports' (`references.R1`, `references.R2`). 1000 points o
 0.1) drawn anew for every seed, 80/20; an MLP 2-20-2 with ReLU, 1500 steps of SGD, a batch drawn
 without replacement at every step, an evaluation every 10 steps. The first leaves open whether the
 gradient is averaged or summed over the batch, so both are run, at learning rates 0.01 and 0.1: the
-protocol under which its numbers are likely is named below the table.
+protocol under which its numbers are likely is named below the table. The time of a run is measured
+as the first trained: a single network in NumPy, batch sizes in turns.
 
 Command: python -m experiments batch_size
 Time: about 1 minute on 2 CPU cores at the default 64 seeds.
@@ -12,9 +13,27 @@ Expected: at rate 0.1, averaged, the median test accuracy is 0.985 for batch 1 a
 more.
 """
 
+from collections.abc import Callable
+
+import numpy as np
 import optax
 
-from experiments.columns import accuracy, batch_loss, described, final_loss, inside, steps_to
+from benchmarks import timing
+from experiments import numpy_mlp
+from experiments.columns import (
+    Column,
+    Lanes,
+    accuracy,
+    batch_loss,
+    batch_loss_ends,
+    described,
+    final_loss,
+    inside,
+    median_and_range,
+    published_cell,
+    steps_entry,
+    steps_to,
+)
 from experiments.figures import Panel, curves, final_distributions, regions
 from experiments.frame import Experiment, Finding, Request, Run
 from experiments.references import R1, R2
@@ -23,6 +42,7 @@ from jaxdl import Study, models, tasks
 
 SHOWN = 6  # configs, at most, in a figure
 NUMBERS = ("test_accuracy", "steps_to_90", "final_loss")  # what R1 prints
+TIMED_STEPS = 300  # of a burst in NumPy: at least 10 ms
 
 
 def study(request: Request) -> Study:
@@ -35,6 +55,60 @@ def study(request: Request) -> Study:
         sweep=request.sweep,
         **request.study,
     )
+
+
+def never(lanes: Lanes) -> bool:
+    """Tells that no config has a column from its lanes."""
+    return False
+
+
+def numpy_burst(settings: dict, size: int) -> Callable[[], float]:
+    """Makes a burst of a single network's steps in NumPy, as R1 trains one."""
+    generator = np.random.default_rng(0)
+    points = numpy_mlp.moons(generator, size, settings["noise"])
+    weights = numpy_mlp.initial(generator, settings["width"])
+
+    def burst() -> float:
+        stepped = weights
+        for _ in range(TIMED_STEPS):
+            stepped = numpy_mlp.stepped(stepped, points, 0.01)  # the rate costs no time
+        return TIMED_STEPS
+
+    return burst
+
+
+def numpy_times(run: Run) -> Finding:
+    """Measures how long a whole run takes in NumPy at every batch size, the sizes in turns."""
+    settings = {**run.result.configs[0], **run.request.defaults}
+    sizes = sorted({config.get("batch_size", 1) for config in run.result.configs})
+    bursts = {size: numpy_burst(settings, size) for size in sizes}
+    rates = timing.interleave(bursts, rounds=1 if run.request.quick else 9)
+    steps = int(run.result.steps.ravel()[-1])
+    entries = {}
+    for size, rate in rates.items():
+        seconds, printed = steps / rate, R1.batch_size_seconds({"batch_size": size})
+        entries[size] = {
+            **steps_entry(seconds, printed),
+            "rounds": len(seconds),
+            "over_smallest": float(np.median(rates[sizes[0]] / rate)),
+        }
+    additions = [
+        (config, {"numpy_seconds": entries[config.get("batch_size", 1)]})
+        for config in run.result.configs
+    ]
+    text = ", ".join(f"{size}: {entry['over_smallest']:.3g}" for size, entry in entries.items())
+    head = f"NumPy's time of a run over that at batch size {sizes[0]}"
+    return Finding(entries, "" if run.request.quick else f"{head}: {text}.", additions=additions)
+
+
+def numpy_seconds() -> Column:
+    """Shows the time that `numpy_times` has measured: a machine's, so no lane has it."""
+    cells = {
+        "NumPy, s": lambda entry, row: median_and_range(entry),
+        **published_cell(R1.batch_size_seconds),
+    }
+    text = "NumPy, s: a run of one network in NumPy here, median [5 %, 95 %] of the rounds"
+    return Column("numpy_seconds", lambda lanes: None, cells, text, never, R1.batch_size_seconds)
 
 
 def protocol_of(config: dict) -> dict:
@@ -102,6 +176,8 @@ EXPERIMENT = Experiment(
         steps_to(0.9, published=R1.steps_to_90),
         final_loss(published=R1.final_loss),
         batch_loss(),
+        *batch_loss_ends(least=R1.least_batch_loss, largest=R1.largest_batch_loss),
+        numpy_seconds(),
     ],
     figures={
         "accuracy": curves(
@@ -121,5 +197,6 @@ EXPERIMENT = Experiment(
         ),
         "boundaries": regions(of_likeliest),
     },
+    measurements={"times": numpy_times},
     conclusions={"likeliest": likeliest},
 )

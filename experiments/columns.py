@@ -85,6 +85,7 @@ class Column(NamedTuple):
       cells: heading -> (entry, row) -> what a table shows.
       legend: what the title of a table says about it.
       applies: (lanes) -> whether the config has it.
+      published: the numbers whose place among the lanes it shows, if any.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Column(NamedTuple):
     cells: Mapping[str, Callable[[Any, dict], Any]] = {}
     legend: str = ""
     applies: Callable[[Lanes], bool] = everywhere
+    published: Numbers | None = None
 
     def texts(self, row: dict) -> list:
         """The cells of a row, dashes where it has no such entry."""
@@ -118,6 +120,7 @@ def accuracy(
         lambda lanes: distribution(lanes, metric, True, number(lanes, published)),
         cells,
         legend(f"{label}: mean (sd)", published),
+        published=published,
     )
 
 
@@ -132,6 +135,7 @@ def final_loss(*, published: Numbers | None = None) -> Column:
         lambda lanes: distribution(lanes, "train_loss", False, number(lanes, published)),
         cells,
         "final loss: median, train",
+        published=published,
     )
 
 
@@ -163,7 +167,7 @@ def steps_to(
     }
     spread = "" if published is None else " [5 %, 95 %]"
     text = f"steps to {percent} %{words}: median{spread}"
-    return Column(f"{prefix}steps_to_{percent}", value, cells, text)
+    return Column(f"{prefix}steps_to_{percent}", value, cells, text, published=published)
 
 
 def settles(metric: str, *, published: Numbers | None = None) -> Column:
@@ -186,6 +190,45 @@ def plateau(metric: str = "train_loss", *, published: Numbers | None = None) -> 
     return _moment("plateau", "plateau", stayed, metric, text, published)
 
 
+def stays_below(
+    level: float, metric: str = "test_accuracy", *, published: Numbers | None = None
+) -> Column:
+    """Tells until when lanes are below an accuracy: the last evaluation at which they are.
+
+    A lane that ends below it, or diverges, is so for ever: infinity.
+    """
+    percent = f"{100 * level:.0f}"
+    name = f"{metric}_below_{percent}"
+    heading = f"below {percent} % until"
+    text = f"{heading}: last evaluation with such a {spoken(metric)}"
+
+    def last(curves: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        return last_below(curves, steps, level)
+
+    return _moment(name, heading, last, metric, text, published)
+
+
+def last_below(curves: np.ndarray, steps: np.ndarray, level: float) -> np.ndarray:
+    """Finds the last step at which a curve is below a level.
+
+    Args:
+      curves: (lanes, evaluations).
+      steps: of the evaluations, (evaluations,).
+
+    Returns:
+      (lanes,); infinite where the last value is below it, the first step where none is.
+
+    >>> curves = np.array([[0.5, 0.7, 0.5, 0.8], [0.5, 0.7, 0.8, 0.5], [0.7, 0.7, 0.7, 0.7]])
+    >>> last_below(curves, np.arange(0, 40, 10), 0.6).tolist()
+    [20.0, inf, 0.0]
+    """
+    # What is no number has not reached the level.
+    below = ~(curves >= level)
+    last = curves.shape[1] - 1 - np.argmax(below[:, ::-1], axis=1)
+    moments = np.where(below.any(axis=1), steps[last], float(steps[0]))
+    return np.where(below[:, -1], np.inf, moments)
+
+
 def _moment(
     name: str, heading: str, when: Callable, metric: str, text: str, published: Numbers | None
 ) -> Column:
@@ -201,7 +244,8 @@ def _moment(
         f"{heading}, never": lambda entry, row: f"{entry['never']:.0%}",
         **published_cell(published),
     }
-    return Column(name, value, cells, legend(f"{text}: median [5 %, 95 %]", published))
+    words = legend(f"{text}: median [5 %, 95 %]", published)
+    return Column(name, value, cells, words, published=published)
 
 
 def lane_moments(lanes: Lanes, when: Callable, metric: str) -> np.ndarray:
@@ -253,13 +297,7 @@ def stayed(curves: np.ndarray, steps: np.ndarray, tolerance: float = 0.01) -> np
 def steps_entry(moments: np.ndarray, published: float | None) -> dict:
     """Describes steps over seeds, with a published number's place among them."""
     low, median, high = stats.quantile(moments, [0.05, 0.5, 0.95])
-    place = None if published is None else stats.percentile(moments, published)
-    return {
-        "median": median,
-        "quantiles": [low, high],
-        "published": published,
-        "published_percentile": place,
-    }
+    return {"median": median, "quantiles": [low, high], **standing(moments, published)}
 
 
 def accuracy_at(
@@ -275,7 +313,8 @@ def accuracy_at(
     heading = f"at {step}"
     cells = {heading: lambda entry, row: mean_and_sd(entry), **published_cell(published)}
     text = legend(f"{heading}: {spoken(metric)} at that step, mean (sd)", published)
-    return Column(f"{metric}_at_{step}", value, cells, text, lambda lanes: step in lanes.steps)
+    name = f"{metric}_at_{step}"
+    return Column(name, value, cells, text, lambda lanes: step in lanes.steps, published)
 
 
 def summed_loss(*, start: Numbers | None = None, end: Numbers | None = None) -> Sequence[Column]:
@@ -297,7 +336,8 @@ def summed_loss(*, start: Numbers | None = None, end: Numbers | None = None) -> 
         heading = f"summed loss at its {name}"
         cells = {heading: lambda entry, row: entry["median"], **published_cell(published)}
         text = legend(f"{heading}: median, train", published)
-        columns.append(Column(f"summed_loss_{name}", summed(place, published), cells, text))
+        value = summed(place, published)
+        columns.append(Column(f"summed_loss_{name}", value, cells, text, published=published))
     return columns
 
 
@@ -363,6 +403,30 @@ def batch_loss() -> Column:
     return Column("batch_loss", value, {"batch loss": text}, "batch loss: smallest to largest")
 
 
+def batch_loss_ends(*, least: Numbers, largest: Numbers) -> Sequence[Column]:
+    """Describes each lane's own least and largest loss of a batch, with the published ones."""
+
+    def end_of(reduce: Callable, metric: str, published: Numbers) -> Callable[[Lanes], dict]:
+        def value(lanes: Lanes) -> dict:
+            # Not a number at step 0, before any batch, and where a lane has diverged.
+            curves = lanes.curves(metric)
+            ends = np.full(len(curves), np.nan)
+            known = ~np.isnan(curves).all(axis=1)
+            ends[known] = reduce(curves[known], axis=1)
+            return of_values(ends, lanes.diverged, False, number(lanes, published))
+
+        return value
+
+    columns = []
+    for name, reduce, published in (("min", np.nanmin, least), ("max", np.nanmax, largest)):
+        heading = f"{name} batch loss"
+        cells = {heading: lambda entry, row: entry["median"], **published_cell(published)}
+        text = legend(f"{heading}: of a lane's whole run, median", published)
+        value = end_of(reduce, f"batch_loss_{name}", published)
+        columns.append(Column(f"{name}_batch_loss", value, cells, text, published=published))
+    return columns
+
+
 def solved() -> Column:
     """Gives the share of seeds that end with every test point right."""
     cells = {
@@ -408,11 +472,30 @@ def of_values(
     """Describes values over seeds, with the place of a published number among them."""
     summary = stats.summarise(values, diverged, higher_is_better)
     entry = {name: getattr(summary, name) for name in SUMMARY}
-    place = None
     # Ranked: a diverged lane is worse than any number, whichever way is better.
-    if published is not None:
-        place = stats.percentile(stats.ranked(values, diverged, higher_is_better), published)
-    return {**entry, "published": published, "published_percentile": place}
+    ranks = stats.ranked(values, diverged, higher_is_better)
+    return {**entry, **standing(ranks, published)}
+
+
+def standing(ranks: np.ndarray, published: float | None) -> dict:
+    """Places a published number among the seeds: its percentile, and how many lie on either side.
+
+    Args:
+      ranks: (seeds,), a diverged lane's infinite.
+    """
+    if published is None:
+        return {"published": None, "published_percentile": None}
+    counts = {"below": 0, "tied": 0, "above": 0}
+    sides = {100.0: "below", 50.0: "tied", 0.0: "above"}
+    for rank, seeds in zip(*np.unique(ranks, return_counts=True), strict=True):
+        # The percentile's own comparison: what ties there, by rounding, ties here.
+        counts[sides[stats.percentile([rank], published)]] += int(seeds)
+    return {
+        "published": published,
+        "published_percentile": stats.percentile(ranks, published),
+        "published_counts": counts,
+        "middle_90": stats.quantile(ranks, [0.05, 0.5, 0.95]).tolist(),
+    }
 
 
 def share(seeds: np.ndarray) -> dict:

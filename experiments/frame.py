@@ -1,4 +1,4 @@
-"""Runs an experiment that is given as data: folder, plan, run, rows, table, JSON, figures.
+"""Runs an experiment that is given as data: folder, plan, run, rows, table, JSON, figures, page.
 
 An experiment's file holds an `EXPERIMENT`: which studies it runs, which columns its rows have,
 which figures it draws, and what it concludes. A column is one place (`columns`), a figure is one
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments import pages
 from experiments.columns import Column, Lanes
 from experiments.options import Stop, first_line
 from experiments.references import Reference
@@ -177,11 +178,15 @@ def run(experiment: Experiment, options) -> Report:
     finished, findings = conclude(experiment, Run(request, studies, results, rows))
     save_figures(experiment, finished, folder / "figures")
     make_tables = experiment.make_tables or (lambda run: tables_of(experiment, run))
-    parts = [experiment.heading, *map(str, make_tables(finished))]
-    parts += [finding.text for finding in findings if finding.text]
+    made = make_tables(finished)
+    texts = [finding.text for finding in findings if finding.text]
+    parts = [experiment.heading, *map(str, made), *texts]
     if request.quick:
-        parts.append("A quick run shows that it works; it proves nothing, so nothing is concluded.")
-    text = "\n\n".join([*parts, f"Figures: {folder / 'figures'}"])
+        parts.append(pages.QUICK)
+    question, command = experiment.question, pages.command_of(options.experiment, options)
+    page = pages.write(folder, question, command, results, made, texts, request.quick)
+    pages.keep(folder, options.experiment, question, command, results, texts, request.quick)
+    text = "\n\n".join([*parts, f"Figures: {folder / 'figures'}\nReport: {page}"])
     further = [row for finding in findings for row in finding.rows]
     return Report(options.experiment, str(folder), [*finished.rows, *further], text)
 

@@ -16,8 +16,8 @@ from jaxdl.layers.affine import fan
 from jaxdl.types import Model
 
 # Zero-mean normal weights: names have a standard deviation that depends on the layer, a number is
-# one, as in NumPy's ``normal(0, 0.01)``.
-INITS = ("he", "xavier", 1.0, 0.01, 0.0001)
+# one, as in NumPy's ``normal(0, 0.01)``. A stored run knows them by their place: add at the end.
+INITS = ("he", "xavier", 1.0, 0.01, 0.0001, 0.001, 0.00001)
 ALLOWED: dict[str, Iterable] = {
     "init": INITS,
     "bias": (True, False),
@@ -67,6 +67,16 @@ def moons_study(request: Request, configs: list[dict], **settings) -> Study:
         sweep=[coded(config) for config in configs] or None,
         **{**request.study, **settings},
     )
+
+
+def by_scale(init: int) -> float:
+    """Gives a key that sorts places in `INITS`: names first, then from large to small.
+
+    >>> [INITS[init] for init in sorted(range(len(INITS)), key=by_scale)]
+    ['he', 'xavier', 1.0, 0.01, 0.001, 0.0001, 1e-05]
+    """
+    scale = INITS[init]
+    return init - len(INITS) if isinstance(scale, str) else -scale
 
 
 def coded(config: dict) -> dict:

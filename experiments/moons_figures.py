@@ -8,7 +8,7 @@ from experiments.columns import lane_moments, spoken, stayed
 from experiments.drawing import draw_published, grid_of_panels, lane_at
 from experiments.figures import title_of
 from experiments.frame import Drawer, Run
-from experiments.moons import INITS, in_words
+from experiments.moons import INITS, by_scale, in_words
 from experiments.references import Numbers
 from jaxdl import plots
 from jaxdl.sampling import seed_key
@@ -97,7 +97,8 @@ def plateau_figure(published: Numbers, studies: tuple[str, ...]) -> Drawer:
         ordered = dict(sorted(groups.items()))
         figure, axes = grid_of_panels(len(ordered), columns=2, width=6.0, height=4.2)
         for axis, (rate, by_init) in zip(axes.flat, ordered.items(), strict=False):
-            draw_plateaus(axis, part, dict(sorted(by_init.items())), published)
+            by_size = {init: by_init[init] for init in sorted(by_init, key=by_scale)}
+            draw_plateaus(axis, part, by_size, published)
             title = f"learning rate {rate:g}"
             plots.style(axis, title, "initial weights", "plateau, steps")
         words = "How long the training loss stays within 1 % of its start"
@@ -121,7 +122,7 @@ def draw_plateaus(axis, run: Run, by_init: dict[int, dict], published: Numbers):
     plots.distributions(axis, groups, labels, plots.colours(len(groups)))
     # Half of the boxes are at zero: a logarithmic axis that begins linearly.
     axis.set_yscale("symlog", linthresh=10)
-    axis.set_ylim(-1, 2 * run.result.steps.max())
+    axis.set_ylim(-1, 30 * run.result.steps.max())  # room for the legend above all boxes
     # Inside the panel: the labels of the axis are shared, and would be those of the last panel.
     for place, words in enumerate(never, 1):
         axis.annotate(words, (place, 0.35), (0, 3), textcoords="offset points", ha="center")

@@ -7,6 +7,7 @@ import pathlib
 from jaxdl.cli import Parser
 
 FOLDER = pathlib.Path(__file__).parent
+AUDIT = "audit"  # which runs other experiments, and so has options of its own
 
 
 class Stop(Exception):
@@ -106,7 +107,10 @@ def parser(about: str | None = None) -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = commands.add_argument
-    add("experiment", nargs="?", help="which one; none lists them")
+    add("experiment", nargs="?", help="which one; none lists them; gallery: a page of all")
+    if about == AUDIT:
+        add_audit_options(commands)
+        return commands
     add(
         "--seeds",
         type=positive,
@@ -177,3 +181,33 @@ def parser(about: str | None = None) -> Parser:
         help="how sizes that could share a program are grouped (for experts)",
     )
     return commands
+
+
+def add_audit_options(commands: Parser):
+    """Adds what the audit takes, in the place of what experiments take."""
+    add = commands.add_argument
+    add("--quick", action="store_true", help="few seeds and cells: shows that it works")
+    add(
+        "--out",
+        type=pathlib.Path,
+        metavar="DIR",
+        help="its folder, where it goes on (default: runs/audit)",
+    )
+    add("--json", action="store_true", help="a row a number or claim, as JSON on stdout")
+    add(
+        "--runs",
+        type=pathlib.Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a run folder of cifar_mlp or cifar_cnn, used where it is of all epochs; "
+        "may be given again for others",
+    )
+    add("--only", metavar="R1,...", help="these reports alone")
+    add(
+        "--markdown",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="writes the page there too, beside AUDIT.md in its folder",
+    )
+    commands.set_defaults(plan=False)

@@ -24,7 +24,13 @@ import numpy as np
 from experiments.columns import Lanes, constant, recorded, spoken
 from experiments.frame import Experiment, Finding, Run
 from experiments.perceptron_figures import groups_figure, sweeps_figure
-from experiments.perceptrons import RULES, accuracy_among_means, converged, perceptron_study
+from experiments.perceptrons import (
+    RULES,
+    accuracy_among_means,
+    converged,
+    epochs_to_all_right,
+    perceptron_study,
+)
 from experiments.references import R1
 from experiments.request import Request, Size
 from jaxdl import Study, tasks
@@ -157,7 +163,8 @@ EXPERIMENT = Experiment(
             # The name in the place of the number that was swept.
             constant("group", lambda lanes: R1.groups[lanes.config["group"]]),
             converged(),
-            accuracy_among_means("train_accuracy", "train acc"),
+            epochs_to_all_right(R1.perceptron_epochs),
+            accuracy_among_means("train_accuracy", "train acc", R1.perceptron_train_accuracy),
             accuracy_among_means("test_accuracy", "test acc", R1.group_accuracy),
             constant("bayes_accuracy", bayes_of_groups, "Bayes"),
             *(recorded(name, value, is_example) for name, value in R1.weights.items()),

@@ -17,6 +17,8 @@ from experiments.columns import (
     number,
     published_cell,
     share,
+    standing,
+    steps_entry,
 )
 from experiments.references import R1, Numbers
 from experiments.request import Request
@@ -136,6 +138,16 @@ def converged(published: Callable[[dict], float | None] | None = None) -> Column
     return Column("converged", value, cells, text)
 
 
+def epochs_to_all_right(published: Numbers) -> Column:
+    """Places a published number of epochs to convergence among the seeds."""
+
+    def value(lanes: Lanes) -> dict:
+        return steps_entry(epochs_to_convergence(lanes), number(lanes, published))
+
+    cells = {f"epochs, {heading}": cell for heading, cell in published_cell(published).items()}
+    return Column("epochs_to_all_right", value, cells)
+
+
 def epochs_to_convergence(lanes: Lanes) -> np.ndarray:
     """Gives the epochs after which all training points are right; infinite where never."""
     # The number of the last update that moved the weights, + 1; NaN before the first evaluation.
@@ -182,8 +194,13 @@ def places(lanes: Lanes, metric: str, published: float) -> dict:
     # Always the same resamples, so that a figure in a report does not change from run to run.
     picks = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, R1.runs))
     # A mean with a diverged lane is worst.
-    means = stats.ranked(values, lanes.diverged, True)[picks].mean(axis=1)
+    ranks = stats.ranked(values, lanes.diverged, True)
+    means = ranks[picks].mean(axis=1)
+    # Resampled means share seeds; means of seeds that are in no other mean are draws of their own.
+    whole = len(ranks) // R1.runs
+    apart = ranks[: whole * R1.runs].reshape(whole, R1.runs).mean(axis=1)
     return {
         "published_percentile_of_means": stats.percentile(means, published),
+        "means": {"n": whole, **standing(apart, published)} if whole else None,
         "within_a_point": float(np.mean(np.abs(values - published) < 1.01 / TEST)),
     }

@@ -86,6 +86,12 @@ class R1(Reference):
         ((0.66, -0.08), (-0.08, 0.53)),
     )
     weights = {"weight_1": 1.874, "weight_2": -0.718, "bias": -0.80}  # of the example, final
+    # Of the example too: all training points are right by that epoch.
+    perceptron_train_accuracy = by("R1", "group", {3: 1.0})
+    perceptron_epochs = by("R1", "group", {3: 3})
+    batch_size_seconds = by("R1", "batch_size", {1: 0.4, 32: 0.5, 128: 0.6, 800: 6.8})
+    least_batch_loss = by("R1", "batch_size", {1: 0.0003})
+    largest_batch_loss = by("R1", "batch_size", {1: 3.8391})
 
     @staticmethod
     def always_converges(config: dict) -> float | None:
@@ -235,6 +241,9 @@ class R3(Reference):
         _shares(R3_PRINTED, points, pairs, rates, widths),
         only={"loss": "bce"},
     )
+    base_accuracy = Numbers(
+        "R3", ("data",), {("xor",): 1.0, ("linear",): 1.0}, only={**base_run, "loss": "bce"}
+    )
     convolution = Numbers("R3", ("learning_rate", "bias"), {(0.1, True): 1.0})
 
 
@@ -308,3 +317,100 @@ class R5(Reference):
         {(5 + place,): accuracy for place, accuracy in enumerate(_LENGTH_STUDY)},
         only={"cell": "vanilla"},
     )
+
+
+class Published(NamedTuple):
+    """One published number, as a report prints it.
+
+    Attributes:
+      table: where it stands, and what it is of.
+      cell: the hyper-parameters that it is printed for, by name.
+      protocol: how the report trained for it, in words.
+    """
+
+    report: str
+    table: str
+    cell: Mapping[str, object]
+    value: float
+    protocol: str
+
+
+class Printed(NamedTuple):
+    """A table or a sentence with published numbers."""
+
+    table: str
+    numbers: Numbers
+    protocol: str
+
+
+def each_of(names: Mapping[str, float], table: str, protocol: str) -> list[Printed]:
+    """Makes a table of every named number of R1's example, by its name."""
+    group = R1.groups.index("example")
+    return [
+        Printed(f"{table}: {name}", by("R1", "group", {group: value}), protocol)
+        for name, value in names.items()
+    ]
+
+
+_R1_PERCEPTRON = "80 + 80 points of two normals, rate 0.01, zero start, online or summed"
+_R1_SEPARABLE = f"{_R1_PERCEPTRON}, up to 1000 epochs, mean of 20 runs"
+_R1_MOONS = "2-20-2, 500 moons of noise 0.1, rate 0.01, 1000 or 1500 steps"
+_R1_BATCHES = "2-20-2, 1000 moons, rate 0.01, 1500 steps of batches, sum or mean not stated"
+_R4_PERCEPTRON = "no bias, rate 0.01, 100 epochs, sum over all while no more are right than wrong"
+_R4_MOONS = "1000 moons of noise 0.05, full batch, 1500 steps, rate and width not stated"
+_R4_SGD = "1000 moons of noise 0.05, one example a step, up to 45,000 steps"
+_R5_MOONS = "2-20-2, 1000 moons of noise 0.1, rate 0.01, 500 epochs in batches of 32"
+_R5_MLP = "3072 - 3 x 1024 - 10, dropout 0.5, SGD with momentum 0.9, cosine from 0.1, 100 epochs"
+_R5_CNN = "six 3x3 convolutions, Adam at 1e-4, batches of 32 (or 128), 150 epochs"
+_R5_RNN = "128 units, batches of 128, clip 10, RMSprop at 0.001, 1400 steps"
+PRINTED: tuple[Printed, ...] = (
+    Printed("perceptron: train accuracy", R1.perceptron_train_accuracy, _R1_PERCEPTRON),
+    Printed("perceptron: epochs to that", R1.perceptron_epochs, _R1_PERCEPTRON),
+    *each_of(R1.weights, "perceptron, final weights", _R1_PERCEPTRON),
+    Printed("perceptron, sweeps: test accuracy", R1.sweeps, _R1_SEPARABLE),
+    # The example's test accuracy is among those of the groups.
+    Printed("perceptron, groups: test accuracy", R1.group_accuracy, _R1_SEPARABLE),
+    Printed("MLP: test accuracy", R1.mlp_accuracy, _R1_MOONS),
+    Printed("MLP: steps to all training points", R1.mlp_perfect, _R1_MOONS),
+    Printed("batch size: test accuracy", R1.batch_size_accuracy, _R1_BATCHES),
+    Printed("batch size: steps to 90 %", R1.steps_to_90, _R1_BATCHES),
+    Printed("batch size: seconds", R1.batch_size_seconds, _R1_BATCHES),
+    Printed("batch size: final loss", R1.final_loss, _R1_BATCHES),
+    Printed("batch size 1: least batch loss", R1.least_batch_loss, _R1_BATCHES),
+    Printed("batch size 1: largest batch loss", R1.largest_batch_loss, _R1_BATCHES),
+    Printed("perceptron: test accuracy", R2.grid, "singular normals, 20 epochs, rate 0.01"),
+    Printed("MLP: steps until it settles", R2.mlp_settles, "1000 moons, no noise, 1500 steps"),
+    Printed("tables 1 to 5: accuracy", R3.tables, "2 - h - h - 1, 2000 epochs, batch not stated"),
+    Printed("base run: accuracy", R3.base_accuracy, "2 - 16 - 16 - 1, sigmoid, SGD at 0.01, 2000"),
+    Printed("convolution: accuracy", R3.convolution, "tanh twice, Adam at 0.1, 2000 epochs"),
+    Printed("perceptron: test accuracy", R4.test_accuracy, _R4_PERCEPTRON),
+    Printed("MLP: test accuracy", R4.mlp_accuracy, _R4_MOONS),
+    Printed("MLP: summed loss at the start", R4.start_loss, _R4_MOONS),
+    Printed("MLP: steps on the plateau", R4.plateau, _R4_MOONS),
+    Printed("MLP: summed loss at the end", R4.final_loss, _R4_MOONS),
+    Printed("SGD: test accuracy after 1500 steps", R4.sgd_early, _R4_SGD),
+    Printed("SGD: steps near 50 %", R4.sgd_leaves, _R4_SGD),
+    Printed("SGD: test accuracy after 45,000 steps", R4.sgd_accuracy, _R4_SGD),
+    Printed("MLP in NumPy: test accuracy", R5.moons_numpy, _R5_MOONS),
+    Printed("MLP in PyTorch: test accuracy", R5.moons_pytorch, _R5_MOONS),
+    Printed("CIFAR-10 MLP: train accuracy", R5.mlp_train_accuracy, _R5_MLP),
+    Printed("CIFAR-10 MLP: train loss", R5.mlp_train_loss, _R5_MLP),
+    Printed("CIFAR-10 MLP: test accuracy", R5.mlp_test_accuracy, _R5_MLP),
+    Printed("CIFAR-10 MLP: test loss", R5.mlp_test_loss, _R5_MLP),
+    Printed("CIFAR-10 CNN: train accuracy", R5.cnn_train_accuracy, _R5_CNN),
+    Printed("CIFAR-10 CNN: train loss", R5.cnn_train_loss, _R5_CNN),
+    Printed("CIFAR-10 CNN: test accuracy", R5.cnn_test_accuracy, _R5_CNN),
+    Printed("CIFAR-10 CNN: test loss", R5.cnn_test_loss, _R5_CNN),
+    Printed("palindromes, length 5: accuracy", R5.single_run, "128 units, clip 10, 10,000 steps"),
+    Printed("palindromes by length: accuracy", R5.length_accuracy, _R5_RNN),
+)
+
+
+def published() -> list[Published]:
+    """Lists every published number, in the order of the reports."""
+    numbers = []
+    for table, of_table, protocol in PRINTED:
+        for values, number in of_table.values.items():
+            cell = dict(zip(of_table.names, values, strict=True))
+            numbers.append(Published(of_table.report, table, cell, number, protocol))
+    return numbers

@@ -151,7 +151,7 @@ def check_folder(folder: pathlib.Path, studies: Iterable[str]):
       ValueError: the run of another experiment, or no run at all, lies there.
     """
     # An only study is called "", and has the folder itself: it looks at what is in it.
-    names = {*studies, "figures"}
+    names = {*studies, "figures", "report.html", "findings.json"}
     if "" in names or not folder.exists():
         return
     others = sorted(path.name for path in folder.iterdir() if path.name not in names)

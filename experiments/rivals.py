@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import textwrap
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import numpy as np
 import optax
 
 from experiments import numpy_mlp, torch_mlp
+from experiments.figures import title_of
 from experiments.frame import Finding, Run
 from experiments.numpy_mlp import Points, Weights
 from experiments.references import R5
@@ -257,21 +259,43 @@ def draw_trajectories(run: Run):
 
 def draw_accuracies(run: Run):
     """Draws the accuracies of every framework and variant as boxes, R5's numbers as lines."""
-    groups = {name: runs.accuracies for name, runs in run.findings["frameworks"].items()}
+    own = {name: runs.accuracies for name, runs in run.findings["frameworks"].items()}
+    groups = dict(own)
     if "variants" in run.results:
         result = run.results["variants"]
         for config in result.configs:
-            name = config["variant"].replace(" ", "\n", 1)
-            groups[name] = result.final("test_accuracy")[result.rows(config)]
-    figure, axes = plots.figure(width=12, height=4.5)
+            groups[config["variant"]] = result.final("test_accuracy")[result.rows(config)]
+    figure, axes = plots.figure(width=12, height=5)
     axis = axes[0, 0]
-    labels = [f"{name}\nn={len(values)}" for name, values in groups.items()]
+    labels = [f"{narrow(name)}\nn={len(values)}" for name, values in groups.items()]
     plots.distributions(axis, list(groups.values()), labels, plots.colours(len(groups)))
     for number, name in ((R5.moons_numpy({}), "NumPy"), (R5.moons_pytorch({}), "PyTorch")):
         axis.axhline(number, color="black", linewidth=1, linestyle=":")
+        # Beside the boxes: over them no place is free in every run.
         axis.annotate(
-            f"R5, {name}: {number:.1%}", (0.55, number), (2, 3), textcoords="offset points"
+            f"R5, {name}\n{number:.1%}",
+            (1.0, number),
+            (4, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            va="center",
         )
-    title = "Three frameworks, then variants in jaxdl; boxes: middle 50 %, whiskers: 90 %"
-    plots.style(axis, title, "", "test accuracy")
+    plots.style(axis, "", "", "test accuracy, fraction")
+    spread = "three frameworks, then variants in jaxdl; boxes: middle 50 %, whiskers: 90 %"
+    figure.suptitle(title_of(run, lambda run: medians(own), spread), fontsize=plots.FONT + 1)
     return figure
+
+
+def narrow(words: str) -> str:
+    """Breaks a label into lines that stand beside others.
+
+    >>> narrow("softmax before the loss")
+    'softmax\\nbefore the\\nloss'
+    """
+    return "\n".join(textwrap.wrap(words, width=12))
+
+
+def medians(accuracies: dict[str, np.ndarray]) -> str:
+    """Says where the middle of every framework's seeds is."""
+    each = [f"{name} {np.median(values):.1%}" for name, values in accuracies.items()]
+    return f"Median test accuracy: {', '.join(each)}"

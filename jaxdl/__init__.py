@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jaxdl import augment, data, losses, models, schedules, tasks, testing
     from jaxdl.planning.draws import draw, log_uniform, uniform
+    from jaxdl.planning.seeds import Seeds
     from jaxdl.reporting import plots, stats, tables
     from jaxdl.result import Result, load
+    from jaxdl.running.narrow import Narrow
     from jaxdl.study import Study
     from jaxdl.train import make_train
     from jaxdl.types import Metric
@@ -17,7 +19,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Metric",
+    "Narrow",
     "Result",
+    "Seeds",
     "Study",
     "augment",
     "data",
@@ -39,7 +43,9 @@ __all__ = [
 # Where a public name is defined, if not in the module of its own name.
 HOMES = {
     "Metric": "types",
+    "Narrow": "running.narrow",
     "Result": "result",
+    "Seeds": "planning.seeds",
     "Study": "study",
     "draw": "planning.draws",
     "load": "result",

@@ -1,8 +1,12 @@
-"""``jaxdl``: what a run folder holds, shown or exported as CSV; which data are at hand."""
+"""``jaxdl``: what a run folder holds, shown, reported as a page, or exported as CSV; which data are
+at hand."""
 
 import argparse
+import itertools
 import pathlib
 import sys
+import webbrowser
+from collections.abc import Sequence
 
 from jaxdl.checks import DataError
 
@@ -52,8 +56,39 @@ def parser() -> Parser:
     exporting.add_argument(
         "--out", type=pathlib.Path, metavar="DIR", help="where to (default: the run folder)"
     )
+    add_report_command(commands)
     add_data_commands(commands)
     return top
+
+
+def add_report_command(commands):
+    """Adds ``report`` to the command line."""
+    reporting = commands.add_parser(
+        "report",
+        help="a page on what runs found",
+        description="Writes one HTML file on one or several runs, which needs no network and no "
+        "script: tables, curves, distributions, comparisons, what diverged or is missing, and how "
+        "it was made.",
+    )
+    reporting.add_argument(
+        "runs",
+        type=pathlib.Path,
+        metavar="RUN",
+        nargs="+",
+        help="run folder, or a folder of run folders",
+    )
+    reporting.add_argument(
+        "--out",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="where to (default: report.html in the first folder)",
+    )
+    reporting.add_argument(
+        "--title",
+        metavar="TEXT",
+        help="the question (default: made of what was swept and measured)",
+    )
+    reporting.add_argument("--open", action="store_true", help="shows it in the web browser")
 
 
 def add_data_commands(commands):
@@ -99,6 +134,8 @@ def text_of(options) -> str:
         return show(options.run, options.metric)
     if options.command == "export":
         return export(options.run, options.out or options.run)
+    if options.command == "report":
+        return report(options.runs, options.out, options.title, options.open)
     from jaxdl.data import library  # it needs jax, which --help does not
 
     return library.listed() if options.data_command == "list" else library.add(options.path)
@@ -200,3 +237,45 @@ def export(run: pathlib.Path, out: pathlib.Path) -> str:
         rows = result.to_csv(out / name, curves)
         counts.append(f"{out / name}: {rows} rows")
     return ", ".join(counts)
+
+
+def report(
+    runs: Sequence[pathlib.Path],
+    out: pathlib.Path | None = None,
+    title: str | None = None,
+    opens: bool = False,
+) -> str:
+    """Writes the report of runs; it appears whole or not at all.
+
+    Args:
+      runs: run folders, or folders of run folders.
+      out: the file; report.html in the first folder by default.
+      title: the question; made of what was swept and measured where not given.
+      opens: shows it in the web browser.
+
+    Returns:
+      A line that says what was written.
+
+    Raises:
+      ValueError: no run.
+    """
+    from jaxdl.pages.report import REPORT, page, reported, write
+    from jaxdl.result import load
+
+    folders = list(dict.fromkeys(itertools.chain(*map(runs_in, runs))))
+    made = page([reported(str(folder), load(folder)) for folder in folders], title)
+    path = write(runs[0] / REPORT if out is None else out, made)
+    text = f"{path}: {path.stat().st_size / 1e6:.2f} MB"
+    if opens and not webbrowser.open(path.resolve().as_uri()):
+        return f"{text}; no web browser was found to open it"
+    return text
+
+
+def runs_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Lists the runs in a folder: itself, or those right below it where it is none."""
+    from jaxdl.running.store import MANIFEST
+
+    if (folder / MANIFEST).exists():
+        return [folder]
+    below = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
+    return below or [folder]  # which `load` then refuses by its name

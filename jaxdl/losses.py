@@ -274,6 +274,7 @@ def _signed(name: str, outputs, targets):
 
 SIGNED = (perceptron, perceptron_mistakes)  # criteria whose targets are +1 and -1
 OF_SIGNS = (*SIGNED, sign_accuracy)
+SHARES = (accuracy, binary_accuracy, rounded_accuracy, sign_accuracy)  # values from 0 to 1
 # whose targets are class numbers below the number of outputs
 OF_CLASSES = (cross_entropy, _smoothed_cross_entropy, accuracy)
 # whose targets are from 0 to 1

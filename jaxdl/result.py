@@ -9,14 +9,17 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jaxdl.checks import brief, flag, folder, integer, one_of, unknown
+from jaxdl.pages import report as reports
 from jaxdl.planning.config import config_key
 from jaxdl.reporting import choosing, frames, looks, panels, stats, tables
+from jaxdl.reporting.intervals import TOO_FEW
 from jaxdl.reporting.words import html_table
 from jaxdl.running import manifest as manifests
 from jaxdl.running import store
 from jaxdl.running.configs import match
 from jaxdl.running.curves import collect as collect_curves
 from jaxdl.running.files import write_atomically
+from jaxdl.running.narrow import Narrowed
 from jaxdl.running.progress import say
 
 SPLITS = ("train_", "valid_", "test_")
@@ -32,7 +35,7 @@ class Result:
 
     Attributes:
       lanes: list of dicts with every swept name, seed, status (``"finished"`` or ``"diverged"``)
-        and diverged_at.
+        and diverged_at; of a study with `Seeds` also ``seed_init``, ``seed_data``...
       history: name -> float32 (lanes, evaluations), rows aligned with `lanes`.
       steps: the step of each column, (evaluations,); (lanes, evaluations) with -1 beyond a lane's
         end where configs have their own schedules.
@@ -40,6 +43,10 @@ class Result:
       path: the run folder, or None.
       metrics: name without its split -> whether higher is better, as the tasks declare.
       missing: how many of the planned lanes are not there: not trained yet, or damaged on disk.
+      crossed: how many seeds each random stream has, where several are crossed (`Seeds`); else
+        empty. Crossed lanes share seeds: they are no independent sample, and have no intervals.
+      narrowed: what a study that adds seeds (``until=``) has stopped at, with the intervals that
+        are valid for it; None of any other, and of a run that is read back.
     """
 
     def __init__(
@@ -62,6 +69,8 @@ class Result:
         self.path = path
         self.missing = 0 if planned is None else planned - len(lanes)
         self.metrics = dict(metrics or {})
+        self.narrowed: Narrowed | None = None
+        self.crossed = _crossed_streams(lanes, self.axes)
         # Rows whose task has no metric of a name: these lanes did not diverge.
         self._absent = dict(absent or {})
         # Which lanes are missing; not known of a result that was made of a count.
@@ -310,6 +319,15 @@ class Result:
             return False
         return self.metrics.get(self.metric_of(name))
 
+    def better(self, name: str) -> bool | None:
+        """Whether larger values of a history name are better; None where nothing declares it."""
+        self.metric(name)
+        return self._direction_if_any(name)
+
+    def absent(self, name: str) -> set[int]:
+        """The rows of the lanes whose task has no metric of this name."""
+        return set(self._absent.get(name, ()))
+
     def metric_of(self, name: str) -> str:
         """Takes the split off a history name: ``"accuracy"`` of ``"test_accuracy"``."""
         return name.partition("_")[2] if name.startswith(SPLITS) else name
@@ -328,7 +346,15 @@ class Result:
         rows = self.rows(config)
         better = self._direction_if_any(name, higher_is_better)
         final, diverged = self.final(name), self.diverged
-        return stats.summarise(final[rows], diverged[rows], better)
+        return self._sure(stats.summarise(final[rows], diverged[rows], better))
+
+    def _sure(self, summary: stats.Summary) -> stats.Summary:
+        """A summary without its intervals, which take lanes as independent, where they are not."""
+        if not self.crossed:
+            return summary
+        return summary._replace(
+            iqm_interval=TOO_FEW, mean_interval=TOO_FEW, median_interval=TOO_FEW
+        )
 
     def _summaries(
         self, name: str, higher_is_better: bool | None = None, most: int | None = None
@@ -342,7 +368,7 @@ class Result:
         for rows in itertools.islice(self._rows.values(), most):
             measured = [row for row in rows if row not in absent]
             summaries.append(stats.summarise(final[measured], diverged[measured], better))
-        return summaries
+        return list(map(self._sure, summaries)) if self.crossed else summaries
 
     def table(self, name: str) -> tables.Table:
         """Tabulates a metric's last value by config: n, survived, mean, sd, median, IQM."""
@@ -355,7 +381,15 @@ class Result:
         table = tables.summary_table(f"{name} {self._when}", self.axes, rows)
         more = len(self.configs) - len(configs)
         notes = [f"and {more} more configs: result.table({name!r})"] if more else []
-        return table._replace(footer="\n  ".join([*notes, *filter(None, [self.footer])]))
+        if self.footer:
+            notes.append(self.footer)
+        if self.crossed:
+            # "n too small" would be another reason
+            table = table._replace(rows=tuple((*row[:-1], None) for row in table.rows))
+            notes.append(_no_intervals(self.crossed))
+        if self.narrowed is not None:
+            notes += str(self.narrowed).splitlines()
+        return table._replace(footer="\n  ".join(notes))
 
     def compare(
         self,
@@ -391,13 +425,20 @@ class Result:
         if not common:
             raise ValueError(f"a and b must have seeds in common, got none for {a} and {b}")
         final, diverged = self.final(name), self.diverged
-        return stats.compare(
+        compared = stats.compare(
             final[left],
             final[right],
             diverged[left],
             diverged[right],
             higher,
         )
+        return self._sure_of(compared)
+
+    def _sure_of(self, compared: stats.Comparison) -> stats.Comparison:
+        """A comparison without its intervals, as a summary is without them."""
+        if not self.crossed:
+            return compared
+        return compared._replace(difference_interval=TOO_FEW, improvement_interval=TOO_FEW)
 
     def _row_by_seed(self, config: dict) -> dict[int, int]:
         """The row of each seed of one config."""
@@ -458,7 +499,12 @@ class Result:
             alive = choosing.ordered(name, group, higher)
             choices.append(self._choice(alive, len(group), final, diverged, higher))
         words = f"{name} {self._when}"
-        return choosing.Choices(choices, words, self.axes, along, higher, self.footer)
+        notes = [self.footer] if self.footer else []
+        if self.crossed:
+            notes.append(_no_intervals(self.crossed))
+        footer = "\n  ".join(notes)
+        independent = not self.crossed
+        return choosing.Choices(choices, words, self.axes, along, higher, footer, independent)
 
     def _choice(
         self,
@@ -477,13 +523,14 @@ class Result:
             common = sorted(mine.keys() & theirs.keys())
             left, right = [mine[seed] for seed in common], [theirs[seed] for seed in common]
             if common:
-                comparison = stats.compare(
+                compared = stats.compare(
                     final[left],
                     final[right],
                     diverged[left],
                     diverged[right],
                     higher_is_better,
                 )
+                comparison = self._sure_of(compared)
         ties = choosing.ties_of(alive, higher_is_better)
         return choosing.Choice(
             config,
@@ -543,6 +590,30 @@ class Result:
             self._untrained,
             f"at each lane's best {name}",
         )
+
+    def report(self, path=None, question: str | None = None) -> pathlib.Path:
+        """Writes all of it as one HTML file that needs neither network nor scripts.
+
+        Tables, curves, distributions, comparisons, what diverged or is missing, and how it was
+        made; every figure with its numbers in words.
+
+        Args:
+          path: of the file; report.html in the run folder by default.
+          question: its title; made of what was swept and measured where not given.
+
+        Returns:
+          the path.
+
+        Raises:
+          ValueError: no path, and none of a run folder.
+        """
+        if path is not None:
+            file = folder("path", path)
+        elif self.path is not None:
+            file = self.path / reports.REPORT
+        else:
+            raise ValueError("path must be given for a result that has no run folder, got None")
+        return reports.write(file, reports.page([reports.reported("", self)], question))
 
     def plot(
         self,
@@ -614,6 +685,24 @@ class Result:
         name = usual_metric(self.history)
         table = self._table(name, MOST_ROWS)
         return table._replace(title=f"{self!r}\n{table.title}")._repr_html_()
+
+
+def _crossed_streams(lanes: list[dict], axes: tuple[str, ...]) -> dict[str, int]:
+    counts = {}
+    for name in frames.SEEDS:
+        if lanes and name in lanes[0] and name not in axes:
+            count = len({lane[name] for lane in lanes})
+            if count > 1:
+                counts[name.removeprefix("seed_")] = count
+    return counts if len(counts) > 1 else {}
+
+
+def _no_intervals(crossed: dict[str, int]) -> str:
+    levels = " x ".join(f"{count} {name}" for name, count in crossed.items())
+    return (
+        f"lanes share seeds ({levels}): no interval takes them as independent; "
+        "stats.variance_shares says what each stream contributes"
+    )
 
 
 def _several(values) -> list:

@@ -7,6 +7,7 @@ are paired by seed.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -42,6 +43,19 @@ def stream(key: PRNGKeyArray, name: str) -> PRNGKeyArray:
       name: one of `STREAMS`.
     """
     return jax.random.fold_in(key, STREAMS.index(name))
+
+
+def stream_roots(seed: Any) -> Callable[[str], PRNGKeyArray]:
+    """Makes the function that gives the seed key which a named stream of a lane is derived from.
+
+    Args:
+      seed: of the lane: one for all streams, whose key all of them share; or uint32 (streams,), one
+        a stream in the order of `STREAMS`, whose keys are those of ordinary lanes of these seeds.
+    """
+    if jnp.ndim(seed) == 0:
+        key = seed_key(seed)
+        return lambda name: key
+    return lambda name: seed_key(seed[STREAMS.index(name)])
 
 
 def rows(

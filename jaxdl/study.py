@@ -20,19 +20,30 @@ from jaxdl.checks import (
     one_of,
     positive_int,
     seed_of,
+    unknown,
 )
+from jaxdl.losses import SHARES
 from jaxdl.planning import axes as planning
 from jaxdl.planning.config import Config, config_key
 from jaxdl.planning.identity import identity_of
 from jaxdl.planning.program import Program, concrete_recipe
-from jaxdl.planning.spec import Spec, config_finder, declare, seed_list
+from jaxdl.planning.seeds import Seed, Seeds, seed_list
+from jaxdl.planning.spec import Spec, config_finder, declare
 from jaxdl.reporting.words import html_table
 from jaxdl.result import Result, collect, load, match, told
 from jaxdl.running import blocks, compiler, engine, ensemble, shards, tune
 from jaxdl.running import manifest as manifests
+from jaxdl.running.narrow import (
+    Narrow,
+    Narrowed,
+    check_narrow,
+    found_of_config,
+    found_of_pair,
+    looks,
+)
 from jaxdl.running.opening import open_run
+from jaxdl.running.progress import is_shown, say
 from jaxdl.running.progress import progress as show_progress
-from jaxdl.running.progress import say
 from jaxdl.running.replay import Trained, replay, train_lanes, worst_gap
 from jaxdl.train import NORM_BOUND, Recipe
 
@@ -47,7 +58,7 @@ class Study:
       defaults: name -> value of the hyper-parameters that are not swept.
       sweep: name -> list of values (their product), or a list of configs. Functions as ``{label:
         function}``.
-      seeds: how many (0, 1, ...), or which.
+      seeds: how many (0, 1, ...), or which; or `Seeds`, one a random stream.
       steps, batch_size, eval_every, reduction, sampling: settings; also functions of ``hp``, or
         names in `defaults` or `sweep`, but in one place only. By default batch_size is all training
         rows, eval_every a fiftieth of steps, reduction ``"mean"`` and sampling ``"step"`` (none for
@@ -83,7 +94,7 @@ class Study:
         *,
         defaults: Mapping[str, Any] | None = None,
         sweep: Mapping[str, Iterable] | Sequence[Mapping[str, Any]] | None = None,
-        seeds: int | Sequence[int] = 1,
+        seeds: int | Sequence[int] | Seeds = 1,
         steps: int | Callable | None = None,
         batch_size: int | Callable | None = None,
         eval_every: int | Callable | None = None,
@@ -186,6 +197,7 @@ class Study:
         path: str | os.PathLike | None = None,
         progress: bool | None = None,
         shard: str | tuple[int, int] | None = None,
+        until: Narrow | None = None,
     ) -> Result:
         """Trains every lane that is not stored yet.
 
@@ -198,13 +210,23 @@ class Study:
             i and n from SLURM's or Open MPI's environment or from `jax.distributed`, and trains all
             where there is none of them, with a line on stderr. None trains all, whatever the
             environment says.
+          until: adds seeds, beyond those of the study, until the interval of a mean is narrow in
+            every config: ``Narrow("test_accuracy", width=0.005, most=5000)``; or that of a mean
+            difference, with ``compare=(a, b)``. One looks at 32 seeds or all that are declared, and
+            at half as many again each time, and stops at the first look at which it is narrow. The
+            intervals are valid for that (`stats.always_valid_interval`): each holds its mean with
+            95 %, exactly for accuracies and other bounded metrics. Lanes that diverged are left
+            out of means, and counted beside. Where to stop follows from the lanes of each look
+            alone: a run that was killed and continued ends with the same seeds. The result says
+            what it stopped at (`Result.narrowed`, below tables), also that `most` was not enough.
 
         Returns:
           The study's lanes that are stored when it ends; where some are missing (`Result.missing`:
           those of other shards, or after Ctrl-C), a line on stderr says so.
 
         Raises:
-          ValueError: the folder holds another study, or the shard is out of range.
+          ValueError: the folder holds another study, or the shard is out of range; several shards
+            and `until`, which looks at all lanes.
           KeyboardInterrupt: after Ctrl-C, once the running block is saved; in a notebook the
             partial result is returned.
         """
@@ -221,24 +243,101 @@ class Study:
                 "path must be a run folder that the processes share where there are "
                 f"{share.processes} shards, got None"
             )
+        if until is not None and share.processes > 1:
+            raise ValueError(
+                "shard must not be given with until, as where to stop is seen from all lanes, got "
+                f"{share.process}/{share.processes}"
+            )
         compiler.prepare_devices()
-        manifest = self._open(run, self._lane_size)
-        reopened = None if run is None else lambda: self._open(run)
+        if until is None:
+            return self._train(self.spec, run, share, progress)[0]
+        return self._train_until(until, run, share, progress)
+
+    def _train(
+        self,
+        spec: Spec,
+        run: pathlib.Path | None,
+        share: shards.Shard,
+        progress: bool | None,
+        before: tuple[dict, dict] | None = None,
+    ) -> tuple[Result, tuple[dict, dict]]:
+        """Trains the missing lanes of a spec.
+
+        Args:
+          spec: this study's, or one with more seeds.
+          before: manifest and blocks of a run in memory that goes on.
+
+        Returns:
+          (result, (manifest, blocks)).
+        """
+        begun, kept = before or (None, None)
+        manifest = self._open(run, spec, self._lane_size, begun)
+        reopened = None if run is None else lambda: self._open(run, spec)
         try:
-            there = blocks.Run(self.spec, run, share, self._compiled, progress, reopened)
-            manifest, trained = blocks.train_blocks(there, manifest)
+            there = blocks.Run(spec, run, share, self._compiled, progress, reopened)
+            manifest, trained = blocks.train_blocks(there, manifest, kept)
         except KeyboardInterrupt:
             if run is None or "ipykernel" not in sys.modules:
                 raise
             trained = blocks.stored(manifest, run)
-        mine = [config.values for config in self.spec.configs]
-        result = told(collect(manifest, trained, run, mine, set(self.spec.seeds)))
+        mine = [config.values for config in spec.configs]
+        result = told(collect(manifest, trained, run, mine, spec.seeds))
         self._last = (manifest, result)
+        return result, (manifest, trained)
+
+    def _train_until(
+        self,
+        until: Narrow,
+        run: pathlib.Path | None,
+        share: shards.Shard,
+        progress: bool | None,
+    ) -> Result:
+        """Trains more and more seeds, until the intervals are narrow or there are too many."""
+        asked = check_narrow(until, self.spec.seeds)
+        if asked.compare is not None:
+            a, b = (self._one(dict(side)).values for side in asked.compare)
+            asked = asked._replace(compare=(a, b))
+        self._check_metric(asked.metric)
+        bounds = asked.bounds or self._bounds(asked.metric)
+        before = None
+        for seeds in looks(self.spec.seeds, asked.most):
+            spec = self.spec._replace(seeds=seeds)
+            result, trained = self._train(spec, run, share, progress, before)
+            before = trained if run is None else None
+            if not result.complete:  # interrupted in a notebook
+                break
+            result.narrowed = _narrowed(result, asked, bounds, len(seeds))
+            if is_shown(progress):
+                say(result.narrowed.progress)
+            if result.narrowed.reached:
+                break
         return result
 
-    def _open(self, run: pathlib.Path | None, lane_size: int | None = None) -> dict:
-        """The manifest of a run with this study's lanes in it."""
-        return open_run(run, self.spec, lane_size, self._planned, self._identity)
+    def _check_metric(self, name: str):
+        """Refuses a metric that some program does not keep, before anything is trained."""
+        for program in self.plan().programs:
+            history = self._identity(program)["history"]
+            if name not in history:
+                raise unknown("metric", name, history)
+
+    def _bounds(self, metric: str) -> tuple[float, float] | None:
+        """The bounds of a metric that is a share in all configs; None of others."""
+        _, _, name = metric.partition("_")  # what follows the split
+        functions = []
+        for config in self.spec.configs:
+            declared = concrete_recipe(self.spec.parts, config).task.metrics.get(name)
+            functions.append(None if declared is None else declared.function)
+        return (0.0, 1.0) if all(each in SHARES for each in functions) else None
+
+    def _open(
+        self,
+        run: pathlib.Path | None,
+        spec: Spec,
+        lane_size: int | None = None,
+        before: dict | None = None,
+    ) -> dict:
+        """The manifest of a run with the lanes of a spec in it."""
+        return open_run(run, spec, lane_size, self._planned, self._identity, before)
 
     def _identity(self, program: Program) -> dict:
         """What a program trains, found once in the life of a study: it takes a trace."""
@@ -285,7 +384,7 @@ class Study:
 
         Args:
           config: values of swept names; enough of them to name one config.
-          seed: its seed.
+          seed: its seed; of a study with `Seeds` the place of the combination, as in `lanes`.
           progress: says on stderr how it compares with the lane that the last `run` of this study
             stored. A difference is a warning in any case.
 
@@ -296,10 +395,32 @@ class Study:
         check_float32()
         one, seed = self._one(config), seed_of("seed", seed)
         program = self._program(one)
+        of_lane = self._seed_at(seed)
         compiled = self._compiled({0: program})[0].result()
-        replayed = replay(self.spec, program, compiled, one, seed)
+        replayed = replay(self.spec, program, compiled, one, of_lane)
         self._compare(one.values, seed, replayed.history, progress)
         return tuple(replayed)
+
+    def _seed_at(self, seed: int) -> Seed:
+        """What a lane with this in its column ``seed`` draws from."""
+        if not self.spec.parts.seed_shape:
+            return seed
+        count = len(self.spec.seeds)
+        if seed >= count:
+            raise ValueError(
+                f"seed must be the place of one of the {count} combinations of seeds, from 0 to "
+                f"{count - 1}, got {seed}"
+            )
+        return self.spec.seeds[seed]
+
+    def _wanted(self, seeds: int | Sequence[int] | None) -> tuple[int, ...]:
+        """The seeds asked for, as they stand in the column ``seed``; the study's by default."""
+        if seeds is None and self.spec.parts.seed_shape:
+            return tuple(range(len(self.spec.seeds)))
+        if isinstance(seeds, Seeds):
+            raise ValueError(f"seeds must be places of combinations of seeds, got {seeds}")
+        drawn = self.spec.seeds if seeds is None else seed_list(seeds)
+        return tuple(seed for seed in drawn if isinstance(seed, int))
 
     @compiler.cache()
     def weights(
@@ -325,13 +446,14 @@ class Study:
         """
         check_float32()
         one = self._one(config)
-        wanted = self.spec.seeds if seeds is None else seed_list(seeds)
+        wanted = self._wanted(seeds)
         program = self._program(one)
         with show_progress(progress, len(wanted) * program.schedule.steps) as display:
             display.say("compiling")
             compiled = self._compiled({0: program})[0].result()
             display.say("training")
-            trained = train_lanes(self.spec, program, compiled, one, wanted, display.advance)
+            drawn = {seed: self._seed_at(seed) for seed in wanted}
+            trained = train_lanes(self.spec, program, compiled, one, drawn, display.advance)
         self._compare_all(one.values, trained)
         return trained
 
@@ -427,6 +549,31 @@ class Study:
                 f"by up to {gap:.1g} in {name}",
                 stacklevel=3,
             )
+
+
+def _narrowed(
+    result: Result,
+    asked: Narrow,
+    bounds: tuple[float, float] | None,
+    seeds: int,
+) -> Narrowed:
+    """The always-valid intervals of every config, or of a difference, at a look."""
+    final, diverged = result.final(asked.metric), result.diverged
+    if asked.compare is not None:
+        # Rows stand in the order of seeds, and both configs have all of them.
+        a, b = (result.rows(dict(side)) for side in asked.compare)
+        of = " minus ".join(map(_pairs, asked.compare))
+        values, lost = (final[a], final[b]), (diverged[a], diverged[b])
+        return Narrowed(asked, bounds, seeds, (found_of_pair(of, values, lost, bounds),))
+    found = []
+    for config in result.configs:
+        rows = result.rows(config)
+        found.append(found_of_config(_pairs(config), final[rows], diverged[rows], bounds))
+    return Narrowed(asked, bounds, seeds, tuple(found))
+
+
+def _pairs(config: Mapping) -> str:
+    return ", ".join(f"{name}={value}" for name, value in config.items()) or "all lanes"
 
 
 __all__ = ["Result", "Study", "load"]

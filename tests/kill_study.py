@@ -25,7 +25,7 @@ Study(task=tasks.moons(100, 0.1), model=models.mlp(2, (64, 64), 2), optimizer=la
 """
 
 
-def start(folder: pathlib.Path, seeds: int, steps: int) -> subprocess.Popen:
+def start(folder: pathlib.Path, seeds: int, steps: int, study: str = STUDY) -> subprocess.Popen:
     """The study as a process of its own, with two CPU devices."""
     cache = str(folder.parent / "cache")
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2", "JAX_COMPILATION_CACHE_DIR": cache}
@@ -34,7 +34,7 @@ def start(folder: pathlib.Path, seeds: int, steps: int) -> subprocess.Popen:
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
     return subprocess.Popen(
-        [sys.executable, "-c", STUDY, str(folder), str(seeds), str(steps)], env=environment
+        [sys.executable, "-c", study, str(folder), str(seeds), str(steps)], env=environment
     )
 
 
@@ -52,7 +52,12 @@ def progress(folder: pathlib.Path) -> tuple[int, int]:
 
 
 def kill_often(
-    folder: pathlib.Path, kills: int, dice: random.Random, seeds: int, steps: int
+    folder: pathlib.Path,
+    kills: int,
+    dice: random.Random,
+    seeds: int,
+    steps: int,
+    study: str = STUDY,
 ) -> list[tuple[int, bool]]:
     """Starts the study and kills it, `kills` times, each time some moments after it has begun to
     write.
@@ -62,7 +67,7 @@ def kill_often(
     """
     found = []
     for _ in range(kills):
-        process = start(folder, seeds, steps)
+        process = start(folder, seeds, steps, study)
         before = progress(folder)
         while progress(folder) == before and process.poll() is None:
             time.sleep(0.002)

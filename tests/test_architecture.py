@@ -22,6 +22,7 @@ ROOMS = (
     "vocabulary",
     "planning",
     "running",
+    "pages",
     "result",
     "study",
     "testing",

@@ -76,6 +76,9 @@ def test_batch_size_prints_json_and_nothing_else(tmp_path):
     assert len(row["test_accuracy"]["iqm_interval"]) == 2
     assert set(row["steps_to_90"]) >= {"median", "never_reached"}
     assert "final_loss" in row
+    assert row["numpy_seconds"]["published"] == 6.8
+    assert row["numpy_seconds"]["median"] > 0
+    assert row["min_batch_loss"]["median"] <= row["max_batch_loss"]["median"]
     figures = sorted(path.name for path in (tmp_path / "run" / "figures").iterdir())
     assert figures == ["accuracy.png", "boundaries.png", "final_accuracy.png", "loss.png"]
     assert "batch_size" in (tmp_path / "run" / "manifest.json").read_text()

@@ -14,7 +14,7 @@ from jaxdl.parts import dataset_of, resolve
 from jaxdl.planning.config import SETTINGS, Config, config_key
 from jaxdl.planning.hp import Hyperparameters, at
 from jaxdl.planning.spec import Parts
-from jaxdl.sampling import seed_key
+from jaxdl.sampling import stream, stream_roots
 from jaxdl.types import Dataset, Padded, Task
 
 REASONS = {
@@ -53,7 +53,7 @@ class Program(NamedTuple):
 class LaneFunctions(NamedTuple):
     """A program's functions of one lane."""
 
-    init: Callable  # (seed, hp, shared) -> (Lane, Dataset or None)
+    init: Callable  # (seed, hp, shared) -> (Lane, Dataset or None); seed as in `stream_roots`
     segment: Callable  # (lane, dataset, seed, hp, start, stop) -> Lane
     recipe: Callable  # (hp, lane, dataset) -> Recipe
     shared: Dataset | None  # the data set that all lanes share
@@ -137,11 +137,11 @@ def lane_functions(parts: Parts, program: Program, read: set[str] | None = None)
 
     @at(first.values)
     def init(seed, hp, shared):
-        key = seed_key(seed)
+        roots = stream_roots(seed)
         recipe = recipe_of(hp)
-        dataset = _drawn(recipe.task, key)
+        dataset = _drawn(recipe.task, roots("data"))
         used = shared if dataset is None else dataset
-        return train.init(recipe, key, used, program.schedule), dataset
+        return train.init(recipe, roots("init"), used, program.schedule), dataset
 
     def recipe_at(hp, lane, dataset):
         return _sized(recipe_of(hp), lane, dataset)
@@ -149,7 +149,8 @@ def lane_functions(parts: Parts, program: Program, read: set[str] | None = None)
     @at(first.values)
     def segment(lane, dataset, seed, hp, start, stop):
         recipe = recipe_at(hp, lane, dataset)
-        keys = train.streams(seed_key(seed))
+        roots = stream_roots(seed)
+        keys = train.Streams(*(stream(roots(name), name) for name in train.Streams._fields))
         return train.segment(recipe, program.schedule, lane, dataset, keys, start, stop)
 
     shared = None if callable(concrete.data) else concrete.data

@@ -1,15 +1,15 @@
 """What a study declares, checked: its parts, its complete configs, its seeds."""
 
 import keyword
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from jaxdl.checks import brief, flag, integer, mapping, positive_int, unknown
+from jaxdl.checks import brief, flag, mapping, unknown
 from jaxdl.parts import check_part
 from jaxdl.planning.config import SETTINGS, Config, Names, check_value, complete, config_key
+from jaxdl.planning.seeds import Seed, Seeds, seed_list
 from jaxdl.planning.sweep import Values, spread
+from jaxdl.sampling import STREAMS
 from jaxdl.train import (
     check_accumulate,
     check_eval_params,
@@ -18,8 +18,8 @@ from jaxdl.train import (
     check_record,
 )
 
-MOST_SEEDS = 2**32  # a seed is a uint32
 LANE_COLUMNS = ("seed", "status", "diverged_at", "lane")  # of a row of lanes, beside swept names
+STREAM_COLUMNS = tuple(f"seed_{name}" for name in STREAMS)  # of a study with a seed a stream
 
 
 class Parts(NamedTuple):
@@ -35,6 +35,7 @@ class Parts(NamedTuple):
     accumulate: int
     rewrite_convolutions: bool
     names: Names  # what hp can read beside the swept values
+    seed_shape: tuple[int, ...] = ()  # of a lane's seed: one number, or one a stream
 
 
 class Spec(NamedTuple):
@@ -43,7 +44,7 @@ class Spec(NamedTuple):
     parts: Parts
     axes: tuple[str, ...]  # the swept names, in declared order
     configs: tuple[Config, ...]
-    seeds: tuple[int, ...]
+    seeds: tuple[Seed, ...]
     read: frozenset[str] = frozenset()  # names that the settings have read
 
 
@@ -86,6 +87,9 @@ def declare(
     check_norm_bound(norm_bound)
     check_eval_train_rows(eval_train_rows)
     check_accumulate(accumulate)
+    by_stream = isinstance(seeds, Seeds)
+    if by_stream:
+        _check_columns(axes)
     seeds = seed_list(seeds)
     read: set[str] = set()
     configs = tuple(complete(names, each, read) for each in values)
@@ -100,6 +104,7 @@ def declare(
         accumulate=accumulate,
         rewrite_convolutions=flag("rewrite_convolutions", rewrite_convolutions),
         names=names,
+        seed_shape=(len(STREAMS),) if by_stream else (),
     )
     return Spec(parts, axes, configs, seeds, frozenset(read))
 
@@ -138,6 +143,16 @@ def check_axis_name(name):
         )
 
 
+def _check_columns(axes: tuple[str, ...]):
+    """Refuses a swept name that lanes with a seed a stream have a column for."""
+    for name in axes:
+        if name in STREAM_COLUMNS:
+            raise ValueError(
+                f"a hyper-parameter must not be called as a column of lanes, got {brief(name)} "
+                "beside seeds of streams"
+            )
+
+
 def _check_names(names: Names, axes: tuple[str, ...]):
     """Refuses names that cannot be read, and a setting that stands in two places.
 
@@ -170,31 +185,6 @@ def _check_values(names: Names, values: tuple[Values, ...]):
             check_value(name, value)
     if names.settings["steps"] is None and "steps" not in {*names.defaults, *values[0]}:
         raise ValueError("steps must be a positive integer, got None")
-
-
-def seed_list(seeds) -> tuple[int, ...]:
-    """Returns seeds as ints: a positive number of them (0, 1, ...), or the seeds themselves.
-
-    >>> seed_list(3), seed_list([7, 7, 2])
-    ((0, 1, 2), (7, 2))
-
-    Raises:
-      ValueError: one is not in [0, 2**32), or there is none.
-    """
-    if integer(seeds):
-        most = MOST_SEEDS if seeds > MOST_SEEDS else None  # for a plain message where it is below 1
-        return tuple(range(positive_int("seeds", seeds, most)))
-    listed = isinstance(seeds, Sequence) or (isinstance(seeds, np.ndarray) and seeds.ndim == 1)
-    if not listed or isinstance(seeds, (str, bytes)):
-        raise ValueError(
-            f"seeds must be a positive integer, or a sequence of integers, got {brief(seeds)}"
-        )
-    if not len(seeds):
-        raise ValueError(f"seeds must hold at least one seed, got {brief(seeds)}")
-    for seed in seeds:
-        if not integer(seed) or not 0 <= seed < MOST_SEEDS:
-            raise ValueError(f"seeds must be integers from 0 to 4294967295, got {brief(seed)}")
-    return tuple(dict.fromkeys(int(seed) for seed in seeds))
 
 
 def check_read(spec: Spec, read: set[str]):

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 Columns = dict[str, Any]  # name -> list or array, all of one length
 
 # What columns of ours are called; a hyper-parameter of such a name stands as ``hp.NAME``.
+SEEDS = ("seed_init", "seed_data", "seed_shuffle", "seed_dropout", "seed_augment")  # where given
 OURS = ("lane", "seed", "status", "diverged_at", "evaluation", "step", "diverged")
 
 
@@ -67,9 +68,15 @@ def _about(table: Lanes) -> dict[str, list]:
     for name in table.axes:
         values = [lane[name] for lane in table.lanes]
         columns[axis_column(name, table.history)] = axis_values(values)
-    for name in ("seed", "status", "diverged_at"):
+    by_stream = [name for name in SEEDS if _has_column(table, name)]
+    for name in ("seed", *by_stream, "status", "diverged_at"):
         columns[name] = [lane[name] for lane in table.lanes]
     return columns
+
+
+def _has_column(table: Lanes, name: str) -> bool:
+    """Whether lanes have a column that is no swept name."""
+    return bool(table.lanes) and name in table.lanes[0] and name not in table.axes
 
 
 def axis_column(name: str, metrics) -> str:
@@ -159,7 +166,7 @@ def labelled_arrays(table: Lanes, about: dict):
         beside = columns
     else:
         dimensions, order = product
-        beside = {name: columns[name] for name in ("status", "diverged_at")}
+        beside = {name: columns[name] for name in columns if name not in dimensions}
     names = tuple(dimensions)
     shape = tuple(len(values) for values in dimensions.values())
     coordinates: dict[str, Any] = {}

@@ -22,11 +22,18 @@ from jaxdl.reporting.intervals import (
     rounding_of,
     share_interval,
 )
+from jaxdl.reporting.power import seeds_needed
+from jaxdl.reporting.samples import flags_of, sample_of
+from jaxdl.reporting.sequences import always_valid_interval
+from jaxdl.reporting.variance import Share, VarianceShares, variance_shares
 from jaxdl.reporting.words import html_table
 
 __all__ = [
     "Comparison",
+    "Share",
     "Summary",
+    "VarianceShares",
+    "always_valid_interval",
     "compare",
     "expanded_tail",
     "first_reached",
@@ -40,8 +47,10 @@ __all__ = [
     "preference",
     "quantile",
     "ranked",
+    "seeds_needed",
     "share_interval",
     "summarise",
+    "variance_shares",
 ]
 
 
@@ -168,8 +177,8 @@ def summarise(values, diverged, higher_is_better: bool | None = True) -> Summary
     Raises:
       ValueError, TypeError: values that are not numbers, one a seed; other lengths.
     """
-    sample = _sample("values", values)
-    lost = _flags("diverged", diverged, len(sample))
+    sample = sample_of("values", values)
+    lost = flags_of("diverged", diverged, len(sample))
     alive = sample[~missing(sample, lost)]
     ranks = alive
     if higher_is_better is not None:
@@ -191,40 +200,6 @@ def summarise(values, diverged, higher_is_better: bool | None = True) -> Summary
     )
 
 
-def _sample(name: str, values) -> Float[np.ndarray, " n"]:
-    """The values as floats, or an error of one line that names them."""
-    if np.ma.isMaskedArray(values):
-        raise TypeError(f"{name} must not be a masked array: fill it with NaN ({name}.filled(nan))")
-    try:
-        given = np.asarray(values)
-        # Complex numbers, texts and times become floats by losing something.
-        if given.dtype.kind in "cSUmM":
-            raise TypeError(given.dtype)
-        numbers = given.astype(float)
-    except (TypeError, ValueError):
-        refusal = f"{name} must be real numbers, one a seed, got {_start(values)}"
-        raise TypeError(refusal) from None
-    if numbers.ndim != 1:
-        raise ValueError(f"{name} must be one-dimensional, one a seed, got shape {numbers.shape}")
-    return numbers
-
-
-def _start(value) -> str:
-    """The first characters of a value, in one line."""
-    words = " ".join(repr(value).split())
-    return words if len(words) <= 60 else words[:57] + "..."
-
-
-def _flags(name: str, diverged, n: int) -> Bool[np.ndarray, " n"]:
-    """Which lanes have diverged; steps at which they did (-1: never) are refused."""
-    flags = np.asarray(diverged)
-    if flags.shape != (n,):
-        raise ValueError(f"{name} must hold {n} bools, one a value, got shape {flags.shape}")
-    if flags.dtype != bool and not np.isin(flags, (0, 1)).all():
-        raise TypeError(f"{name} must hold bools, one a value, got {_start(diverged)}")
-    return flags.astype(bool)
-
-
 def percentile(values, published: float) -> float:
     """Finds where a published number falls among the seeds: 100 times the share of values below it.
 
@@ -237,7 +212,7 @@ def percentile(values, published: float) -> float:
     >>> percentile([0.9, 0.95, 0.95, 1.0], 0.95)
     50.0
     """
-    sample = _sample("values", values)
+    sample = sample_of("values", values)
     n = len(sample)
     unknown = int(np.isnan(sample).sum())
     if unknown or math.isnan(published):
@@ -263,13 +238,13 @@ def compare(a, b, a_diverged, b_diverged, higher_is_better: bool = True) -> Comp
     Raises:
       ValueError, TypeError: values that are not numbers, one a seed; other lengths; no pair.
     """
-    first, second = _sample("a", a), _sample("b", b)
+    first, second = sample_of("a", a), sample_of("b", b)
     n = len(first)
     if n == 0 or n != len(second):
         given = f"{n} and {len(second)} values"
         raise ValueError(f"a and b must be pairs by seed, as long as each other, got {given}")
-    a_diverged = _flags("a_diverged", a_diverged, n)
-    b_diverged = _flags("b_diverged", b_diverged, n)
+    a_diverged = flags_of("a_diverged", a_diverged, n)
+    b_diverged = flags_of("b_diverged", b_diverged, n)
     both = ~missing(first, a_diverged) & ~missing(second, b_diverged)
     differences = first[both] - second[both]  # an infinite lane is in neither
     # Equal differences differ by the rounding of what was subtracted, in the type it came in.

@@ -98,8 +98,13 @@ def missing(run: Run, manifest: dict, kept: dict[int, dict]) -> dict[int, Block]
     return blocks
 
 
-def train_blocks(run: Run, manifest: dict) -> tuple[dict, dict[int, dict]]:
+def train_blocks(
+    run: Run, manifest: dict, before: dict[int, dict] | None = None
+) -> tuple[dict, dict[int, dict]]:
     """Trains the missing blocks of this shard.
+
+    Args:
+      before: blocks in memory that the run has already, where there is no folder.
 
     Returns:
       (manifest, blocks): the manifest, grown by other processes meanwhile, and with a smaller
@@ -108,7 +113,7 @@ def train_blocks(run: Run, manifest: dict) -> tuple[dict, dict[int, dict]]:
     """
     # Until nothing changes: another process may have grown the run meanwhile, or overwritten what
     # this one had grown (no locks), or halved its lane_size. Then more may be missing.
-    kept: dict[int, dict] = {}  # in memory, where there is no folder
+    kept = dict(before or {})  # in memory, where there is no folder
     while True:
         todo = missing(run, manifest, kept)
         try:
@@ -185,6 +190,8 @@ def _train(run: Run, manifest: dict, todo: dict[int, Block]) -> Iterator[tuple[i
     """Trains blocks: yields (number, arrays), stored already where there is a folder."""
     if not todo:
         return
+    if run.path is not None:
+        store.append_session(run.path, run.shard.events)
     numbers = sorted({program for program, _ in todo.values()})
     find = config_finder(run.spec)
     programs = {number: program_of(manifest, number, find) for number in numbers}

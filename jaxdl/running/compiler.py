@@ -181,7 +181,7 @@ def _lower(parts: Parts, program: Program, mesh: Mesh) -> Lowered:
     shared = functions.shared
     if shared is not None:
         shared = jax.device_put(shared, NamedSharding(mesh, EVERYWHERE))
-    seeds = np.zeros(lanes, np.uint32)
+    seeds = np.zeros((lanes, *parts.seed_shape), np.uint32)
     hp = hp_columns(program, [program.configs[0]] * lanes)
     init = _over_lanes(functions.init, mesh, (0, 0, None), program.lane_size)
     lane, dataset = jax.eval_shape(init, seeds, hp, shared)

@@ -7,9 +7,19 @@ import numpy as np
 from jaxtyping import Integer
 
 from jaxdl.planning.config import config_key
+from jaxdl.planning.seeds import Seed
+from jaxdl.planning.spec import STREAM_COLUMNS
 from jaxdl.running.formats import Arrays
 from jaxdl.running.lanes import reader
-from jaxdl.running.manifest import Lane, config_numbers, owners, planned_lanes, schedule_of
+from jaxdl.running.manifest import (
+    Lane,
+    config_numbers,
+    owners,
+    planned_lanes,
+    schedule_of,
+    seed_shape,
+    seeds_of,
+)
 
 HISTORY = "history/"  # before the name of a curve, among the arrays of a block
 
@@ -29,7 +39,7 @@ class _Place(NamedTuple):
     """Where a lane stands, in an order by config and then by seed."""
 
     rank: int  # of its config among those asked for
-    seed: int
+    seed: int  # or the place of a combination of seeds, see `_labels`
     block: int
     row: int
 
@@ -38,7 +48,7 @@ def collect(
     manifest: dict,
     blocks: dict[int, dict],
     configs: Iterable[dict] | None = None,
-    seeds: Iterable[int] | None = None,
+    seeds: Iterable[Seed] | None = None,
 ) -> Curves:
     """Reads lanes out of blocks.
 
@@ -49,24 +59,35 @@ def collect(
     numbers = config_numbers(manifest)
     order = list(numbers.values())
     planned = planned_lanes(manifest)
+    listed = seeds_of(manifest)
     if configs is not None and seeds is not None:
+        listed = list(seeds)
         order = [numbers[config_key(config)] for config in configs]
-        planned = {(config, seed) for seed in seeds for config in order}
-    places = _places(manifest, blocks, order, planned)
+        planned = {(config, seed) for seed in listed for config in order}
+    labels = _labels(manifest, listed)
+    places = _places(manifest, blocks, order, planned, labels)
     steps = _steps(_schedules(manifest, order, places))
     history, absent = _history(blocks, places, steps.shape[-1])
     lanes = []
     for place in places:
         config = manifest["configs"][order[place.rank]]
         lanes.append(_lane(config, place, blocks[place.block]))
-    untrained = _untrained(manifest, order, planned, places)
+    labelled = {(config, labels[seed]) for config, seed in planned}
+    untrained = _untrained(manifest, order, labelled, places)
     return Curves(lanes, history, steps, absent, len(planned), untrained)
+
+
+def _labels(manifest: dict, seeds: list[Seed]) -> dict[Seed, int]:
+    """What stands in the column ``seed``: the seed, or the place of a combination of seeds."""
+    if seed_shape(manifest):
+        return {seed: place for place, seed in enumerate(seeds)}
+    return {seed: seed for seed in seeds if isinstance(seed, int)}
 
 
 def _untrained(
     manifest: dict,
     order: list[int],
-    planned: set[Lane],
+    planned: set[tuple[int, int]],
     places: list[_Place],
 ) -> list[tuple[dict, list[int]]]:
     """The planned lanes that are not there, by config."""
@@ -82,6 +103,7 @@ def _places(
     blocks: dict[int, dict],
     order: list[int],
     planned: set[Lane],
+    labels: dict[Seed, int],
 ) -> list[_Place]:
     """Finds the planned lanes; one that is in two blocks is the same in both."""
     rank = {number: place for place, number in enumerate(order)}
@@ -91,15 +113,19 @@ def _places(
         for row, lane in enumerate(lanes_of(blocks[number])):
             if lane is not None and lane in planned:
                 config, seed = lane
-                places.setdefault(lane, _Place(rank[config], seed, number, row))
+                places.setdefault(lane, _Place(rank[config], labels[seed], number, row))
     return sorted(places.values())
 
 
 def _lane(config: dict, place: _Place, block: dict) -> dict:
     at = int(block["diverged_at"][place.row])
+    seed = block["seed"][place.row]
+    # a seed a stream, of a study whose streams have their own
+    by_stream = dict(zip(STREAM_COLUMNS, seed.tolist(), strict=True)) if seed.ndim else {}
     return {
         **config,
         "seed": place.seed,
+        **by_stream,
         "status": "finished" if at < 0 else "diverged",
         "diverged_at": None if at < 0 else at,
     }

@@ -7,7 +7,7 @@ The host loops over the chunks of a block and over the segments of a chunk.
 import functools
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -16,6 +16,7 @@ import numpy as np
 from jaxdl.checks import nan_named
 from jaxdl.planning.config import Config
 from jaxdl.planning.program import Program, hp_columns
+from jaxdl.planning.seeds import Seed, seed_array
 from jaxdl.planning.spec import Spec
 from jaxdl.running import checkpoints
 from jaxdl.running.compiler import Compiled
@@ -51,7 +52,7 @@ def run_block(
     spec: Spec,
     program: Program,
     compiled: Compiled,
-    lanes: list[tuple[Config, int]],
+    lanes: Sequence[tuple[Config, Seed]],
     hooks: Hooks,
     saved: dict | None = None,
 ) -> Arrays:
@@ -75,7 +76,7 @@ def run_block(
     while begin < count:
         real = lanes[begin : begin + compiled.lanes]
         # A chunk begins with the length that the last one has come to.
-        for segment in _segments(spec, program, compiled, real, hooks, saved, length):
+        for segment in segments(spec, program, compiled, real, hooks, saved, length):
             length = segment.length
             if hooks.due():
                 done = parts or [_results(spec, segment.lane, 0)]
@@ -100,7 +101,7 @@ def run_lanes(
     spec: Spec,
     program: Program,
     compiled: Compiled,
-    lanes: list[tuple[Config, int]],
+    lanes: list[tuple[Config, Seed]],
     advance: Callable[[float], None] = lambda lane_steps: None,
 ) -> Iterator[Lane]:
     """Trains lanes, weights included; they have the bits of the run.
@@ -113,7 +114,7 @@ def run_lanes(
     for begin in range(0, len(lanes), compiled.lanes):
         real = lanes[begin : begin + compiled.lanes]
         hooks = Hooks(advance=advance)
-        for segment in _segments(spec, program, compiled, real, hooks, None, length):
+        for segment in segments(spec, program, compiled, real, hooks, None, length):
             length = segment.length
         lane = jax.tree.map(functools.partial(_first, len(real)), segment.lane)
         yield lane._replace(history=mark_unseen(lane.history, spec.parts.record, np.where))
@@ -125,26 +126,29 @@ def _first(count: int, leaf):
     return leaf[:count] if checkpoints.is_key(leaf) else np.asarray(leaf)[:count]
 
 
-def _segments(
+def segments(
     spec: Spec,
     program: Program,
     compiled: Compiled,
-    real: list[tuple[Config, int]],
+    real: Sequence[tuple[Config, Seed]],
     hooks: Hooks,
     saved: dict | None,
     length: int = FIRST_STEPS,
+    seconds: float | None = None,
 ) -> Iterator[Segment]:
     """Trains up to a chunk of lanes, padded with copies of them.
 
     Args:
       length: steps of the first segment.
+      seconds: how long a segment should take; None: `SEGMENT_SECONDS`.
     """
+    wanted = SEGMENT_SECONDS if seconds is None else seconds
     # The segment loop: the compiled loop takes its bounds as values, so that one program serves
     # segments of any length and their length changes no bit. Between two segments the host has a
     # moment for progress, a checkpoint, Ctrl-C; on 2 cores 20 to 100 segments a run cost nothing
     # that could be measured, where a callback in every step cost 18 %.
     lanes = [real[index % len(real)] for index in range(compiled.lanes)]
-    seeds = np.array([seed for _, seed in lanes], np.uint32)
+    seeds = seed_array([seed for _, seed in lanes], spec.parts.seed_shape)
     hp = hp_columns(program, [config for config, _ in lanes])
     with nan_named():
         lane, dataset = compiled.init(seeds, hp, compiled.shared)
@@ -161,36 +165,38 @@ def _segments(
         with nan_named():
             lane = compiled.segment(lane, dataset, seeds, hp, np.int32(start), np.int32(stop))
         jax.block_until_ready(lane)
-        seconds = time.perf_counter() - begin
-        length = _length_after(length, stop - start, seconds)
+        taken = time.perf_counter() - begin
+        length = _length_after(length, stop - start, taken, wanted)
         hooks.advance((min(stop, steps) - start) * len(real))
         start = stop
         yield Segment(start, lane, length)
 
 
-def next_length(steps: int, seconds: float) -> int:
-    """Steps of the next segment, so that it takes about `SEGMENT_SECONDS`.
+def next_length(steps: int, seconds: float, wanted: float) -> int:
+    """Steps of the next segment, so that it takes about the `wanted` seconds.
 
     At most four times the last one's, whose clock may have been wrong.
 
-    >>> next_length(10, 1.0), next_length(10, 0.2), next_length(10, 0.01), next_length(1, 60.0)
-    (5, 25, 40, 1)
+    >>> next_length(10, 1.0, 0.5), next_length(10, 0.2, 0.5), next_length(10, 0.01, 0.5)
+    (5, 25, 40)
+    >>> next_length(1, 60.0, 0.5)
+    1
     """
-    return min(GROWTH * steps, _steps_in_time(steps, seconds))
+    return min(GROWTH * steps, _steps_in_time(steps, seconds, wanted))
 
 
-def _steps_in_time(steps: int, seconds: float) -> int:
-    return max(1, int(steps * SEGMENT_SECONDS / max(seconds, 1e-6)))
+def _steps_in_time(steps: int, seconds: float, wanted: float) -> int:
+    return max(1, int(steps * wanted / max(seconds, 1e-6)))
 
 
-def _length_after(length: int, steps: int, seconds: float) -> int:
+def _length_after(length: int, steps: int, seconds: float, wanted: float) -> int:
     """The next length after a segment of `steps`, of at most `length`."""
     # The last segment of a chunk is cut short by its end: that is no reason to begin small anew,
     # but a program that has become slower is noticed.
-    grown = next_length(steps, seconds)
+    grown = next_length(steps, seconds, wanted)
     if steps == length:
         return grown
-    return max(grown, min(length, _steps_in_time(steps, seconds)))
+    return max(grown, min(length, _steps_in_time(steps, seconds, wanted)))
 
 
 def calibrate(
@@ -205,7 +211,7 @@ def calibrate(
     lanes = list(zip(configs, range(compiled.lanes), strict=False))
     begin = last_time = time.perf_counter()
     last_step, rate = 0, 0.0
-    for segment in _segments(spec, program, compiled, lanes, Hooks(), None):
+    for segment in segments(spec, program, compiled, lanes, Hooks(), None):
         now, step = time.perf_counter(), min(segment.step, steps)
         rate = (now - last_time) / (step - last_step or 1)
         # The first segment has the initial draws and an evaluation for a single step.

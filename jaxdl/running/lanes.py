@@ -9,7 +9,8 @@ from collections.abc import Callable
 import numpy as np
 
 from jaxdl.planning.config import config_key
-from jaxdl.running.manifest import Lane, config_numbers, owners
+from jaxdl.planning.seeds import seed_array
+from jaxdl.running.manifest import Lane, config_numbers, owners, seed_in, seed_shape
 
 ABOUT = ("about", "config", "seed")  # the arrays that say whose a block, or a checkpoint, is
 
@@ -19,7 +20,8 @@ def about(manifest: dict, program: int, lanes: list[Lane]) -> dict[str, np.ndarr
 
     Returns:
       ``about``: JSON, as bytes, of the program's digest and of configs as values; ``config``, the
-      place of each lane's config among these, (lanes,); ``seed``, (lanes,).
+      place of each lane's config among these, (lanes,); ``seed``, (lanes,), or (lanes, streams)
+      where streams have seeds of their own.
     """
     # Numbers of configs mean something in one manifest only; values mean the same in all of them.
     configs = list(dict.fromkeys(config for config, _ in lanes))
@@ -31,7 +33,7 @@ def about(manifest: dict, program: int, lanes: list[Lane]) -> dict[str, np.ndarr
     return {
         "about": np.frombuffer(json.dumps(label).encode(), np.uint8),
         "config": np.array([places[config] for config, _ in lanes], np.int32),
-        "seed": np.array([seed for _, seed in lanes], np.uint32),
+        "seed": seed_array([seed for _, seed in lanes], seed_shape(manifest)),
     }
 
 
@@ -71,7 +73,7 @@ def reader(manifest: dict) -> Callable[[dict], list[Lane | None]]:
             pairs = zip(block["config"].tolist(), block["seed"].tolist(), strict=True)
             for place, seed in pairs:
                 config = configs[place]
-                lanes.append(None if config is None else (config, seed))
+                lanes.append(None if config is None else (config, seed_in(seed)))
             return lanes
         except (KeyError, TypeError, ValueError, IndexError, AttributeError):
             return []  # not a block of this library

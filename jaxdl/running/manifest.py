@@ -15,10 +15,12 @@ from jaxdl.planning.config import Config, config_key
 from jaxdl.planning.cost import Work
 from jaxdl.planning.identity import digest_of
 from jaxdl.planning.program import Axis, Program
+from jaxdl.planning.seeds import Seed
 from jaxdl.planning.spec import Spec
+from jaxdl.sampling import STREAMS
 from jaxdl.train import Schedule
 
-Lane = tuple[int, int]  # (config number, seed)
+Lane = tuple[int, Seed]  # (config number, seed)
 Directions = dict[str, bool]  # metric -> higher_is_better
 
 PARTS = {  # of a manifest
@@ -40,6 +42,7 @@ PROGRAM_PARTS = {
     "digest": str,
 }
 GENERATION_PARTS = {"configs": list, "seeds": list}
+BY_STREAM = "by stream"  # what a manifest says of a study whose streams have their own seeds
 CHUNKS = 16  # of lane_size lanes in a block
 
 
@@ -68,6 +71,8 @@ def declared(spec: Spec) -> dict:
     values = {**settings, **parts.names.defaults, "norm_bound": parts.norm_bound}
     for name in ("eval_train_rows", "accumulate", "rewrite_convolutions"):
         values[name] = getattr(parts, name)
+    if parts.seed_shape:  # said only then: the bytes of all other manifests stay what they were
+        values["seeds"] = BY_STREAM
     return {name: _plain(value) for name, value in values.items()}
 
 
@@ -100,8 +105,40 @@ def checked(manifest: dict, run) -> dict:
         where = f"{run} is not a run of jaxdl: a generation of its manifest"
         _check_parts(generation, GENERATION_PARTS, where)
         _check_numbers(generation["configs"], count, f"configs in {where}")
-        _check_numbers(generation["seeds"], 2**32, f"seeds in {where}")
+        _check_seeds(generation["seeds"], seed_shape(manifest), f"seeds in {where}")
     return manifest
+
+
+def _check_seeds(seeds: list, shape: tuple[int, ...], where: str):
+    if not shape:
+        _check_numbers(seeds, 2**32, where)
+        return
+    for seed in seeds:
+        if type(seed) is not list or len(seed) != len(STREAMS):
+            raise ValueError(f"{where} must be one a stream, got {seed!r:.60}")
+        _check_numbers(seed, 2**32, where)
+
+
+def seed_shape(manifest: dict) -> tuple[int, ...]:
+    """Tells the shape of a lane's seed: one number, or one a stream."""
+    return (len(STREAMS),) if manifest["study"].get("seeds") == BY_STREAM else ()
+
+
+def seed_in(seed: int | list) -> Seed:
+    """Reads a seed as it stands in a manifest or a block: a list is one a stream."""
+    return tuple(seed) if isinstance(seed, list) else seed
+
+
+def _seed_json(seed: Seed) -> int | list:
+    return list(seed) if isinstance(seed, tuple) else seed
+
+
+def seeds_of(manifest: dict) -> list[Seed]:
+    """Lists the distinct seeds of a run, in the order in which they were asked for."""
+    seeds: dict[Seed, None] = {}
+    for generation in manifest["generations"]:
+        seeds.update(dict.fromkeys(map(seed_in, generation["seeds"])))
+    return list(seeds)
 
 
 def _check_parts(part, kinds: Mapping[str, type], where: str):
@@ -144,7 +181,7 @@ def grow(
         manifest = _with_programs(manifest, fresh, plan, identify)
         numbers = config_numbers(manifest)
     configs = [numbers[config_key(config.values)] for config in spec.configs]
-    generation = {"configs": configs, "seeds": list(spec.seeds)}
+    generation = {"configs": configs, "seeds": list(map(_seed_json, spec.seeds))}
     if planned_lanes(manifest).issuperset(_lanes_of(generation)):
         return manifest
     return {**manifest, "generations": [*manifest["generations"], generation]}
@@ -210,7 +247,7 @@ def blocks_of(manifest: dict) -> list[tuple[int, list[Lane]]]:
 
 def _lanes_of(generation: dict) -> Iterator[Lane]:
     """Yields the lanes of a generation, seed by seed: a partial run has whole comparisons."""
-    for seed in generation["seeds"]:
+    for seed in map(seed_in, generation["seeds"]):
         for config in generation["configs"]:
             yield config, seed
 

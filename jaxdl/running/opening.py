@@ -17,6 +17,7 @@ def open_run(
     lane_size: int | None,
     make_plan: Callable[[Spec], Plan],
     identify: Callable[[Program], dict],
+    before: dict | None = None,
 ) -> dict:
     """Returns the manifest of a run with a study's lanes in it, on disk where there is a folder.
 
@@ -25,12 +26,14 @@ def open_run(
       lane_size: that the run must have; any where None.
       make_plan: ``(spec) -> Plan``, called for the configs that have no program yet.
       identify: ``(program) -> JSON`` of what it trains, see `identity.identity_of`.
+      before: the manifest that a run in memory has already, which grows.
 
     Raises:
       ValueError: the folder holds another study, or something else.
     """
     if run is None:
-        return manifests.grow(manifests.empty(spec), spec, make_plan, lambda program: {})
+        begun = before or manifests.empty(spec)
+        return manifests.grow(begun, spec, make_plan, lambda program: {})
     # Growth is compare-and-swap: planning takes seconds, so the manifest is read, grown, and
     # written only if it is still the one that was read; else what another process has made of it is
     # grown.

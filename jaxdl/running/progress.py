@@ -94,17 +94,20 @@ def in_notebook() -> bool:
     return shell_of is not None and hasattr(shell_of(), "kernel")
 
 
+def is_shown(visible: bool | None) -> bool:
+    """Tells whether progress is shown: None shows it to a person who is there."""
+    return in_notebook() or sys.stderr.isatty() if visible is None else visible
+
+
 @contextlib.contextmanager
 def progress(visible: bool | None, total: float) -> Iterator[Progress]:
     """Shows progress over a total; nothing at all where it is not `visible`.
 
     Args:
-      visible: None shows it to a person who is there, at a terminal or in a notebook.
+      visible: see `is_shown`.
     """
     cell, terminal = in_notebook(), sys.stderr.isatty()
-    if visible is None:
-        visible = cell or terminal
-    if not visible:
+    if not is_shown(visible):
         yield Progress()
     elif cell:
         shown = _Cell(_bar(), total)

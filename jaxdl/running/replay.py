@@ -1,6 +1,6 @@
 """Trains lanes of a study again, for their weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +10,7 @@ from jaxtyping import Int
 
 from jaxdl.planning.config import Config
 from jaxdl.planning.program import Program, concrete_recipe
+from jaxdl.planning.seeds import Seed
 from jaxdl.planning.spec import Spec
 from jaxdl.running import engine
 from jaxdl.running.checkpoints import is_key
@@ -36,12 +37,12 @@ class Trained(NamedTuple):
     diverged_at: Int[np.ndarray, " seeds"]  # -1 of a lane that did not
 
 
-def replay(spec: Spec, program: Program, compiled: Compiled, config: Config, seed: int) -> Replay:
+def replay(spec: Spec, program: Program, compiled: Compiled, config: Config, seed: Seed) -> Replay:
     """Trains one lane alone, in a full chunk of the program that the study trains it with.
 
     A bare run of the same config would have other last bits.
     """
-    trained = train_lanes(spec, program, compiled, config, (seed,))
+    trained = train_lanes(spec, program, compiled, config, {0: seed})
     return Replay(*jax.tree.map(lambda leaf: leaf[0], trained[:3]))
 
 
@@ -50,24 +51,25 @@ def train_lanes(
     program: Program,
     compiled: Compiled,
     config: Config,
-    seeds: tuple[int, ...],
+    seeds: Mapping[int, Seed],
     advance: Callable[[float], None] = lambda lane_steps: None,
 ) -> Trained:
     """Trains lanes of one config, in full chunks of the program that the study trains them with.
 
     Args:
+      seeds: what each lane has in its column ``seed`` -> what it draws from.
       advance: is told of lane-steps as they are done.
     """
     recipe = concrete_recipe(spec.parts, config)
     shapes = jax.eval_shape(recipe.model.init, seed_key(0))
-    lanes = [(config, seed) for seed in seeds]
+    lanes = [(config, seed) for seed in seeds.values()]
     chunks = []
     for lane in engine.run_lanes(spec, program, compiled, lanes, advance):
         trained = (_evaluated(recipe, lane), lane.state)
         params, state = jax.tree.map(_trimmed, trained, shapes)
         chunks.append((params, state, lane.history, lane.diverged_at))
     params, state, history, diverged_at = jax.tree.map(_joined, *chunks)
-    return Trained(params, state, history, seeds, diverged_at)
+    return Trained(params, state, history, tuple(seeds), diverged_at)
 
 
 def _evaluated(recipe: Recipe, lane: Lane):

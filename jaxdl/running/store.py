@@ -1,5 +1,8 @@
 """What is on disk of a run: its manifest, an event line a finished block, blocks, checkpoints.
 
+A line a process that has trained says with which command, machine and versions; no more than that
+hangs on it.
+
 A block counts once its event line, with the digest of its file, has been written. Manifest and
 checkpoints hold a digest of themselves. What several processes may change at once is changed under
 the run's lock.
@@ -17,6 +20,7 @@ from jaxdl.running import files
 from jaxdl.running.files import write_atomically
 from jaxdl.running.formats import Arrays, from_json, from_npz, sha256, to_json, to_npz
 from jaxdl.running.lanes import same_lanes
+from jaxdl.running.session import session
 
 MANIFEST, EVENTS, BLOCKS, CHECKPOINTS = "manifest.json", "events.jsonl", "blocks", "checkpoints"
 LOCK = "lock"
@@ -119,12 +123,27 @@ def is_new(run: pathlib.Path) -> bool:
 
 def read_events(run: pathlib.Path) -> list[dict]:
     """Reads the event lines of a run; drops those that do not parse (a kill while writing)."""
-    events = []
-    for path in sorted(run.glob("events*.jsonl")):
+    return _read_lines(run, "events*.jsonl")
+
+
+def _read_lines(run: pathlib.Path, pattern: str) -> list[dict]:
+    lines = []
+    for path in sorted(run.glob(pattern)):
         for line in path.read_text(errors="replace").splitlines():
             with contextlib.suppress(ValueError, RecursionError):
-                events.append(json.loads(line))
-    return [event for event in events if isinstance(event, dict)]
+                lines.append(json.loads(line))
+    return [line for line in lines if isinstance(line, dict)]
+
+
+def read_sessions(run: pathlib.Path) -> list[dict]:
+    """Reads which processes have trained a run, see `session`, in the order in which they began."""
+    sessions = _read_lines(run, "sessions*.jsonl")
+    return sorted(sessions, key=lambda each: str(each.get("began")))
+
+
+def append_session(run: pathlib.Path, events: str = EVENTS):
+    """Notes that this process trains a run, in a file beside its events."""
+    append_event(run, session(), events.replace("events", "sessions"))
 
 
 def append_event(run: pathlib.Path, event: dict, name: str = EVENTS):

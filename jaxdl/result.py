@@ -510,7 +510,12 @@ class Result:
             alive = choosing.ordered(name, group, higher)
             choices.append(self._choice(alive, len(group), final, diverged, higher))
         words = f"{name} {self._when}"
-        return choosing.Choices(choices, words, self.axes, along, higher, self.footer)
+        notes = [self.footer] if self.footer else []
+        if self.crossed:
+            notes.append(_no_intervals(self.crossed))
+        footer = "\n  ".join(notes)
+        independent = not self.crossed
+        return choosing.Choices(choices, words, self.axes, along, higher, footer, independent)
 
     def _choice(
         self,
@@ -529,15 +534,14 @@ class Result:
             common = sorted(mine.keys() & theirs.keys())
             left, right = [mine[seed] for seed in common], [theirs[seed] for seed in common]
             if common:
-                comparison = self._sure_comparison(
-                    stats.compare(
-                        final[left],
-                        final[right],
-                        diverged[left],
-                        diverged[right],
-                        higher_is_better,
-                    )
+                compared = stats.compare(
+                    final[left],
+                    final[right],
+                    diverged[left],
+                    diverged[right],
+                    higher_is_better,
                 )
+                comparison = self._sure_comparison(compared)
         ties = choosing.ties_of(alive, higher_is_better)
         return choosing.Choice(
             config,

@@ -79,6 +79,24 @@ def test_whether_two_are_told_apart(name):
     assert best.table().rows[0][-1] == words
 
 
+def test_crossed_seeds_tell_nothing_apart():
+    rng = np.random.default_rng(0)
+    lanes, curves = [], []
+    for rate in (1, 2):
+        for seed, (init, data) in enumerate(itertools.product(range(4), range(3))):
+            lanes.append({"rate": rate, "seed": seed, "seed_init": init, "seed_data": data})
+            lanes[-1].update(status="finished", diverged_at=None)
+            curves.append([rate + rng.normal(0, 0.1)])
+    history = {"valid_loss": np.array(curves, np.float32)}
+    result = Result(lanes, history, np.array([0]), ["rate"], metrics={"loss": False})
+    best = result.best("valid_loss")
+    assert best == [{"rate": 1}]
+    assert np.isnan(best.choices[0].comparison.difference_interval).all()
+    assert best.table().rows[0][-2:] == ("-", "-")
+    assert "lanes share seeds (4 init x 3 data)" in str(best)
+    assert "picked from" not in str(best)
+
+
 def test_ties_are_said_and_the_first_declared_is_taken():
     values = [({"rate": rate}, [0.5, 0.6]) for rate in (3, 1, 2)]
     best = made([*values, ({"rate": 4}, [0.1, 0.1])]).best("valid_accuracy")

@@ -47,6 +47,7 @@ class Choices(list):
         over: Sequence[str],
         higher_is_better: bool,
         footer: str = "",
+        independent: bool = True,
     ):
         self.choices = tuple(choices)
         self.name = name
@@ -54,6 +55,7 @@ class Choices(list):
         self.over = tuple(over)
         self.higher_is_better = higher_is_better
         self.footer = footer
+        self.independent = independent  # whether lanes are, which intervals are for
         super().__init__(choice.config for choice in self.choices)
 
     def table(self) -> Table:
@@ -67,7 +69,7 @@ class Choices(list):
             rows.append((*values, *self._cells(choice)))
         notes = [self.footer] if self.footer else []
         most = max((choice.others for choice in self.choices), default=0)
-        if most:
+        if most and self.independent:
             notes.append(
                 f"difference: best less runner-up, paired by seed. Its interval does not know that "
                 f"the best was picked from {most + 1}: fresh seeds would show it smaller"
@@ -82,6 +84,10 @@ class Choices(list):
             return (*start, "-", "-", "-", "-", "-")
         other = ", ".join(f"{name}={choice.runner_up[name]}" for name in self.over)
         compared = choice.comparison
+        if compared is not None and not self.independent:
+            tie = told_apart(choice, self.higher_is_better) if choice.ties else "-"
+            worse = _median(choice.runner_up_summary)
+            return (*start, other, worse, compared.difference, "-", tie)
         return (
             *start,
             other,

@@ -10,9 +10,10 @@ by random effects (`stats.variance_shares`); interactions count to the rest. `da
 of the moons, of palindromes the 1024 that are tested: training sees fresh ones, by `shuffle`.
 
 Command: python -m experiments variance
-Time: about 3 minutes on 2 CPU cores.
-Expected: on moons nearly all of it is the data; where the data are held it is in no single stream,
-but in what they do together.
+Time: about 1 to 2 minutes on 2 CPU cores (112 s of CPU time).
+Expected: on moons the data have 70 % [39, 91] of the variance and the weights 16 %; of the CNN's,
+early as it is, the weights have 83 % [55, 97]; of the RNN's no stream has any by itself: 2 of 64
+pairs of weights and batches fail, on all test sets.
 """
 
 from collections.abc import Mapping

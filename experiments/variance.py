@@ -110,7 +110,7 @@ def table(run: Run) -> list[tables.Table]:
             levels = found["levels"].get(name, "-")
             note = "negative, set to 0" if part["clipped"] else ""
             sd = part["variance"] ** 0.5
-            cells = (f"{part['share']:.1%}", interval_of(part), sd, note)
+            cells = (f"{100 * part['share']:.3g}%", interval_of(part), sd, note)
             rows.append((TITLES[row["study"]], row["n"], found["mean"], name, levels, *cells))
     columns = ("model", "n", "mean", "stream", "seeds", "share", "95 % interval", "sd", "estimate")
     title = (
@@ -123,7 +123,7 @@ def table(run: Run) -> list[tables.Table]:
 def interval_of(part: Mapping) -> str:
     """Gives the interval of a share in percent."""
     low, high = part["interval"]
-    return f"[{low:.1%}, {high:.1%}]"
+    return f"[{100 * low:.3g}%, {100 * high:.3g}%]"  # never [0%, 0%] of what is only small
 
 
 def verdict(found: Mapping[str, Mapping]) -> str:
@@ -149,7 +149,7 @@ def largest(run: Run) -> Finding:
 
 def figure(run: Run):
     """Draws the shares with their intervals, a panel a model."""
-    drawing, axes = plots.figure(1, len(run.rows), width=4.6, height=3.8, sharex=True)
+    drawing, axes = plots.figure(1, len(run.rows), width=5.0, height=3.8, sharex=True)
     for axis, row in zip(axes.flat, run.rows, strict=True):
         found = components(row)
         for place, (name, part) in enumerate(found.items()):

@@ -56,8 +56,7 @@ $(VENV)/linters: $(VENV)/installed
 
 # Where it cannot be installed the tests that need it are skipped, and say so.
 $(VENV)/outside: $(VENV)/installed
-	-$(PIP) -e '.[outside]'
-	touch $@
+	-$(PIP) -e '.[outside]' && touch $@
 
 $(VENV)/bench: $(VENV)/installed
 	$(PIP) -e '.[bench]'

@@ -28,7 +28,6 @@ RULES = ("fixed", "tuned")
 OWN_STREAM = 7  # of a lane's key, for draws that no training makes
 NOISE_BATCH, NOISE_BATCHES = 8, 16  # a small batch; small ones in a large one
 NOISE_TRAINED = 32  # batch size of the training along which the noise is looked at
-NOISE_SHARES = (0.0, 0.1, 1.0)  # of the steps, after which the noise is looked at
 
 
 class Size(NamedTuple):
@@ -37,6 +36,7 @@ class Size(NamedTuple):
     Attributes:
       share: of a network's budget of steps.
       draws: large batches that the noise scale of a seed is averaged over.
+      noise_shares: of the steps, after which the noise is looked at.
     """
 
     seeds: int = 64
@@ -45,6 +45,7 @@ class Size(NamedTuple):
     rates: int | None = None  # so many of the network's; all where None
     draws: int = 64
     noise_seeds: int = 16
+    noise_shares: tuple[float, ...] = (0.0, 0.1, 1.0)
 
 
 class Curves(NamedTuple):
@@ -202,7 +203,7 @@ def noise_rows(name: str, size: Size) -> list[Figures]:
     chosen = network(name)
     keys = jax.vmap(seed_key)(jnp.arange(size.noise_seeds, dtype=jnp.uint32))
     rows = []
-    for share in NOISE_SHARES:
+    for share in size.noise_shares:
         steps = round(share * size.share * chosen.budget(NOISE_TRAINED))
         squares, traces = jax.jit(jax.vmap(noise_of(name, steps, size.draws)))(keys)
         estimate = noise_scale(squares, traces)

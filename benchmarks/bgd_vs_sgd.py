@@ -55,7 +55,9 @@ LIBRARIES = ("jaxdl", "pytorch", "numpy")
 SMALLER = (1, 32, 128)  # R1's other batch sizes
 LEAST = 6  # values that have an interval of their median
 CLAIMED = 10.0  # R1: a full batch costs over so many times the time
-QUICK = Size(seeds=16, tuning_seeds=8, share=0.2, rates=2, draws=16, noise_seeds=8)
+QUICK = Size(
+    seeds=16, tuning_seeds=8, share=0.2, rates=2, draws=16, noise_seeds=8, noise_shares=(0.0, 1.0)
+)
 
 
 def ours(batch_size: int, case: Case, setting: Setting) -> Burst:
@@ -216,7 +218,6 @@ def tables(record: Figures) -> list[Table]:
     return [table for table in made if table.rows]
 
 
-# Short lines: a title is broken where the table ends.
 TARGET_TITLE = "Steps to a test accuracy: median over seeds [95 %]."
 EQUAL_TITLE = (
     "Test accuracy after equal steps, epochs or engine time,\n"

@@ -37,8 +37,10 @@ from benchmarks.harness import (
 from benchmarks.moons_mlp import FEATURES, NETWORK, TASK, study
 from benchmarks.timing import (
     Burst,
+    by_rows,
     compiled_program,
     engine_burst,
+    everywhere,
     interleave,
     on_devices,
     repeated,
@@ -133,9 +135,9 @@ def megabytes(case: Figures, entry: Figures) -> str:
 def products(seconds: float) -> Burst:
     """Makes a burst of products of large matrices, one on every device: units are operations."""
     count = len(jax.local_devices())
-    matrix = jnp.ones((SIDE, SIDE))
+    matrix = everywhere(jnp.ones((SIDE, SIDE)))
     multiply = on_devices(lambda x, y: x @ y, 2)
-    x = jnp.ones((count * SIDE, SIDE))
+    x = by_rows(jnp.ones((count * SIDE, SIDE)))
     return repeated(lambda: multiply(x, matrix), seconds, units=2.0 * count * SIDE**3)
 
 
@@ -143,8 +145,9 @@ def sums(seconds: float) -> Burst:
     """Makes a burst of sums of large arrays on every device: units are bytes read and written."""
     count = len(jax.local_devices())
     add = on_devices(lambda x, y: x + 0.5 * y, 2, split=(True, True))
-    x = jnp.ones((count * LENGTH // 1024, 1024))
-    return repeated(lambda: add(x, x + 1.0), seconds, units=4.0 * 3 * x.size)
+    x = by_rows(jnp.ones((count * LENGTH // 1024, 1024)))
+    y = by_rows(jnp.zeros((count * LENGTH // 1024, 1024)))
+    return repeated(lambda: add(x, y), seconds, units=4.0 * 3 * x.size)
 
 
 def roofline(context: Context) -> dict[str, list[Figures]]:

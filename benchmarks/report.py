@@ -1,12 +1,11 @@
 """Makes text and figures for people from the record of a benchmark."""
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from benchmarks.harness import TWIN, Benchmark, Column, Figures, entry_of
+from benchmarks.harness import TWIN, Benchmark, Column, Figures, entry_of, quartiles, ratios
 from jaxdl import plots
 from jaxdl.reporting.tables import Table
 
@@ -59,8 +58,8 @@ def time_table(benchmark: Benchmark, record: Figures) -> Table:
     headings = (*(name.replace("_", " ") for name in axes), "contestant")
     further = [column.heading for column in benchmark.columns]
     columns = (*headings, f"{unit} a {benchmark.unit}", f"{first}'s rate to it", *further)
-    title = f"{benchmark.question}\n{record['rounds']} rounds in turns: median [quartiles]"
-    return Table(wrapped(title), (*columns, "set-up, s"), tuple(rows))
+    title = f"{record['rounds']} rounds in turns: median [quartiles]."
+    return Table(title, (*columns, "set-up, s"), tuple(rows))
 
 
 def row_cells(columns: Sequence[Column], case: Figures, entry: Figures, scale: float) -> list:
@@ -72,6 +71,11 @@ def row_cells(columns: Sequence[Column], case: Figures, entry: Figures, scale: f
     return [spread(times(entry, scale)), ratio, *further, f"{entry['setup_seconds']:.1f}"]
 
 
+def titled(table: Table) -> str:
+    """Writes a table below its title, which the table itself would break where it ends."""
+    return f"{wrapped(table.title)}\n{table._replace(title='')}"
+
+
 def shown(case: Figures) -> Figures:
     """Gives a case's values but for lists, which say no more than who takes part."""
     return {name: value for name, value in case["case"].items() if not isinstance(value, list)}
@@ -80,7 +84,7 @@ def shown(case: Figures) -> Figures:
 def text(benchmark: Benchmark, record: Figures) -> str:
     """Makes all that is printed of a record: tables, who is left out and why, on what, when."""
     make = benchmark.tables or (lambda record: [time_table(benchmark, record)])
-    parts = [str(table) for table in make(record)]
+    parts = [wrapped(benchmark.question), *map(titled, make(record))]
     reasons = left_out(record)
     if reasons:
         parts.append("\n".join(wrapped(f"  left out: {reason}") for reason in reasons))
@@ -134,8 +138,10 @@ def headline(benchmark: Benchmark, record: Figures) -> str:
     case, entry = chosen
     line = f"{case['reference']} / {entry['name']} {spread(entry['ratio'])}"
     twin = entry_of(case, TWIN)
-    if twin is not None and twin["twin_of"] == case["reference"]:
-        line += f", twin {spread(twin['ratio'])}"
+    original = None if twin is None else entry_of(case, twin["twin_of"])
+    if twin is not None and original is not None:
+        noise = spread(quartiles(ratios(case, original["name"], TWIN)))
+        line += f", twin of {original['name']} {noise}"
     at = case_words(case)
     return f"{record['benchmark']}: {line}" + (f" at {at}" if at else "")
 
@@ -213,6 +219,3 @@ def title_of(benchmark: Benchmark, record: Figures) -> str:
     sentence += f" ({at})" if at else ""
     of = f"n={record['rounds']} rounds in turns: medians and quartiles"
     return textwrap.fill(sentence, TITLE) + "\n" + of
-
-
-Drawing = Callable[[Figures], Any]

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxdl import Study
 from jaxdl.running import compiler, engine
@@ -23,6 +23,8 @@ from jaxdl.running import compiler, engine
 BURST_SECONDS = 0.4  # about a segment of a run
 YARDSTICK_SECONDS = 0.05
 YARDSTICK_SIDE = 64  # of its matrices, which stay in any core's cache
+
+ROWS, WHOLE = PartitionSpec("devices"), PartitionSpec()
 
 Burst = Callable[[], float]  # does a burst of work and returns how many units of it
 
@@ -119,7 +121,7 @@ def yardstick(seconds: float = YARDSTICK_SECONDS) -> Burst:
         return jax.lax.fori_loop(0, rounds, body, x)
 
     spread_out = on_devices(loop, 2)
-    x = jnp.zeros((YARDSTICK_SIDE * count, YARDSTICK_SIDE))
+    x = by_rows(jnp.zeros((YARDSTICK_SIDE * count, YARDSTICK_SIDE)))
     return repeated(lambda: spread_out(x, np.int32(200)), seconds, units=200.0)
 
 
@@ -132,11 +134,24 @@ def on_devices(function: Callable, arguments: int, split: Sequence[bool] = (True
       arguments: how many it takes.
       split: whether each is split by rows; those that are not said are everywhere whole.
     """
-    mesh = Mesh(np.array(compiler.prepare_devices()), ("devices",))
-    by_rows, whole = PartitionSpec("devices"), PartitionSpec()
     said = [*split, *[False] * (arguments - len(split))]
-    specs = tuple(by_rows if each else whole for each in said)
-    return jax.jit(jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=by_rows))
+    specs = tuple(ROWS if each else WHOLE for each in said)
+    return jax.jit(jax.shard_map(function, mesh=device_mesh(), in_specs=specs, out_specs=ROWS))
+
+
+def device_mesh() -> Mesh:
+    """Makes the mesh of all devices."""
+    return Mesh(np.array(compiler.prepare_devices()), ("devices",))
+
+
+def by_rows(array: jax.Array) -> jax.Array:
+    """Puts its part of the rows on every device: else a call would begin by sending them there."""
+    return jax.device_put(array, NamedSharding(device_mesh(), ROWS))
+
+
+def everywhere(array: jax.Array) -> jax.Array:
+    """Puts the whole of an array on every device."""
+    return jax.device_put(array, NamedSharding(device_mesh(), WHOLE))
 
 
 def interleave(contestants: Mapping[Any, Burst], rounds: int) -> dict[Any, np.ndarray]:

@@ -39,6 +39,7 @@ PROTOCOLS = """Every protocol that four cells of a table or more were run under.
 same protocol lies beyond every one of n seeds with a probability of 2 / (n + 1) at most, so as many
 are expected; seeds that cells share do not change that."""
 LEAST_CELLS = 4
+SHOWN = 8  # protocols that a line names
 
 
 def protocols_table(rows: Sequence[Row]) -> str:
@@ -56,7 +57,7 @@ def protocols_table(rows: Sequence[Row]) -> str:
             expected = sum(2 / (variant["n"] + 1) for variant in each)
             likely = sum(variant["verdict"] == verdicts.LIKELY for variant in each)
             n = " to ".join(str(end) for end in dict.fromkeys((seeds[0], seeds[-1])))
-            body.append((name, under, n, len(each), likely, beyond, f"{expected:.1f}"))
+            body.append((name, under, n, len(each), likely, beyond, f"{expected:.2g}"))
     columns = (
         "table",
         "protocol",
@@ -111,8 +112,11 @@ def page(rows: Sequence[Row], command: str, parts: Sequence[tuple[str, float]]) 
         pieces += [PROTOCOLS, protocols_table(mine)]
         for name in dict.fromkeys(row["table"] for row in mine):
             cells = [row for row in mine if row["table"] == name]
+            # Larger tables have their protocols above.
+            few = cells if len(cells) < LEAST_CELLS else []
             pieces += [f"### {report}, {name}", f"Protocol: {cells[0]['protocol']}."]
-            pieces.append(cells_table(cells))
+            lines = [likely_line(row) for row in few if row["judged_under"]]
+            pieces += [cells_table(cells), *lines]
     ran = [(f"`{words}`", f"{each:.0f}") for words, each in parts]
     pieces += ["## What was run", table(("command", "seconds"), ran)]
     return "\n\n".join(pieces) + "\n"
@@ -157,7 +161,6 @@ def claims_table(claims: Sequence[Row]) -> str:
     """Makes a row a claim."""
     body = []
     for row in claims:
-        words = row["verdict"]
         body.append(
             (
                 row["report"],
@@ -168,11 +171,19 @@ def claims_table(claims: Sequence[Row]) -> str:
                 probability(row),
                 row["n"] or "-",
                 where(row),
-                f"**{words}**",
+                f"**{row['verdict']}**{tally(row)}",
             )
         )
     columns = ("report", "claim", "kind", "A", "B", "P(A > B)", "n", "where", "verdict")
     return table(columns, body)
+
+
+def tally(row: Row) -> str:
+    """Counts a claim's verdicts where its protocols differ in them."""
+    words = Counter(each["verdict"] for each in row["protocols"].values())
+    if len(words) < 2:
+        return ""
+    return ": " + ", ".join(f"{word} in {count}" for word, count in words.most_common())
 
 
 def where(row: Row) -> str:
@@ -259,6 +270,15 @@ def cells_table(cells: Sequence[Row]) -> str:
         "likely under",
     )
     return table(columns, body)
+
+
+def likely_line(row: Row) -> str:
+    """Says under which protocols a number is likely, with their seeds; of many, the first."""
+    likely = [each for each in row["variants"] if each["verdict"] == verdicts.LIKELY]
+    named = [f"{each['under']} (n={each['n']})" for each in likely[:SHOWN]]
+    more = f"; and {len(likely) - SHOWN} more" if len(likely) > SHOWN else ""
+    where = "; ".join(named) or "none of the protocols"
+    return f"{cell_words(row['cell'])}: likely under {where}{more}."
 
 
 def cell_words(cell: Mapping) -> str:

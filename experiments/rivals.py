@@ -245,15 +245,16 @@ def draw_trajectories(run: Run):
     """Draws the largest difference of any weight after each step."""
     figure, axes = plots.figure(width=7, height=4)
     gaps = run.findings["trajectories"]
-    for (name, gap), colour in zip(gaps.items(), plots.colours(len(gaps)), strict=True):
+    looks = zip(gaps.items(), plots.colours(len(gaps)), ("-", "--"), strict=False)
+    for (name, gap), colour, line in looks:
         # Zero has no place on a logarithmic axis: nothing differs there in a single bit.
-        shown = np.maximum(gap, 1e-11)
-        axes[0, 0].plot(range(1, len(gap) + 1), shown, color=colour, label=f"{name} against NumPy")
+        shown, label = np.maximum(gap, 1e-11), f"{name} against NumPy"
+        axes[0, 0].plot(range(1, len(gap) + 1), shown, line, color=colour, label=label)
     axes[0, 0].set_yscale("log")
     axes[0, 0].legend(fontsize=plots.FONT - 2)
-    plots.style(
-        axes[0, 0], "From equal weights and batches", "step", "largest difference of a weight"
-    )
+    largest = max(gap.max() for gap in gaps.values())
+    title = f"From equal weights and batches weights come to differ by {largest:.1e}"
+    plots.style(axes[0, 0], title, "step", "largest difference of a weight (no unit)")
     return figure
 
 
@@ -269,16 +270,19 @@ def draw_accuracies(run: Run):
     axis = axes[0, 0]
     labels = [f"{narrow(name)}\nn={len(values)}" for name, values in groups.items()]
     plots.distributions(axis, list(groups.values()), labels, plots.colours(len(groups)))
-    for number, name in ((R5.moons_numpy({}), "NumPy"), (R5.moons_pytorch({}), "PyTorch")):
+    # Beside the boxes, as over them no place is free in every run; apart, however near they are.
+    for name, number, side in (
+        ("NumPy", R5.moons_numpy({}), "bottom"),
+        ("PyTorch", R5.moons_pytorch({}), "top"),
+    ):
         axis.axhline(number, color="black", linewidth=1, linestyle=":")
-        # Beside the boxes: over them no place is free in every run.
         axis.annotate(
-            f"R5, {name}\n{number:.1%}",
+            f"R5, {name}: {number:.1%}",
             (1.0, number),
             (4, 0),
             xycoords=("axes fraction", "data"),
             textcoords="offset points",
-            va="center",
+            va=side,
         )
     plots.style(axis, "", "", "test accuracy, fraction")
     spread = "three frameworks, then variants in jaxdl; boxes: middle 50 %, whiskers: 90 %"

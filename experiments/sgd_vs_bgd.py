@@ -5,15 +5,15 @@ for every seed; `references.R4`): SGD, one example a step, 45,000 steps, evaluat
 gradient descent on the full batch (BGD), 1500 steps, evaluated every 8, so that 56 steps, which see
 as many examples, are among them. Open, and so swept: the rate, the initial weights (He's, normal
 with sd 0.001 or 0.0001), and for BGD the gradient averaged or summed (of one example both are the
-same). R4 tells of SGD: near 50 % after 1500 and 25,000 steps, about 80 % after 45,000; the share of
-the seeds whose own curve does (within 0.1, 0.1 and 0.05) is the answer. A lane leaves "near 50 %"
-with its last evaluation below 60 %; "plateau" is how long its training loss stays within 1 % of its
-start. Both are compared, paired by seed (BGD has 100), after as many updates, examples, and
-seconds: the time of a step is measured here, the two taking turns. --steps counts SGD's updates;
-BGD makes a thirtieth of them.
+same). R4 tells of SGD: near 50 % after 1500 steps and until 25,000, about 80 % after 45,000; the
+share of the seeds whose own curve does (within 0.1, 5000 steps and 0.05) is the answer. A lane
+leaves "near 50 %" with its last evaluation below 60 %; "plateau" is how long its training loss
+stays within 1 % of its start. Both are compared, paired by seed (BGD has 100), after as many
+updates, examples, and seconds: the time of a step is measured here, the two taking turns. --steps
+counts SGD's updates; BGD makes a thirtieth of them.
 
 Command: python -m experiments sgd_vs_bgd
-Time: not measured at the default yet
+Time: about 3 minutes of 2 cores, reckoned: SGD took 227 s of CPU time on a busy machine.
 Expected: see experiments/README.md
 """
 
@@ -30,6 +30,7 @@ from experiments.columns import (
     constant,
     described,
     inside,
+    last_below,
     plateau,
     share,
     stays_below,
@@ -57,8 +58,10 @@ NUMBERS = (
     "test_accuracy_below_60",
 )
 # What R4 tells of SGD: step -> its accuracy there and how far from it is near. 200 test points
-# alone make a share of them uncertain by 0.035 (one sd).
-ACCOUNT = {1500: (0.5, 0.1), 25_000: (0.5, 0.1), 45_000: (0.8, 0.05)}
+# alone make a share of them uncertain by 0.035 (one sd). Between them it leaves "near 50 %".
+ACCOUNT = {1500: (0.5, 0.1), 45_000: (0.8, 0.05)}
+LEVEL = 0.6  # below it is near 50 %
+LEAVES = (25_000, 5000)  # the last step below it, and how far from that is about then
 
 
 def configs(request: Request, *without: str) -> list[dict]:
@@ -88,13 +91,14 @@ def bgd(request: Request) -> Study:
 
 
 def as_told(curves: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Tells which curves of the test accuracy are what R4 tells, at all three steps at once.
+    """Tells which curves of the test accuracy are what R4 tells: near 50 %, leaving, the end.
 
     Args:
       curves: (lanes, evaluations).
       steps: of the evaluations, (evaluations,).
     """
-    told = np.ones(len(curves), bool)
+    step, about = LEAVES
+    told = np.abs(last_below(curves, steps, LEVEL) - step) <= about
     for step, (middle, near) in ACCOUNT.items():
         at = curves[:, list(steps).index(step)]
         told &= np.abs(at - middle) <= near + 1e-6  # 0.6 in float32 is near 0.5 too
@@ -114,11 +118,12 @@ def account() -> Column:
     steps = ", ".join(
         f"{middle:g} +- {near:g} at {step}" for step, (middle, near) in ACCOUNT.items()
     )
+    left = f"below {LEVEL:.0%} until {LEAVES[0]} +- {LEAVES[1]}"
     return Column(
         "account",
         value,
         cells,
-        f"as R4 tells: share of seeds with a test accuracy of {steps}",
+        f"as R4 tells: share of seeds with a test accuracy of {steps}, {left}",
         lambda lanes: set(ACCOUNT) <= set(lanes.steps.tolist()),
     )
 
@@ -345,8 +350,8 @@ EXPERIMENT = Experiment(
             accuracy_at(1500, published=R4.sgd_early),
             accuracy_at(25_000, published=R4.sgd_early),
             accuracy(published=R4.sgd_accuracy),
-            steps_to(0.6, published=R4.sgd_leaves),
-            stays_below(0.6, published=R4.sgd_leaves),
+            steps_to(LEVEL, published=R4.sgd_leaves),
+            stays_below(LEVEL, published=R4.sgd_leaves),
             plateau(published=R4.sgd_leaves),
         ],
         "bgd": [

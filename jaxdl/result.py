@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jaxdl.checks import brief, flag, folder, one_of, unknown
+from jaxdl.checks import brief, flag, folder, integer, one_of, unknown
 from jaxdl.pages import report as reports
 from jaxdl.planning.config import config_key
 from jaxdl.reporting import choosing, frames, looks, panels, stats, tables
@@ -196,7 +196,7 @@ class Result:
         for _, absent in self._untrained:
             known.update(absent)
         for seed in seeds:
-            if isinstance(seed, bool) or seed not in known:
+            if not integer(seed) or seed not in known:
                 raise ValueError(f"seed must be one of the {len(known)} here, got {brief(seed)}")
         return {int(seed) for seed in seeds}
 
@@ -266,7 +266,8 @@ class Result:
         """Makes an xarray Dataset of the curves, and of what is known of the lanes as coordinates.
 
         Where the lanes are a full product (every combination of values, every seed), its axes and
-        ``seed`` are dimensions beside ``evaluation``; else there is one of ``lane``.
+        ``seed`` are dimensions beside ``evaluation``; else there is one of ``lane``. ``diverged``
+        is as in `columns`: ``found.where(~found.diverged)`` leaves frozen values out.
 
         Raises:
           ImportError: xarray is not installed.

@@ -252,7 +252,7 @@ def test_the_place_among_seeds_by_hand():
     assert entry["published_counts"] == counts(1, 2, 1)
     assert entry["published_percentile"] == 50
     # 0.96 is no float32: what prints alike ties.
-    entry = columns.standing(np.array([0.96] * 3, np.float32), 0.96)
+    entry = columns.standing(np.array([0.96] * 3, np.float32).astype(float), 0.96)
     assert entry["published_counts"] == counts(0, 3, 0)
     # A diverged lane is worst of all, and no lane at all is no place.
     entry = columns.of_values(np.array([np.nan, 0.9]), np.array([True, False]), True, 0.5)
@@ -374,6 +374,18 @@ def test_the_cells_of_a_table_are_judged_together_and_under_one_protocol():
     head = audit_numbers.headline(judged, [{"rate": 0.01}] * 4)
     assert [each.verdict for each in head] == ["impossible", "likely", "likely", "impossible"]
     assert audit_numbers.headline(judged, [{"rate": 3}] * 4) == [None] * 4
+
+
+def test_a_protocol_with_more_likely_numbers_comes_before_one_with_likelier_ones():
+    far, near, rare = counts(200, 0, 0), counts(100, 0, 100), counts(190, 0, 10)
+    cells = [
+        [seeds(near, rate=0.1), seeds(rare, rate=0.01)],
+        [seeds(far, rate=0.1), seeds(rare, rate=0.01)],
+    ]
+    judged = audit_numbers.judge(cells, [True] * 2)
+    assert [each[1].verdict for each in judged] == ["likely"] * 2  # p = 0.11 both
+    head = audit_numbers.headline(judged, [{}] * 2)
+    assert [each.evidence.settings["rate"] for each in head] == [0.01] * 2
 
 
 def test_what_was_not_trained_to_its_end_is_not_run_and_no_cell():

@@ -8,6 +8,7 @@ import json
 import pathlib
 import time
 
+import jax
 import jsonschema
 import numpy as np
 import pytest
@@ -93,6 +94,16 @@ def test_a_repeated_call_counts_its_units():
     burst = timing.repeated(lambda: calls.append(time.sleep(0.001)), 0.02, units=5.0)
     before = len(calls)
     assert burst() == 5.0 * (len(calls) - before)
+
+
+@pytest.mark.parametrize("make", [lanes.products, lanes.sums], ids=["products", "sums"])
+def test_the_arrays_of_a_peak_lie_on_their_devices(make, monkeypatch):
+    monkeypatch.setattr(lanes, "SIDE", 64)
+    monkeypatch.setattr(lanes, "LENGTH", 2**14)
+    # a transfer in a burst would be timed as if it were arithmetic
+    burst = make(0.001)
+    with jax.transfer_guard_device_to_device("disallow"):
+        assert burst() > 0
 
 
 def test_contestants_take_turns_and_each_begins_a_round_in_turn():

@@ -354,6 +354,9 @@ def test_images_are_prepared_and_their_accuracy_is_the_stored_one():
     outputs = study.predict({}, x[20:])
     accuracy = (outputs.argmax(axis=-1) == y[20:]).mean(axis=1)
     assert accuracy == pytest.approx(result.final("test_accuracy"), abs=1e-6)
+    assert np.array_equal(study.predict({}, x[20:].astype(int)), outputs)
+    with pytest.raises(ValueError, match="X must"):
+        study.predict({}, x[20:].astype(int) + 200)  # a byte would begin again at 0
     with pytest.raises(ValueError, match=r"X must be of shape \(n, 3, 4, 5\) or \(n, 4, 5, 3\)"):
         study.predict({}, x[:, :3])
     with pytest.raises(ValueError, match="X must"):

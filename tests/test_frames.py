@@ -132,6 +132,8 @@ def test_a_product_has_its_axes_as_dimensions(product):
         assert one.status.item() == lane["status"]
         at = one.diverged_at.item()
         assert (None if math.isnan(at) else at) == lane["diverged_at"]
+        assert one.diverged.values.tolist() == product.lost([row])[0].tolist()
+    assert found.diverged.sum() == 1
     assert found.step.dims == ("evaluation",)
     assert found.step.values.tolist() == [0, 4]
     median = found.test_loss.isel(evaluation=-1).median("seed").sel(width=3, rate=0.5)
@@ -222,6 +224,7 @@ BAD = {
     "one of several": ({"width": [3, 5]}, "width must be a value of some lane .* got 5"),
     "a seed of no lane": ({"seed": 1}, "seed must be one of the 3 here, got 1"),
     "a bool as a seed": ({"seed": False}, "seed must be one of the 3 here, got False"),
+    "no seed": ({"seed": [[7]]}, "seed must be one of the 3 here, got \\[7\\]"),
     "together": ({"width": [], "rate": 0.1}, "some lane must have all of these values"),
 }
 

@@ -52,18 +52,20 @@ def test_a_curve_is_below_a_level_until_its_last_evaluation_there():
     assert columns.last_below(curves, STEPS, 0.6).tolist() == [20, np.inf, 0, 10]
 
 
-def test_the_account_of_sgd_is_told_of_curves_near_it_at_all_three_steps():
-    steps = np.array([0, 1500, 25_000, 45_000])
+def test_the_account_of_sgd_is_told_of_curves_that_begin_leave_and_end_as_it_says():
+    steps = np.array([0, 1500, 15_000, 20_000, 30_000, 45_000])
     curves = np.float32(
         [
-            [0.9, 0.6, 0.4, 0.85],  # the ends count, step 0 does not
-            [0.5, 0.605, 0.5, 0.8],
-            [0.5, 0.5, 0.605, 0.8],
-            [0.5, 0.5, 0.5, 0.855],
-            [0.5, 0.5, 0.5, np.nan],
+            [0.9, 0.6, 0.4, 0.4, 0.7, 0.85],  # the ends count, step 0 does not
+            [0.5, 0.4, 0.5, 0.7, 0.59, 0.75],  # gone at last after 30,000
+            [0.5, 0.605, 0.5, 0.5, 0.7, 0.8],
+            [0.5, 0.5, 0.5, 0.7, 0.7, 0.8],
+            [0.5, 0.5, 0.5, 0.5, 0.5, 0.855],
+            [0.5, 0.5, 0.5, 0.5, 0.5, 0.55],
+            [0.5, 0.5, 0.5, 0.5, 0.5, np.nan],
         ]
     )
-    assert sgd_vs_bgd.as_told(curves, steps).tolist() == [True, False, False, False, False]
+    assert sgd_vs_bgd.as_told(curves, steps).tolist() == [True, True] + [False] * 5
 
 
 def test_the_ends_of_the_batch_losses_are_those_of_each_lane():

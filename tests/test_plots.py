@@ -64,7 +64,7 @@ SWEEPS = {
     "two types": {"a": [1, 1.0, True]},
     "a list": [{"a": 1, "b": 1}, {"a": 1, "b": 2}, {"a": 2, "b": 3}, {"a": 3, "b": 3}],
     "nothing swept": [{}],
-    "odd values": {"a": [None, math.inf, "$x_1$ & <b>", -1.0]},
+    "odd values": {"a": [None, math.inf, r"$\frac$ & <b>", -1.0]},
 }
 
 
@@ -145,6 +145,12 @@ def test_roles_that_cannot_be_seen_are_refused(name):
     roles, message = REFUSED[name]
     with pytest.raises(ValueError, match=message):
         made({"a": [1, 2], "b": list(range(30))}, seeds=1).plot("test_loss", **roles)
+
+
+def test_steps_are_whole_numbers():
+    figure = made({"a": [1, 2]}, steps=[0, 1, 2]).plot("test_loss", col="a", hue="a")
+    for axes in figure.axes:
+        assert all(tick == int(tick) for tick in axes.get_xticks())
 
 
 def test_limits_are_those_of_the_data():

@@ -602,6 +602,7 @@ def test_an_experiment_writes_its_page_and_what_the_gallery_reads(run, tmp_path)
     assert kept["found"] == texts
     median = np.median(DRAWS, axis=1).max()
     assert f"to {median:.4g} [" in pages.answer(result_of(DRAWS))
+    assert "0.5 in all 3 configs (n=4)" in pages.answer(result_of(np.full((3, 4), 0.5)))
     assert "0.5 (too few seeds for an interval) (all lanes, n=1)" in pages.answer(
         result_of([[0.5]])
     )

@@ -1,7 +1,7 @@
 """Draws a metric of a result: curves with bands, distributions, a heat map of two axes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -19,10 +19,14 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 FIVE = ("5 %", "25 %", "median", "75 %", "95 %")
 
 
-def curves(metric: Measured) -> Figure:
-    """Draws the median of every config with the bands that hold its middle 50 and 90 % of seeds."""
+def curves(metric: Measured, points: int = MOST_POINTS) -> Figure:
+    """Draws the median of every config with the bands that hold its middle 50 and 90 % of seeds.
+
+    Args:
+      points: at how many evaluations, spread evenly, at most.
+    """
     shown = metric.lanes[:MOST_CONFIGS]
-    drawn = {lanes.name: _curve(metric, lanes, MOST_POINTS) for lanes in shown}
+    drawn = {lanes.name: _curve(metric, lanes, points) for lanes in shown}
     last = max(int(steps[-1]) for steps, _ in drawn.values())
     heights = [quantiles.ravel() for _, quantiles in drawn.values()]
     x, y = Scale(0, max(last, 1)), scale_of(np.concatenate(heights), _may_be_log(metric))
@@ -242,11 +246,22 @@ def ends(metric: Measured) -> str:
     highest = max(described, key=lambda each: each[0])
     if len(described) == 1:
         return f"Median {metric.name} at the last evaluation: {_median(lowest)}."
+    if lowest[0] == highest[0]:
+        return (
+            f"Median {metric.name} at the last evaluation: {written(lowest[0])} in all "
+            f"{len(described)} configs (n={_seeds(spread for _, _, spread in described)})."
+        )
     return (
         f"Median {metric.name} at the last evaluation: from {_median(lowest)} to "
         f"{_median(highest)}, the lowest and the highest of {len(described)} configs; 95 % "
         "intervals of one config each, not corrected for that choice."
     )
+
+
+def _seeds(spreads: Iterable[Spread]) -> str:
+    """How many seeds configs have: a number, or from which to which."""
+    counts = sorted({spread.n for spread in spreads})
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
 def _median(described: tuple[float, str, Spread]) -> str:
@@ -279,8 +294,7 @@ def _heat_map(
         words = written(spread.median) + (f" ({lost} of {spread.n} lost)" if lost else "")
         share = float(scale.share(np.array(spread.median)))
         cells[row, column] = (share, words)
-    counts = sorted({spread.n for spread in medians.values()})
-    seeds = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    seeds = _seeds(medians.values())
     where = f" at {title}" if title else ""
     how = ", colours on a log scale" if scale.log else ""
     caption = f"Median {metric.name} at the last evaluation{where}; n={seeds} seeds a cell{how}"

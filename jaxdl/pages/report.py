@@ -12,6 +12,9 @@ from jaxdl.running import store
 from jaxdl.running.files import write_atomically
 
 REPORT = "report.html"
+# Points that the curves of all metrics but the first share: what keeps a page below 2 MB.
+SHARED_POINTS = 6000
+FEWEST_POINTS = 8
 
 
 class Reported(NamedTuple):
@@ -123,9 +126,11 @@ def _first_metric(result, name: str, lanes: Sequence[Lanes]) -> Section:
 def _other_metrics(result, names: Sequence[str], lanes: Sequence[Lanes]) -> Section:
     """The further metrics, each folded away."""
     parts: list[Any] = []
+    drawn = max(1, min(len(lanes), figures.MOST_CONFIGS) * len(names))
+    points = max(FEWEST_POINTS, min(figures.MOST_POINTS, SHARED_POINTS // drawn))
     for name in names:
         metric = measured(result, name, lanes)
-        blocks = [figures.curves(metric), figures.distributions(metric)]
+        blocks = [figures.curves(metric, points), figures.distributions(metric)]
         parts.append(Section(name, blocks, folded=True))
     return Section("Other metrics", parts or [Text("There is none.")])
 

@@ -146,7 +146,7 @@ def labelled_arrays(table: Lanes, about: dict):
 
     Where the lanes are a full product its axes are the dimensions, ``(width, ..., seed,
     evaluation)``; else there is the dimension ``lane``. ``step`` says when each evaluation was, -1
-    beyond a lane's end.
+    beyond a lane's end, ``diverged`` whether the lane was lost by then.
 
     Args:
       about: its ``attrs``.
@@ -176,6 +176,8 @@ def labelled_arrays(table: Lanes, about: dict):
         coordinates[name] = (names, _array(values)[order].reshape(shape))
     whole = (*names, "evaluation")
     coordinates["step"] = _step_coordinate(table.steps, order, shape, whole)
+    lost = table.steps > first_lost[:, None]
+    coordinates["diverged"] = (whole, lost[order].reshape(*shape, lost.shape[1]))
     measured = {}
     for name, curves in table.history.items():
         measured[name] = (whole, curves[order].reshape(*shape, curves.shape[1]))

@@ -111,6 +111,7 @@ def _panels(count: int, ax: Axes | None) -> tuple[Any, list]:
     size = (8.8, 5.0) if count == 1 else (4.6, 4.0)
     figure, grid = plots.figure(down, across, *size, sharex=True, sharey=True)
     panels = list(grid.ravel())
+    panels[0].locator_params(axis="x", integer=True)  # steps; all panels share it
     for spare in panels[count:]:
         spare.set_axis_off()
     # A panel above a place that is left free has to name its own steps.

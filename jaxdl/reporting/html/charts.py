@@ -20,7 +20,7 @@ LETTER = 6.4  # wide, at most, at the size of the numbers beside an axis
 ROW = 48.0  # high, in a chart of distributions
 MOST_DOTS = 5  # one above the other; where more would be, a histogram is drawn
 DOT = 3.5  # from one to the next above it
-BINS = 40
+BINS = 30
 
 
 class Curve(NamedTuple):

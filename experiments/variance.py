@@ -10,9 +10,10 @@ by random effects (`stats.variance_shares`); interactions count to the rest. `da
 of the moons, of palindromes the 1024 that are tested: training sees fresh ones, by `shuffle`.
 
 Command: python -m experiments variance
-Time: about 3 minutes on 2 CPU cores.
-Expected: on moons nearly all of it is the data; where the data are held it is in no single stream,
-but in what they do together.
+Time: about 1 to 2 minutes on 2 CPU cores (112 s of CPU time).
+Expected: on moons the data have 70 % [39, 91] of the variance and the weights 16 %; of the CNN's,
+early as it is, the weights have 83 % [55, 97]; of the RNN's no stream has any by itself: 2 of 64
+pairs of weights and batches fail, on all test sets.
 """
 
 from collections.abc import Mapping
@@ -109,7 +110,7 @@ def table(run: Run) -> list[tables.Table]:
             levels = found["levels"].get(name, "-")
             note = "negative, set to 0" if part["clipped"] else ""
             sd = part["variance"] ** 0.5
-            cells = (f"{part['share']:.1%}", interval_of(part), sd, note)
+            cells = (f"{100 * part['share']:.3g}%", interval_of(part), sd, note)
             rows.append((TITLES[row["study"]], row["n"], found["mean"], name, levels, *cells))
     columns = ("model", "n", "mean", "stream", "seeds", "share", "95 % interval", "sd", "estimate")
     title = (
@@ -122,7 +123,7 @@ def table(run: Run) -> list[tables.Table]:
 def interval_of(part: Mapping) -> str:
     """Gives the interval of a share in percent."""
     low, high = part["interval"]
-    return f"[{low:.1%}, {high:.1%}]"
+    return f"[{100 * low:.3g}%, {100 * high:.3g}%]"  # never [0%, 0%] of what is only small
 
 
 def verdict(found: Mapping[str, Mapping]) -> str:
@@ -148,7 +149,7 @@ def largest(run: Run) -> Finding:
 
 def figure(run: Run):
     """Draws the shares with their intervals, a panel a model."""
-    drawing, axes = plots.figure(1, len(run.rows), width=4.6, height=3.8, sharex=True)
+    drawing, axes = plots.figure(1, len(run.rows), width=5.0, height=3.8, sharex=True)
     for axis, row in zip(axes.flat, run.rows, strict=True):
         found = components(row)
         for place, (name, part) in enumerate(found.items()):

@@ -52,7 +52,7 @@ def test_only_what_is_surely_more_than_half_is_called_most():
     shares = {**found, "levels": {"init": 9, "data": 9}, "sd": 0.01, "mean": np.float64(0.9)}
     run = Run(None, {}, {}, [{"study": "mlp", "n": 81, "shares": shares}])
     text = variance.largest(run).text
-    assert text.startswith("MLP on two moons: no stream surely has half (init 70% [40.0%, 90.0%]")
+    assert text.startswith("MLP on two moons: no stream surely has half (init 70% [40%, 90%]")
 
 
 def test_variance_sweeps_seeds_alone(tmp_path):

@@ -46,7 +46,9 @@ class VarianceShares(NamedTuple):
         for name, part in self.shares.items():
             low, high = part.interval
             note = " (the estimate was negative: clipped to 0)" if part.clipped else ""
-            lines.append(f"  {name}: {part.share:.1%} [{low:.1%}, {high:.1%}]{note}")
+            # never [0 %, 0 %] of what is only small
+            ends = f"[{100 * low:.3g}, {100 * high:.3g}]"
+            lines.append(f"  {name}: {100 * part.share:.3g} % {ends}{note}")
         return "\n".join(lines)
 
 

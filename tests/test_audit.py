@@ -568,6 +568,8 @@ def test_bad_input_is_refused(tmp_path):
     check_refused(("audit", "--only", "R7"), "--only must name reports of R1, R2", run)
     check_refused(("audit", "--seeds", "3"), "unrecognized arguments: --seeds 3", run)
     check_refused(("audit", "--runs", str(tmp_path)), "must be a run folder", run)
+    nowhere = str(tmp_path / "nowhere" / "AUDIT.md")
+    check_refused(("audit", "--markdown", nowhere), "must be in a folder that exists", run)
     first = command("--quick", "audit", "--out", str(run))
     assert (first.returncode, "must be the first word" in first.stderr) == (2, True)
     run.mkdir()

@@ -1,8 +1,8 @@
 """How long until there is a first result: imports, cold and warm, each in a process of its own?
 
 A process imports jax, or jaxdl; plans R1's study of batch sizes 1, 32, 128 and 800 (under --quick
-one of them); or runs a few steps of it, with an empty compilation cache (cold) and one that has all
-its programs (warm). Timed is the whole process, Python's own start included.
+one of them, cold alone); or runs a few steps of it, with an empty compilation cache (cold) and one
+that has all its programs (warm). Timed is the whole process, Python's own start included.
 
 Command: python -m benchmarks compile
 """
@@ -26,7 +26,7 @@ PROGRAMS = {
     "warm run": START + "compile.study({sizes}).run()",
     "cold run": START + "compile.study({sizes}).run()",
 }
-QUICK = ("import jax", "warm run", "cold run")
+QUICK = ("import jax", "cold run")
 
 
 def study(batch_sizes: list[int]) -> Study:

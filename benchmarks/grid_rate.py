@@ -119,7 +119,7 @@ def command(words: list[str], steps: int) -> float:
 
 BENCHMARK = Benchmark(
     doc=__doc__,
-    unit="epoch of a lane",
+    unit="lane-epoch",
     cases=product(seeds=[100]),
     contestants={
         "jaxdl": Contestant(grid, ours=True),

@@ -9,7 +9,7 @@ The finding `roofline`: what R1's MLP, R5's RNN and CNN do of the operations and
 this very machine can, measured in turns with them: products of large float32 matrices on every
 device, and a sum of two arrays beyond any cache. The operations of a step are those of its products
 and convolutions, its bytes those of all arrays that it computes (`planning.cost`): fused, it moves
-fewer.
+fewer, and what stays in a core's cache does not wait for the memory that the sums do.
 
 Command: python -m benchmarks lanes
 """

@@ -252,8 +252,13 @@ def test_every_table_fits_100_columns(name):
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
-def test_committed_records_are_as_the_schema_says(path):
-    validate(json.loads(path.read_text()))
+def test_committed_records_are_as_the_schema_says_and_can_be_written_and_drawn(path):
+    written = json.loads(path.read_text())
+    validate(written)
+    benchmark = importlib.import_module(f"benchmarks.{written['benchmark']}").BENCHMARK
+    assert max(map(len, report.text(benchmark, written).splitlines())) <= 100
+    draw = benchmark.figure or functools.partial(report.time_figure, benchmark)
+    assert draw(written).get_axes()[0].get_title()
 
 
 # --- compare ---------------------------------------------------------------------------------

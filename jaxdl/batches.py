@@ -20,6 +20,7 @@ def draw_batch(
     *,
     sampling: str = "step",
     order: Integer[Array, "rows"] | None = None,
+    drawn: tuple[Integer[Array, "batch"], Float[Array, "batch"]] | None = None,
 ) -> tuple[
     Shaped[AnyArray, "*example batch"], Shaped[AnyArray, "*label batch"], Float[Array, "batch"]
 ]:
@@ -31,6 +32,7 @@ def draw_batch(
       step: int scalar, counted from 0.
       batch_size: an int in 1..n or `Padded`; n itself gives all rows in order under ``"step"``.
       sampling, order: see `sampling.batch_rows`.
+      drawn: what `sampling.batch_rows` gives for this step, where it is at hand.
 
     Returns:
       (x, targets, weight): (..., batch), (..., batch) and float32 (batch,), 0 where a place holds
@@ -40,7 +42,9 @@ def draw_batch(
     # The whole of the data needs no look-up: the arrays themselves are the batch.
     if sampling == "step" and integer(batch_size) and batch_size == n:
         return dataset.train_x, dataset.train_targets, jnp.ones(n, jnp.float32)
-    rows, weight = batch_rows(key, step, n, batch_size, sampling, order)
+    if drawn is None:
+        drawn = batch_rows(key, step, n, batch_size, sampling, order)
+    rows, weight = drawn
     return _take(dataset.train_x, rows), _take(dataset.train_targets, rows), weight
 
 

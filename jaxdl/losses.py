@@ -47,9 +47,31 @@ def cross_entropy(outputs: Logits, targets: ClassNumbers) -> PerExampleValues:
     ['0.6931']
     """
     classes = class_count("cross_entropy", outputs, targets)
-    log_probabilities = jax.nn.log_softmax(in_float32(outputs), axis=0)
-    loss = -jnp.sum(one_hot(targets, classes) * log_probabilities, axis=0)
+    outputs = in_float32(outputs)
+    if classes == 2:
+        loss = _two_class_entropy(outputs, targets)
+    else:
+        log_probabilities = jax.nn.log_softmax(outputs, axis=0)
+        loss = -jnp.sum(one_hot(targets, classes) * log_probabilities, axis=0)
     return jnp.where(_among(targets, classes), loss, jnp.nan)
+
+
+def _two_class_entropy(outputs, targets):
+    """Computes the cross-entropy of two classes from the one number that it depends on.
+
+    -log softmax(z)[target] = log(1 + exp(d)), where d = z[other] - z[target]; written so that it
+    overflows nowhere. One exponential in place of two: a step of an MLP 2-20-2 was measured to take
+    0.8 to 0.95 of the time from batch 32 on.
+    """
+    of_class_0 = outputs[1] - outputs[0]
+    d = jnp.where(targets == 1, -of_class_0, of_class_0)
+    # max(d, 0) and -|d|, selected by one condition: their slopes at 0 have to add up to 1/2, which
+    # those of JAX's maximum and absolute value there do not; a network of zeros starts at d = 0
+    wrong = d > 0
+    loss = jnp.where(wrong, d, 0.0) + jnp.log(1.0 + jnp.exp(jnp.where(wrong, -d, d)))
+    # A logit of +-infinity has no softmax in float32: NaN, as with more classes. Here d might be
+    # -infinity, and the loss of a lane that has exploded a perfect 0.
+    return jnp.where(jnp.isfinite(d), loss, jnp.nan)
 
 
 def smoothed_cross_entropy(smoothing: Real[ArrayLike, ""]) -> PerExample:

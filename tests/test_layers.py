@@ -105,6 +105,68 @@ def test_dense_by_hand():
     )
 
 
+def affine(weight, bias, x):
+    return weight @ x + bias[:, None]
+
+
+def narrow(weight, bias, x):
+    return dense(Dense(weight, bias), x)
+
+
+SIZES = [(6, 1, 5), (6, 2, 5), (6, 3, 1), (6, 5, 5), (1, 6, 5), (2, 6, 1), (2, 2, 5), (3, 4, 5)]
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_an_affine_map_of_few_inputs_or_outputs_is_the_plain_product_with_all_derivatives(sizes):
+    out, into, batch = sizes
+    rng = np.random.default_rng(0)
+    shapes = ((4, out, into), (4, out), (4, into, batch))
+    arguments = [jnp.float32(rng.normal(size=shape)) for shape in shapes]  # of four lanes
+    tangents = tuple(argument[::-1] for argument in arguments)
+
+    def everything(function):
+        def loss(*arguments):
+            return jnp.sum(jnp.sin(function(*arguments)))
+
+        gradient = jax.grad(loss, argnums=(0, 1, 2))
+        return [
+            jax.vmap(function)(*arguments),
+            jax.vmap(gradient)(*arguments),
+            jax.jvp(jax.vmap(function), tuple(arguments), tangents),
+            jax.jvp(jax.vmap(gradient), tuple(arguments), tangents),
+            jax.vmap(jax.jacfwd(function, argnums=2))(*arguments),
+            jax.vmap(jax.hessian(loss))(*arguments),
+        ]
+
+    pairs = zip(
+        jax.tree.leaves(everything(narrow)), jax.tree.leaves(everything(affine)), strict=True
+    )
+    for ours, plain in pairs:
+        np.testing.assert_allclose(ours, plain, rtol=2e-5, atol=2e-5)
+
+
+def test_rows_and_columns_beyond_a_padded_size_change_nothing_of_a_narrow_map():
+    rng = np.random.default_rng(1)
+    weight, bias, x = (jnp.float32(rng.normal(size=shape)) for shape in ((3, 2), (3,), (2, 7)))
+    padded = jnp.pad(weight, ((0, 2), (0, 2))), jnp.pad(bias, (0, 2)), jnp.pad(x, ((0, 2), (0, 0)))
+
+    def gradients(*arguments):
+        return jax.grad(lambda *each: jnp.sum(jnp.sin(narrow(*each))), argnums=(0, 1))(*arguments)
+
+    np.testing.assert_allclose(narrow(*padded)[:3], affine(weight, bias, x), rtol=1e-6)
+    np.testing.assert_array_equal(narrow(*padded)[3:], np.zeros((2, 7)))
+    for wide, alone in zip(gradients(*padded), gradients(weight, bias, x), strict=True):
+        np.testing.assert_allclose(wide[:3, :2] if wide.ndim > 1 else wide[:3], alone, rtol=1e-6)
+
+
+def test_a_narrow_map_takes_integers_and_half_precision_as_any_other():
+    weight, bias = jnp.array([[1.0, 2.0]]), jnp.array([0.5])
+    whole = jnp.array([[1, 2], [3, 4]])
+    assert dense(Dense(weight, bias), whole).tolist() == [[7.5, 10.5]]
+    half = jax.tree.map(jnp.bfloat16, (Dense(weight, bias), whole))
+    assert dense(*half).dtype == jnp.bfloat16
+
+
 def test_keep_by_hand():
     x = jnp.arange(1.0, 7.0).reshape(2, 3)
     assert keep(x, 2) is x

@@ -7,15 +7,17 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from jaxdl import models, sampling, tasks
+from jaxdl import models, sampling, tasks, train
 from jaxdl.batches import SAMPLINGS
 from jaxdl.sampling import STREAMS, batch_rows, permute, rows, seed_key, stream
-from jaxdl.types import Padded
+from jaxdl.training import step as training_step
+from jaxdl.types import Dataset, Model, Padded, Task
 
 KEYS = 20_000
 
@@ -358,3 +360,47 @@ def test_the_key_of_a_seed_is_the_same_traced(seed):
         == jax.random.key_data(seed_key(np.uint32(seed))).tolist()
         == [0, seed]
     )
+
+
+AHEAD = {
+    "step": (3, "step"),
+    "padded": (Padded(2, 4), "step"),
+    "padded passes": (Padded(3, 4), "epoch"),
+}
+
+
+@pytest.mark.parametrize("name", AHEAD)
+def test_rows_drawn_ahead_are_those_of_each_step(name):
+    size, sampling = AHEAD[name]
+    numbers = np.arange(10)
+    dataset = Dataset(numbers[None], numbers, numbers[None], numbers)
+    recipe = train.Recipe(None, None, None, size, sampling=sampling)
+    recipe = recipe._replace(task=tasks.classification(dataset))
+    keys = train.streams(seed_key(3))
+    drawn, weight = training_step.rows_ahead(recipe, dataset, keys, jnp.int32(5), 4)
+    for place in range(4):
+        alone = batch_rows(keys.shuffle, 5 + place, 10, size, sampling)
+        np.testing.assert_array_equal(drawn[place], alone[0])
+        np.testing.assert_array_equal(weight[place] if weight.ndim > 1 else weight, alone[1])
+
+
+@pytest.mark.parametrize("every", [1, 7, 40])
+def test_a_segment_learns_from_the_rows_of_its_steps_wherever_it_begins(every):
+    n, size, steps = 30, 4, 40
+    numbers = np.arange(n, dtype=np.float32)
+    dataset = Dataset(numbers[None], numbers, numbers[None, :2], numbers[:2])
+    # the sum of w x has the gradient x: the weight counts, exactly, the rows that were seen
+    task = Task(data=dataset, loss=lambda outputs, targets: outputs[0], metrics={})
+    model = Model(
+        lambda key: (jnp.zeros(()), ()), lambda w, state, x, key=None, train=False: (w * x, state)
+    )
+    recipe = train.Recipe(task, model, optax.sgd(1.0), size, "sum")
+    schedule, keys = train.Schedule(steps, every), train.streams(seed_key(1))
+    lane = train.init(recipe, seed_key(1), dataset, schedule)
+    advance = jax.jit(
+        lambda lane, start, stop: train.segment(recipe, schedule, lane, dataset, keys, start, stop)
+    )
+    for start, stop in ((0, 1), (1, 6), (6, 33), (33, steps + 1)):
+        lane = advance(lane, start, stop)
+    seen = jax.vmap(lambda step: batch_rows(keys.shuffle, step, n, size, "step")[0])
+    assert float(lane.params) == -float(seen(jnp.arange(steps)).sum())

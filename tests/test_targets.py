@@ -752,3 +752,44 @@ def test_bfloat16_is_averaged_in_float32():
     for name in ("train_loss", "test_tenth", "batch_loss_mean", "loss_mean", "low_mean"):
         assert history[name].dtype == np.float32
         np.testing.assert_allclose(history[name][:, -1], value, rtol=1e-5)
+
+
+def entropy_of_softmax(logits, classes):
+    """The cross-entropy of two classes as it is written for any number of them."""
+    log_p = jax.nn.log_softmax(logits, axis=0)
+    return -jnp.where(classes == 1, log_p[1], log_p[0])
+
+
+EXTREME = [0.0, 1e-3, 1.0, 20.0, 88.0, 104.0, 1e4, 1e30, 3e38]
+
+
+def test_two_classes_cost_what_a_softmax_says_at_any_logits_with_its_gradient():
+    values = np.float32([*EXTREME, *(-each for each in EXTREME)])
+    first, second = (each.ravel() for each in np.meshgrid(values, values))
+    # a difference that no float32 holds is a loss that is not finite, and has no gradient
+    with np.errstate(over="ignore"):
+        held = np.isfinite(first - second)
+    logits = jnp.stack([first[held], second[held]])
+    for classes in (jnp.zeros(held.sum(), int), jnp.ones(held.sum(), bool)):
+        ours, plain = losses.cross_entropy(logits, classes), entropy_of_softmax(logits, classes)
+        np.testing.assert_allclose(ours, plain, rtol=1e-6, atol=1e-6)
+        gradients = [
+            jax.grad(lambda z, f=f, y=classes: f(z, y).sum())(logits)
+            for f in (losses.cross_entropy, entropy_of_softmax)
+        ]
+        np.testing.assert_allclose(*gradients, atol=1e-6)
+
+
+def test_two_classes_have_no_loss_where_a_softmax_has_none():
+    values = [0.0, 3e38, -3e38, np.inf, -np.inf, np.nan]
+    logits = jnp.stack([each.ravel() for each in np.meshgrid(*[np.float32(values)] * 2)])
+    # of three classes, the third too small to matter, the general form is computed
+    third = jnp.full((1, logits.shape[1]), -3e38)
+    for target in (0, 1):
+        classes = jnp.full(logits.shape[1], target)
+        ours = losses.cross_entropy(logits, classes)
+        general = losses.cross_entropy(jnp.concatenate([logits, third]), classes)
+        spoilt = ~np.isfinite(logits).all(axis=0)
+        assert not np.isfinite(ours[spoilt]).any()
+        assert not np.isfinite(general[spoilt]).any()
+    assert np.isnan(losses.cross_entropy(jnp.zeros((2, 2)), jnp.array([2, -1]))).all()

@@ -10,6 +10,8 @@ from jaxdl.layers.units import keep
 from jaxdl.sampling import rows
 from jaxdl.types import Size, capacity, live, traced
 
+NARROW = 4  # inputs or outputs of an affine map, up to which it has a form of its own
+
 
 class Dense(NamedTuple):
     """Parameters of an affine map."""
@@ -155,5 +157,58 @@ def dense(params: Dense, x):
     >>> dense(Dense(jnp.array([[1.0, 2.0]]), jnp.array([0.5])), jnp.array([[1.0], [1.0]])).tolist()
     [[3.5]]
     """
-    outputs = params.weight @ x
-    return outputs if params.bias is None else outputs + params.bias[:, None]
+    weight, bias = params
+    if bias is not None and _is_narrow(weight, bias, x):
+        return _narrow(weight, bias, x)
+    outputs = weight @ x
+    return outputs if bias is None else outputs + bias[:, None]
+
+
+# On CPUs a product with two rows or columns costs as much as one with twenty, and most of all in
+# the gradient of the weights. So a map with few inputs is a sum of broadcast columns, and gradients
+# are products with vectors: a step of an MLP 2-20-2 was measured to take 0.5 to 0.7 of the time
+# from batch 32 on. Of half precision a product alone sums in float32.
+def _is_narrow(weight, bias, x) -> bool:
+    """Tells whether an affine map of float32 has few inputs or few outputs, on a CPU."""
+    is_float32 = all(jnp.result_type(array) == jnp.float32 for array in (weight, bias, x))
+    is_matrix = jnp.ndim(x) == 2 and jnp.shape(weight)[1:] == jnp.shape(x)[:1]
+    few = min(jnp.shape(weight)) <= NARROW
+    return is_float32 and is_matrix and few and jax.default_backend() == "cpu"
+
+
+@jax.custom_jvp
+def _narrow(weight, bias, x):
+    """Computes W x + b, (out, batch), of few inputs or few outputs."""
+    inputs = weight.shape[1]
+    if inputs > NARROW:
+        return weight @ x + bias[:, None]
+    outputs = jnp.broadcast_to(bias[:, None], (len(bias), x.shape[1]))
+    for feature in range(inputs):
+        outputs += weight[:, feature, None] * x[None, feature]
+    return outputs
+
+
+# The tangent is written for what it is transposed to, the gradient; nothing but its form differs
+# from what JAX would derive, so that derivatives of every kind and order are there.
+@_narrow.defjvp
+def _narrow_tangent(primals, tangents):
+    """Computes W x + b and dW x + W dx + db."""
+    weight, bias, x = primals
+    d_weight, d_bias, d_x = tangents
+    outputs = _narrow(weight, bias, x)
+    if len(bias) <= NARROW:
+        # of each output a vector times a matrix: so are the gradients of a row of W and of x
+        rows = [row @ x for row in d_weight]
+        rows_of_x = [row @ d_x for row in weight]
+        return outputs, jnp.stack(rows) + jnp.stack(rows_of_x) + d_bias[:, None]
+    # of each input an outer product: the gradient of a column of W, or of b, is a matrix times a
+    # vector
+    tangent = weight @ d_x + _outer(d_bias, jnp.ones(x.shape[1], x.dtype))
+    for feature, values in enumerate(x):
+        tangent += _outer(d_weight[:, feature], values)
+    return outputs, tangent
+
+
+def _outer(column, row):
+    """Computes the products of two vectors' elements, as a matrix product without a sum."""
+    return jax.lax.dot_general(column, row, (((), ()), ((), ())))

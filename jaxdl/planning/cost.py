@@ -20,6 +20,7 @@ CACHE_BYTES = 300_000
 # assumed for the cost of chunks that are not full; blocks may not depend on the devices at hand
 DEVICES = 2
 CONVOLUTION = "conv_general_dilated"
+AHEAD = "drawn_ahead"  # rows of some steps at once: see `training.step`
 LOOPED = "looped_convolution"  # see `lowering.looped`
 
 
@@ -79,6 +80,8 @@ class _Tally:
             repeats, unrolled = (
                 (equation.params["length"], equation.params["unroll"]) if name == "scan" else (1, 1)
             )
+            if equation.params.get("name") == AHEAD:
+                repeats = 1 / equation.outvars[0].aval.shape[0]
             for part in inner:
                 self.add(part, deeper, times * repeats, copies * int(unrolled))
 

@@ -8,7 +8,7 @@ from jaxdl.training.evaluation import evaluate, evaluated_params
 from jaxdl.training.lane import Lane, Streams, fresh_running
 from jaxdl.training.recipe import Recipe, Schedule
 from jaxdl.training.records import running_values
-from jaxdl.training.step import pass_steps, step
+from jaxdl.training.step import pass_steps, rows_ahead, step, steps_ahead
 from jaxdl.types import Dataset
 
 
@@ -53,10 +53,7 @@ def segment(
             # the order of a pass is drawn once, as it begins or is taken up again
             order = jax.lax.cond(is_new, draw, lambda order: order, order)
 
-        def one_step(index, lane):
-            return step(recipe, lane, dataset, keys, index, order)
-
-        lane = jax.lax.fori_loop(index, until, one_step, lane)
+        lane = _moved(recipe, schedule, lane, dataset, keys, order, index, until)
         return jnp.maximum(until, index + 1), lane, order
 
     def is_before_stop(carry):
@@ -65,6 +62,47 @@ def segment(
 
     order = None if passes is None else jnp.zeros(n, jnp.int32)
     _, lane, _ = jax.lax.while_loop(is_before_stop, one_interval, (start, lane, order))
+    return lane
+
+
+def _moved(
+    recipe: Recipe,
+    schedule: Schedule,
+    lane: Lane,
+    dataset: Dataset,
+    keys: Streams,
+    order,
+    start,
+    stop,
+) -> Lane:
+    """Makes the steps from `start` to `stop`, with no evaluation in between."""
+    ahead = min(steps_ahead(recipe, dataset), schedule.eval_every)
+
+    def one_step(index, lane):
+        return step(recipe, lane, dataset, keys, index, order)
+
+    if not ahead:
+        return jax.lax.fori_loop(start, stop, one_step, lane)
+
+    # Two loops again: the outer one draws the rows of some steps at once, the inner one makes the
+    # steps. A step's rows are of its number alone, so those drawn beyond `stop` are drawn again.
+    def one_round(carry):
+        first, lane = carry
+        rows, weight = rows_ahead(recipe, dataset, keys, first, ahead)
+
+        def one_step(index, lane):
+            place = index - first
+            drawn = rows[place], (weight[place] if weight.ndim > 1 else weight)
+            return step(recipe, lane, dataset, keys, index, drawn=drawn)
+
+        until = jnp.minimum(first + ahead, stop)
+        return until, jax.lax.fori_loop(first, until, one_step, lane)
+
+    def is_before_stop(carry):
+        index, _ = carry
+        return index < stop
+
+    _, lane = jax.lax.while_loop(is_before_stop, one_round, (start, lane))
     return lane
 
 

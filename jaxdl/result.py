@@ -512,7 +512,7 @@ class Result:
         words = f"{name} {self._when}"
         notes = [self.footer] if self.footer else []
         if self.crossed:
-            notes.append(_no_intervals(self.crossed))
+            notes.append(self.sharing)
         footer = "\n  ".join(notes)
         independent = not self.crossed
         return choosing.Choices(choices, words, self.axes, along, higher, footer, independent)

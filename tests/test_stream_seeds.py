@@ -278,3 +278,10 @@ def test_lists_of_seeds_are_what_they_were():
     assert seed_list([7, 7, 2]) == (7, 2)
     assert seed_list(Seeds()) == ((0, 0, 0, 0, 0),)
     assert seed_list(Seeds(data=[2, 2, 1], augment=4)) == ((0, 2, 0, 0, 4), (0, 1, 0, 0, 4))
+
+
+def test_a_page_tests_nothing_over_crossed_lanes(crossed, tmp_path):
+    page = crossed.report(tmp_path / "report.html").read_text()
+    assert f"Nothing is tested: {crossed.sharing}." in page
+    assert "(too few seeds for an interval)" not in page
+    assert "sign test" not in page

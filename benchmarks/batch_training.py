@@ -250,7 +250,9 @@ def independent_examples(task: Task, dataset: Dataset, key):
         x, targets, _ = task.batch(dataset, key, 0, NOISE_BATCH)
         return x, targets
     rows = jax.random.randint(key, (NOISE_BATCH,), 0, dataset.train_targets.shape[-1])
-    return dataset.train_x[..., rows], dataset.train_targets[..., rows]
+    # Those that all lanes share may be numpy's, which knows no traced row.
+    x, targets = jnp.asarray(dataset.train_x), jnp.asarray(dataset.train_targets)
+    return x[..., rows], targets[..., rows]
 
 
 def critical_rows(rows: Sequence[Figures], curves: dict, name: str) -> list[Figures]:

@@ -10,6 +10,7 @@ import pytest
 from benchmarks import batch_training, bgd_vs_sgd, harness, noise_scale
 from benchmarks.batch_training import Curves
 from benchmarks.harness import Context, Setting
+from jaxdl.sampling import seed_key
 
 SPREAD = np.array([0.5, 1.0, 2.0])  # variances of the inputs of a linear regression
 AWAY, NOISE = np.array([0.6, -0.4, 0.2]), 0.3  # from the minimum; sd of the targets' noise
@@ -70,6 +71,13 @@ def test_a_gradient_that_is_lost_in_noise_has_no_noise_scale():
     assert found.interval[1] == np.inf
     assert np.isnan(noise_scale.noise_scale([1.0], [1.0]).value)
     assert noise_scale.noise_scale([1.0, 1.0, np.nan], [5.0, 5.0, 1.0]).value == 5.0
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", "rnn"])
+def test_the_noise_of_every_network_is_measured_on_its_own_examples(name):
+    found = jax.jit(batch_training.noise_of(name, 0, 1))(seed_key(0))
+    assert np.isfinite(float(found.square))
+    assert float(found.trace) > 0
 
 
 @pytest.mark.parametrize(("small", "large"), [(8, 8), (16, 8), (0, 8)])

@@ -39,7 +39,8 @@ PARTS = {
     "separability": Part(
         "perceptron_separability",
         ("R1",),
-        "--seeds 1000 --sweep distance=0.5,6.0,7.0,8.0 --sweep variance=0.05,0.1,0.25,0.5,100.0",
+        # 150 means of 20 runs: fewer could not call two of six numbers impossible.
+        "--seeds 3000 --sweep distance=0.5,6.0,7.0,8.0 --sweep variance=0.05,0.1,0.25,0.5,100.0",
         "--seeds 20 --sweep rule=batch --sweep distance=0.5,6.0 --sweep variance=0.5,100.0",
     ),
     "batch_size": Part(

@@ -398,11 +398,12 @@ def vanishing(evidence: Evidence) -> list[Look]:
 def first_digit(part: Done, lanes: Lanes) -> list[float]:
     """Computes the norm of d h_T / d s_1 of every seed's initial weights, median over sequences."""
     recipe = part.run.studies[""].recipe(lanes.config)
+    init = jax.jit(recipe.model.init)  # once: a new one would be compiled for every seed
     norms = []
     for row in lanes.places:
         key = seed_key(lanes.result.lanes[row]["seed"])
         x = recipe.task.data(key).test_x[..., :EXAMPLES]
-        params, _ = jax.jit(recipe.model.init)(stream(key, "init"))
+        params, _ = init(stream(key, "init"))
         gates = jax.tree.map(jnp.asarray, params.cell)
         norms.append(float(np.median(reach("vanilla", gates, x)[0])))
     return norms

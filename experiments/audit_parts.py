@@ -76,27 +76,27 @@ PARTS = {
     "xor_full_batch": Part(
         "xor_grid",
         ("R3",),
-        f"--seeds 60 {FULL_BATCH} --sweep bias=True",
+        f"--seeds 30 {FULL_BATCH} --sweep bias=True",
         f"--seeds 2 {FULL_BATCH} --sweep bias=True --sweep data=xor {FEW_CELLS} --sweep width=1,4",
     ),
     "xor_one_by_one": Part(
-        "xor_grid", ("R3",), f"--seeds 20 {ONE_BY_ONE} --sweep bias=False", None
+        "xor_grid", ("R3",), f"--seeds 10 {ONE_BY_ONE} --sweep bias=False", None
     ),
     "convolution": Part("conv1d_linear", ("R3",), "--seeds 300", "--seeds 4"),
     "palindrome_5": Part(
         "palindrome_5",
         ("R5",),
-        "--seeds 5 --sweep optimizer=rmsprop,adam",
+        "--seeds 4 --sweep optimizer=rmsprop,adam",
         None,
     ),
     "palindrome_length": Part(
-        "palindrome_length", ("R5",), "--seeds 10", "--seeds 2 --steps 20 --sweep length=5,15"
+        "palindrome_length", ("R5",), "--seeds 6", "--seeds 2 --steps 20 --sweep length=5,15"
     ),
     "clipping": Part(
-        "palindrome_length", ("R5",), "--seeds 10 --sweep length=8,9,10 --sweep clip=None", None
+        "palindrome_length", ("R5",), "--seeds 6 --sweep length=8,9,10 --sweep clip=None", None
     ),
     "cells": Part(
-        "palindrome_length", ("R5",), "--seeds 5 --sweep length=10,12 --sweep cell=gru,lstm", None
+        "palindrome_length", ("R5",), "--seeds 3 --sweep length=10,12 --sweep cell=gru,lstm", None
     ),
     "frameworks": Part(
         "frameworks", ("R5",), "--seeds 200", "--seeds 3 --steps 100 --sweep variant=protocol"

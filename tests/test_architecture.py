@@ -133,6 +133,7 @@ def test_the_contracts_have_their_fields():
         "test_targets",
         "valid_x",
         "valid_targets",
+        "weights",
     )
 
 

@@ -35,16 +35,19 @@ def draw_batch(
       drawn: what `sampling.batch_rows` gives for this step, where it is at hand.
 
     Returns:
-      (x, targets, weight): (..., batch), (..., batch) and float32 (batch,), 0 where a place holds
-      no example.
+      (x, targets, weight): (..., batch), (..., batch) and float32 (batch,): 0 where a place holds
+      no example, else 1 or what the row weighs in the data set.
     """
+    of_rows = None if dataset.weights is None else dataset.weights.batch
     n = dataset.train_targets.shape[-1]
     # The whole of the data needs no look-up: the arrays themselves are the batch.
     if sampling == "step" and integer(batch_size) and batch_size == n:
-        return dataset.train_x, dataset.train_targets, jnp.ones(n, jnp.float32)
+        weight = jnp.ones(n, jnp.float32) if of_rows is None else jnp.asarray(of_rows)
+        return dataset.train_x, dataset.train_targets, weight
     if drawn is None:
         drawn = batch_rows(key, step, n, batch_size, sampling, order)
     rows, weight = drawn
+    weight = weight if of_rows is None else weight * _take(of_rows, rows)
     return _take(dataset.train_x, rows), _take(dataset.train_targets, rows), weight
 
 

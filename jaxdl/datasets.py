@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import DTypeLike, Shaped
 
 from jaxdl import losses
+from jaxdl.checks import brief
 from jaxdl.checks import signed as check_signed
-from jaxdl.types import AnyArray, Dataset, Task
+from jaxdl.types import AnyArray, Dataset, RowWeights, Task
 
 SPLITS = ("train", "valid", "test")
 
@@ -25,16 +26,54 @@ def check_dataset(dataset: Any) -> Dataset:
         raise ValueError(
             f"data must be a Dataset or a function (key) -> Dataset, got {type(dataset).__name__}"
         )
-    for name, part in dataset._asdict().items():
-        if part is not None or not name.startswith("valid"):
+    arrays = dataset._replace(weights=None)._asdict()
+    for name, part in arrays.items():
+        if part is not None or name.startswith("train"):
             check_array(name, part)
-    if (dataset.valid_x is None) != (dataset.valid_targets is None):
-        raise ValueError("valid_x and valid_targets must be given both or neither, got one of them")
+    for split in ("valid", "test"):
+        x, targets = f"{split}_x", f"{split}_targets"
+        if (arrays[x] is None) != (arrays[targets] is None):
+            raise ValueError(f"{x} and {targets} must be given both or neither, got one of them")
     for split, (x, targets) in _parts(dataset).items():
         _check_split(split, x, targets)
         _check_alike(f"{split}_x", x, "train_x", dataset.train_x)
         _check_alike(f"{split}_targets", targets, "train_targets", dataset.train_targets)
+    _check_weights(dataset)
     return dataset
+
+
+def _check_weights(dataset: Dataset):
+    """Refuses weights that are not one a row of their split, or not above 0 where that shows."""
+    if dataset.weights is None:
+        return
+    if not isinstance(dataset.weights, RowWeights):
+        raise ValueError(f"weights must be RowWeights, got {brief(dataset.weights)}")
+    parts = _parts(dataset)
+    for name, weight in dataset.weights._asdict().items():
+        if weight is None:
+            continue
+        x, _ = parts.get("train" if name == "batch" else name, (np.empty(0), None))
+        check_array(f"weights.{name}", weight)
+        if weight.shape != x.shape[-1:] or weight.dtype != np.float32:
+            raise ValueError(
+                f"weights.{name} must be one float32 a row, shape {x.shape[-1:]}, got "
+                f"{brief(weight)}"
+            )
+        if not isinstance(weight, jax.core.Tracer):
+            check_weights(f"weights.{name}", np.asarray(weight))
+
+
+def check_weights(name: str, weight: Shaped[np.ndarray, "rows"]):
+    """Refuses weights that are not above 0: a batch of rows that weigh nothing has no mean.
+
+    Raises:
+      ValueError: some are not.
+    """
+    odd = weight[~((weight > 0) & (weight < np.inf))]
+    if len(odd):
+        raise ValueError(
+            f"{name} must be finite and above 0, got {odd[0]:g}: drop rows that count nothing"
+        )
 
 
 def _parts(dataset: Dataset) -> dict[str, tuple]:
@@ -171,5 +210,6 @@ __all__ = [
     "check_fits",
     "check_probabilities",
     "check_targets",
+    "check_weights",
     "depends_on_targets",
 ]

@@ -16,6 +16,7 @@ from jaxdl.checks import (
     brief,
     check_float32,
     folder,
+    function_of,
     known_arguments,
     one_of,
     positive_int,
@@ -31,7 +32,7 @@ from jaxdl.planning.seeds import Seed, Seeds, seed_list
 from jaxdl.planning.spec import Spec, config_finder, declare
 from jaxdl.reporting.words import html_table
 from jaxdl.result import Result, collect, load, match, told
-from jaxdl.running import blocks, compiler, engine, ensemble, shards, tune
+from jaxdl.running import blocks, compiler, engine, ensemble, events, shards, tune
 from jaxdl.running import manifest as manifests
 from jaxdl.running.narrow import (
     Narrow,
@@ -198,6 +199,7 @@ class Study:
         progress: bool | None = None,
         shard: str | tuple[int, int] | None = None,
         until: Narrow | None = None,
+        on_event: events.Tell | None = None,
     ) -> Result:
         """Trains every lane that is not stored yet.
 
@@ -248,10 +250,17 @@ class Study:
                 "shard must not be given with until, as where to stop is seen from all lanes, got "
                 f"{share.process}/{share.processes}"
             )
+        if on_event is not None:
+            function_of("on_event", on_event, "(event)", None)
+        tell = events.untold if on_event is None else on_event
         compiler.prepare_devices()
+        tell(events.started(self.spec, run))
         if until is None:
-            return self._train(self.spec, run, share, progress)[0]
-        return self._train_until(until, run, share, progress)
+            result = self._train(self.spec, run, share, progress, tell=tell)[0]
+        else:
+            result = self._train_until(until, run, share, progress, tell)
+        tell(events.done(result.lanes, result.missing))
+        return result
 
     def _train(
         self,
@@ -260,12 +269,14 @@ class Study:
         share: shards.Shard,
         progress: bool | None,
         before: tuple[dict, dict] | None = None,
+        tell: events.Tell = events.untold,
     ) -> tuple[Result, tuple[dict, dict]]:
         """Trains the missing lanes of a spec.
 
         Args:
           spec: this study's, or one with more seeds.
           before: manifest and blocks of a run in memory that goes on.
+          tell: hears of the blocks.
 
         Returns:
           (result, (manifest, blocks)).
@@ -274,7 +285,7 @@ class Study:
         manifest = self._open(run, spec, self._lane_size, begun)
         reopened = None if run is None else lambda: self._open(run, spec)
         try:
-            there = blocks.Run(spec, run, share, self._compiled, progress, reopened)
+            there = blocks.Run(spec, run, share, self._compiled, progress, reopened, tell)
             manifest, trained = blocks.train_blocks(there, manifest, kept)
         except KeyboardInterrupt:
             if run is None or "ipykernel" not in sys.modules:
@@ -291,6 +302,7 @@ class Study:
         run: pathlib.Path | None,
         share: shards.Shard,
         progress: bool | None,
+        tell: events.Tell,
     ) -> Result:
         """Trains more and more seeds, until the intervals are narrow or there are too many."""
         asked = check_narrow(until, self.spec.seeds)
@@ -302,7 +314,7 @@ class Study:
         before = None
         for seeds in looks(self.spec.seeds, asked.most):
             spec = self.spec._replace(seeds=seeds)
-            result, trained = self._train(spec, run, share, progress, before)
+            result, trained = self._train(spec, run, share, progress, before, tell)
             before = trained if run is None else None
             if not result.complete:  # interrupted in a notebook
                 break

@@ -11,7 +11,8 @@ from jaxtyping import ArrayLike, Real
 from jaxdl import data, losses
 from jaxdl.checks import fraction, function_of, number_from_zero, one_of, positive_int
 from jaxdl.checks import signed as check_signed
-from jaxdl.data.arrays import check_known, row_order, table
+from jaxdl.data.arrays import check_known
+from jaxdl.data.given import Given, Shares, given_dataset
 from jaxdl.data.images import images, images_from_arrays
 from jaxdl.data.splits import join, split
 from jaxdl.sampling import stream
@@ -180,11 +181,19 @@ def palindromes(
 def from_arrays(
     X: Any,
     y: Any,
-    test_fraction: float = 0.2,
-    valid_fraction: float = 0.0,
+    test_fraction: float | None = None,
+    valid_fraction: float | None = None,
     *,
+    X_test: Any = None,
+    y_test: Any = None,
+    X_valid: Any = None,
+    y_valid: Any = None,
     loss: PerExample | None = None,
     metrics: Mapping[str, Metric] | None = None,
+    sample_weight: Any = None,
+    sample_weight_test: Any = None,
+    sample_weight_valid: Any = None,
+    class_weight: Mapping | str | None = None,
     split_seed: int = 0,
     keep_integers: bool = False,
 ) -> Task:
@@ -194,40 +203,55 @@ def from_arrays(
     because they are mostly identifiers or times, of which digits would be lost. Floats are rounded,
     whatever they stand for.
 
+    Labels that are no numbers become class numbers, with their names in ``task.classes``: strings
+    in sorted order, False and True as 0 and 1, pandas categories in the order that they declare.
+
     Args:
-      X: inputs, (n_samples, ...), finite.
-      y: targets: class numbers 0..classes-1, (n_samples,), integer; or float (n_samples,) or
+      X: inputs, (n_samples, ...), finite: an array, or a frame whose columns hold numbers.
+      y: targets: class numbers 0..classes-1 or labels, (n_samples,); or float (n_samples,) or
         (n_samples, outputs); 0 and 1, (n_samples,) or (n_samples, labels), for
         `losses.binary_cross_entropy`; +1 and -1, (n_samples,), for the criteria of a perceptron
-        (`losses.SIGNED`). Integers become float32 for `losses.squared_error`.
-      test_fraction, valid_fraction: shares of the rows, in [0, 1), drawn at random by `split_seed`.
+        (`losses.SIGNED`). Integers become float32 for `losses.squared_error`. Floats that look like
+        classes need `loss` to be named.
+      test_fraction, valid_fraction: shares of the rows, in [0, 1), drawn at random by `split_seed`:
+        a fifth and none by default. A share of 0 makes no such split.
+      X_test, y_test, X_valid, y_valid: splits that are there already, in place of a fraction.
       loss: ``(outputs, targets) -> (batch,)``; by default cross-entropy for integer targets,
         squared error for float.
       metrics: name -> `Metric`; by default the accuracy of integer targets under a loss of classes.
+      sample_weight, sample_weight_test, sample_weight_valid: what each row counts, above 0,
+        (n_samples,), in the loss of a batch and in every mean of an evaluation; for all splits that
+        are given, or for none.
+      class_weight: label -> weight, above 0, or ``"balanced"``, by the training rows as
+        scikit-learn has it. It counts in the loss of a batch, never in an evaluation. The mean
+        loss of a batch is divided by the weights of its rows, as PyTorch does.
       split_seed: the seed of the split, the same for all lanes, from 0 to 2**32 - 1.
       keep_integers: whether inputs, which then must be integers, stay int32 (uint8 stays uint8):
         for embeddings.
 
     Raises:
-      ValueError: NaN or infinity, masked or missing values, lengths that differ, no samples,
-        targets out of range.
+      ValueError: NaN or infinity, masked or missing values, a sparse matrix, a column that holds no
+        numbers, lengths that differ, no samples, targets out of range.
       TypeError: traced arguments; where they come from an axis of a study, the axis gets a program
         a value.
     """
-    shares = {"test_fraction": test_fraction, "valid_fraction": valid_fraction}
-    check_known(X=X, y=y, **shares, split_seed=split_seed)
+    splits = {
+        "": Given(X, y, sample_weight),
+        "_test": Given(X_test, y_test, sample_weight_test),
+        "_valid": Given(X_valid, y_valid, sample_weight_valid),
+    }
+    shares = Shares(test_fraction, valid_fraction, split_seed)
+    for end, given in splits.items():
+        weight = {f"sample_weight{end}": given.weight}
+        check_known(**{f"X{end}": given.x, f"y{end}": given.y, **weight})
+    check_known(**shares._asdict())
     if loss is not None:
         function_of("loss", loss, "(outputs, targets) -> (batch,)", None, None)
-    x, targets = table(X, y, loss, keep_integers)
-    for name, share in shares.items():
-        fraction(name, share)
-    order = row_order(split_seed, len(x))
-    x, targets = (np.moveaxis(array[order], 0, -1) for array in (x, targets))
-    dataset = split(x, targets, **shares)
-    whole = targets.dtype == np.int32
+    dataset, classes = given_dataset(splits, shares, loss, keep_integers, class_weight)
+    whole = dataset.train_targets.dtype == np.int32
     loss = loss or (losses.cross_entropy if whole else losses.squared_error)
     metrics = _default_metrics(loss, whole) if metrics is None else check_metrics(metrics)
-    return Task(data=dataset, loss=loss, metrics=metrics)
+    return Task(data=dataset, loss=loss, metrics=metrics, classes=classes)
 
 
 def _default_metrics(loss, whole: bool) -> dict[str, Metric]:

@@ -68,8 +68,18 @@ class Model(NamedTuple):
     apply: ApplyFunction  # (params, state, x, *, key=None, train=False) -> (outputs, state)
 
 
+class RowWeights(NamedTuple):
+    """How much each row of a data set counts, above 0; None for 1 each."""
+
+    batch: Any = None  # float32 (training rows,): in the loss that a step minimises
+    train: Any = None  # float32 (training rows,): in the means of an evaluation
+    test: Any = None
+    valid: Any = None
+
+
 class Dataset(NamedTuple):
-    """Arrays with the batch axis last; the validation split is optional."""
+    """Arrays with the batch axis last; the validation split is optional, and so is that for
+    testing, where both of its arrays are None."""
 
     train_x: Any  # Inputs: (features, rows), (time, features, rows), ...
     train_targets: Any  # Targets: (rows,) or (labels, rows)
@@ -77,6 +87,7 @@ class Dataset(NamedTuple):
     test_targets: Any
     valid_x: Any = None
     valid_targets: Any = None
+    weights: RowWeights | None = None  # None: every row counts the same
 
 
 @runtime_checkable
@@ -194,6 +205,7 @@ class Task(NamedTuple):
     augment: AugmentFunction | None = None  # (key, x, targets) -> (x, targets), in training only
     prepare: PrepareFunction | None = None  # (x) -> x, in training and evaluation alike
     batch: BatchFunction | None = None  # (dataset, key, step, batch_size) -> (x, targets, weight)
+    classes: tuple | None = None  # names of the classes, by number, where labels were no numbers
 
 
 def traced(value) -> bool:
@@ -240,6 +252,7 @@ __all__ = [
     "PerExample",
     "PrepareFunction",
     "RecordFunction",
+    "RowWeights",
     "Size",
     "State",
     "Targets",

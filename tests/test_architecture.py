@@ -124,7 +124,8 @@ def test_losses_and_metrics_take_outputs_and_targets(function):
 def test_the_contracts_have_their_fields():
     assert types.Model._fields == ("init", "apply")
     assert types.Metric._fields == ("function", "higher_is_better")
-    assert types.Task._fields == ("data", "loss", "metrics", "augment", "prepare", "batch")
+    parts = ("data", "loss", "metrics", "augment", "prepare", "batch", "classes")
+    assert types.Task._fields == parts
     assert types.Dataset._fields == (
         "train_x",
         "train_targets",
@@ -132,6 +133,7 @@ def test_the_contracts_have_their_fields():
         "test_targets",
         "valid_x",
         "valid_targets",
+        "weights",
     )
 
 

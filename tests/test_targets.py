@@ -453,7 +453,10 @@ BAD_DATA = {
         {"train_targets": Y.tolist()},
         "train_targets must be a NumPy or JAX array, got list",
     ),
-    "nothing": ({"test_x": None}, "test_x must be a NumPy or JAX array, got NoneType"),
+    "nothing": (
+        {"test_x": None},
+        "test_x and test_targets must be given both or neither, got one of them",
+    ),
     "integers that wrap around": (
         {"train_targets": Y + 2**32, "test_targets": Y + 2**32},
         "train_targets must be finite and fit",
@@ -529,11 +532,14 @@ REFUSED = {
     "a masked target": ({"y": np.ma.masked_equal(Y, 1)}, "y must not be masked"),
     "missing values": (
         {"X": np.where(X > 9, X, None)},
-        "X must hold numbers, got dtype object: fill or drop what is missing",
+        "X must hold numbers, got None in column 0: fill or drop what is missing",
     ),
     "dates": ({"X": X.astype("datetime64[s]")}, "X must hold numbers, got dtype datetime64"),
     "complex": ({"X": X * 1j}, "X must hold numbers, got dtype complex128"),
-    "strings": ({"y": Y.astype(str)}, "y must hold numbers, got dtype <U"),
+    "strings": (
+        {"y": Y.astype(str), "loss": losses.squared_error},
+        "y must hold numbers, got '0' in row 0",
+    ),
     "large integers": (
         {"X": LARGE},
         "X must hold integers from -16777216 to 16777216.* got 16777217 in column 1: .*keep_integers",

@@ -10,11 +10,11 @@ from jaxtyping import Float32, Int, Int32, Shaped, UInt8
 from jaxdl import losses
 from jaxdl.checks import integer
 from jaxdl.checks import signed as check_signed
+from jaxdl.data.columns import EXACT, frame_numbers, is_frame, object_numbers, refuse_sparse
+from jaxdl.data.labels import question
 from jaxdl.datasets import check_fits, check_probabilities
 from jaxdl.sampling import permute, seed_key
 from jaxdl.types import Padded, PerExample
-
-EXACT = 2**24  # integers up to it are float32s
 
 
 def check_known(**arguments):
@@ -26,7 +26,7 @@ def check_known(**arguments):
     for name, given in arguments.items():
         tracers = [leaf for leaf in jax.tree.leaves(given) if isinstance(leaf, jax.core.Tracer)]
         if tracers or isinstance(given, Padded):
-            is_array = name in ("X", "y")
+            is_array = name.startswith(("X", "y", "sample"))
             remedy = ": hand in NumPy arrays, also in a function of hp" if is_array else ""
             raise TypeError(
                 f"{name} must be known when from_arrays splits the rows on the host, got a traced "
@@ -35,7 +35,7 @@ def check_known(**arguments):
 
 
 def table(
-    X: Any, y: Any, loss: PerExample | None, keep_integers: bool
+    X: Any, y: Any, loss: PerExample | None, keep_integers: bool, split: str = ""
 ) -> tuple[Shaped[np.ndarray, "samples ..."], Shaped[np.ndarray, "samples ..."]]:
     """Returns X and y as arrays of the types that training uses, rows as they were.
 
@@ -43,17 +43,23 @@ def table(
       X, y: what NumPy can make arrays of, (n_samples, ...) each.
       loss: what `y` is for, or None.
       keep_integers: whether X stays integers.
+      split: what follows X and y in their names.
 
     Raises:
       ValueError: no numbers, numbers that float32 or the loss cannot take, lengths that differ.
     """
-    x = inputs_of(user_array("X", X), keep_integers)
-    targets = targets_of(user_array("y", y), loss)
+    x_name, y_name = f"X{split}", f"y{split}"
+    x = inputs_of(user_array(x_name, X), keep_integers, x_name)
+    targets = targets_of(user_array(y_name, y), loss, y_name)
     if x.ndim < 2:
-        remedy = "write X[:, None] for one feature"
-        raise ValueError(f"X must be (n_samples, features...), got shape {x.shape}: {remedy}")
+        remedy = f"write {x_name}[:, None] for one feature"
+        raise ValueError(
+            f"{x_name} must be (n_samples, features...), got shape {x.shape}: {remedy}"
+        )
     if len(x) != len(targets):
-        raise ValueError(f"X and y must have the same length, got {len(x)} and {len(targets)}")
+        raise ValueError(
+            f"{x_name} and {y_name} must have the same length, got {len(x)} and {len(targets)}"
+        )
     return x, targets
 
 
@@ -76,28 +82,34 @@ def user_array(name: str, values: Any) -> Shaped[np.ndarray, "samples ..."]:
     """Makes an array of numbers that has a sample.
 
     Raises:
-      ValueError: masked values, rows of different shapes, no numbers, no sample.
+      ValueError: masked values, a sparse matrix, rows of different shapes, no numbers (said in
+        which column), no sample.
     """
+    refuse_sparse(name, values)
     if _is_masked(values):
         raise ValueError(
             f"{name} must not be masked, got a masked array: fill its masked values or drop their "
             "rows"
         )
+    array = frame_numbers(name, values) if is_frame(values) else _as_array(name, values)
+    if array.dtype.kind in "OUST":
+        array = object_numbers(name, array.astype(object))
+    if jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.kind != "f":
+        array = array.astype(np.float32)  # bfloat16
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must hold numbers, got dtype {array.dtype}")
+    if array.ndim < 1 or array.size == 0:
+        raise ValueError(f"{name} must hold at least one sample, got shape {array.shape}")
+    return array
+
+
+def _as_array(name: str, values) -> np.ndarray:
     try:
-        array = np.asarray(values)
+        return np.asarray(values)
     except ValueError:  # rows of different lengths
         raise ValueError(
             f"{name} must hold rows of one shape, got rows that differ in shape"
         ) from None
-    if jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.kind != "f":
-        array = array.astype(np.float32)  # bfloat16
-    if array.dtype.kind not in "fiub":
-        remedy = ": fill or drop what is missing, turn the rest into numbers"
-        missing = remedy if array.dtype == object else ""
-        raise ValueError(f"{name} must hold numbers, got dtype {array.dtype}{missing}")
-    if array.ndim < 1 or array.size == 0:
-        raise ValueError(f"{name} must hold at least one sample, got shape {array.shape}")
-    return array
 
 
 def _is_masked(values) -> bool:
@@ -108,7 +120,7 @@ def _is_masked(values) -> bool:
 
 
 def inputs_of(
-    array: Shaped[np.ndarray, "samples ..."], keep_integers: bool
+    array: Shaped[np.ndarray, "samples ..."], keep_integers: bool, name: str = "X"
 ) -> (
     Float32[np.ndarray, "samples ..."]
     | Int32[np.ndarray, "samples ..."]
@@ -122,18 +134,18 @@ def inputs_of(
     if keep_integers:
         if array.dtype.kind not in "iu":
             raise ValueError(
-                f"X must hold integers where keep_integers is True, got dtype {array.dtype}"
+                f"{name} must hold integers where keep_integers is True, got dtype {array.dtype}"
             )
         dtype = np.uint8 if array.dtype == np.uint8 else np.int32
-        check_fits("X", array, dtype)
+        check_fits(name, array, dtype)
         return array.astype(dtype)
     if array.dtype.kind in "iu":
-        _check_exact(array)
-    check_fits("X", array, np.float32)
+        _check_exact(array, name)
+    check_fits(name, array, np.float32)
     return array.astype(np.float32)
 
 
-def _check_exact(array: np.ndarray):
+def _check_exact(array: np.ndarray, name: str):
     """Refuses integers of which float32 loses digits."""
     # A cast would pass: row numbers or time stamps would become equal to their neighbours, and a
     # model would learn from what nobody handed in.
@@ -143,14 +155,14 @@ def _check_exact(array: np.ndarray):
     row, *column = map(int, large[0])
     place = f"column {', '.join(map(str, column))}" if column else f"row {row}"
     raise ValueError(
-        f"X must hold integers from {-EXACT} to {EXACT}, beyond which float32 loses digits, "
+        f"{name} must hold integers from {-EXACT} to {EXACT}, beyond which float32 loses digits, "
         f"got {array[tuple(large[0])]} in {place}: hand in floats (scaled, or less an offset), "
         "drop the column, or keep_integers=True for an embedding"
     )
 
 
 def targets_of(
-    array: Shaped[np.ndarray, "samples ..."], loss: PerExample | None
+    array: Shaped[np.ndarray, "samples ..."], loss: PerExample | None, name: str = "y"
 ) -> Float32[np.ndarray, "samples ..."] | Int32[np.ndarray, "samples ..."]:
     """Returns targets as float32 or int32, if the loss is defined for them.
 
@@ -158,34 +170,36 @@ def targets_of(
       ValueError: targets that it is not defined for.
     """
     whole = array.dtype.kind != "f"
+    question(name, array, loss)
     # whole numbers are classes, unless the loss says that they are quantities
     if loss is losses.cross_entropy or (loss is None and whole):
-        _check_class_numbers(array)
+        array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+        _check_class_numbers(array, name)
     if loss is losses.binary_cross_entropy:
-        check_probabilities("y", array)
+        check_probabilities(name, array)
     if loss in losses.SIGNED:
-        check_signed("y", array)
+        check_signed(name, array)
     dtype = np.int32 if whole and loss is not losses.squared_error else np.float32
-    check_fits("y", array, dtype)
+    check_fits(name, array, dtype)
     return array.astype(dtype)
 
 
-def _check_class_numbers(array: np.ndarray):
+def _check_class_numbers(array: np.ndarray, name: str):
     """Refuses what is no column of integers from 0 up."""
     if array.ndim > 1 and array.shape[1:] != (1,):
         raise ValueError(
-            f"y must be one-dimensional class numbers for cross_entropy, got shape {array.shape}: "
-            "turn one-hot rows into them by y.argmax(1); for several labels a sample take "
-            "loss=losses.binary_cross_entropy"
+            f"{name} must be one-dimensional class numbers for cross_entropy, got "
+            f"shape {array.shape}: turn one-hot rows into them by {name}.argmax(1); for several "
+            "labels a sample take loss=losses.binary_cross_entropy"
         )
     if array.dtype.kind == "f":
         raise ValueError(
-            f"y must be integers, class numbers from 0 up, for cross_entropy, got {array.dtype}: "
-            "y.astype(int)"
+            f"{name} must be integers, class numbers from 0 up, for cross_entropy, got "
+            f"{array.dtype}: {name}.astype(int)"
         )
     if array.ndim != 1 or array.min() < 0:
         raise ValueError(
-            "y of integers must be one-dimensional class numbers from 0 up, got shape "
+            f"{name} of integers must be one-dimensional class numbers from 0 up, got shape "
             f"{array.shape}, minimum {array.min()}: for a regression take "
             "loss=losses.squared_error"
         )

@@ -15,6 +15,7 @@ def split(
     """Cuts arrays that are in random order into train, test and (if asked for) validation columns.
 
     Sizes are ``round(n * fraction)``; the test columns come first, then validation, then training.
+    A split of share 0 is not there.
 
     Raises:
       ValueError: a split that would have no row.
@@ -26,7 +27,7 @@ def split(
             f"test_fraction + valid_fraction must leave a training row of {n}, got {test_fraction} "
             f"+ {valid_fraction}"
         )
-    if test < 1 or (valid_fraction > 0 and valid < 1):
+    if (test_fraction > 0 and test < 1) or (valid_fraction > 0 and valid < 1):
         raise ValueError(
             f"test_fraction and valid_fraction must give a row each of {n}, got {test_fraction}, "
             f"{valid_fraction}"
@@ -38,7 +39,8 @@ def split(
     # Test columns first: a validation split that is asked for later leaves them as they are.
     end = test + valid
     first, validation, rest = columns(0, test), columns(test, end), columns(end, n)
-    return Dataset(*rest, *first, *(validation if valid else ()))
+    nothing = (None, None)
+    return Dataset(*rest, *(first if test else nothing), *(validation if valid else nothing))
 
 
 def join(first: Dataset, second: Dataset) -> Dataset:

@@ -41,7 +41,7 @@ PLAIN_VALUES = (np.ndarray, np.generic, bool, int, float, complex, str)
 def with_looped_convolutions(model: Model) -> Model:
     """Makes the model with its convolutions rewritten wherever it is applied; our own have none."""
     home = str(getattr(model.apply, "__module__", ""))
-    if home.startswith("jaxdl.models.") and not home.endswith(".from_flax"):
+    if home.startswith("jaxdl.models.") and not home.endswith((".from_flax", ".from_equinox")):
         return model
     return model._replace(apply=rewritten(model.apply))
 

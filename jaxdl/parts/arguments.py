@@ -23,9 +23,10 @@ PARTS = {
 OWN_PAIR = "model=types.Model(init, apply), with init(key) -> (params, state) around it"
 FRAMEWORKS = {
     "flax": "model=models.from_flax(module, sample_x)",
-    "equinox": OWN_PAIR,
+    "equinox": "model=models.from_equinox(module)",
     "haiku": OWN_PAIR,
     "torch": OWN_PAIR,
+    "keras": OWN_PAIR,
 }
 APPLY = "(params, state, x, *, key=None, train=False) -> (outputs, state)"
 OPTIONAL = {  # a task's other functions: what each is called with, and with how many

@@ -77,8 +77,16 @@ def data_digest(dataset: Dataset | None, hashed: dict | None = None) -> str | No
             add_array(digest, leaf)
             hashed[id(leaf)] = (leaf, digest.hexdigest())
         digests.append(hashed[id(leaf)][1])
-    places = str(jax.tree.structure(dataset))  # which splits there are
+    places = _places(dataset)
     return digest_of([places, *digests]) if digests else None
+
+
+def _places(dataset: Dataset | None) -> str:
+    """Says which splits there are, and which of them have weights."""
+    places = str(jax.tree.structure(dataset))
+    # A data set without weights is called as it was before there were any: runs of it go on.
+    without = isinstance(dataset, Dataset) and dataset.weights is None
+    return places.removesuffix(", None]))") + "]))" if without else places
 
 
 def _settings(program: Program) -> dict:

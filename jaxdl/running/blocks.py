@@ -15,7 +15,7 @@ import jax
 from jaxdl.planning.config import config_key
 from jaxdl.planning.program import Program
 from jaxdl.planning.spec import Spec, config_finder
-from jaxdl.running import engine, store
+from jaxdl.running import engine, events, store
 from jaxdl.running.compiler import Compiled
 from jaxdl.running.interrupts import awaited, deferred_interrupt
 from jaxdl.running.lanes import ABOUT, about, reader, same_lanes
@@ -38,6 +38,7 @@ class Run(NamedTuple):
     compiled: Callable[[dict[int, Program]], dict[int, Future]]  # by number; starts compiling
     progress: bool | None  # whether it is shown; None where a person is there to see it
     reopened: Callable[[], dict] | None = None  # the manifest on disk now, with this study's lanes
+    tell: events.Tell = events.untold  # hears of every block that has ended
 
 
 class _Session(NamedTuple):
@@ -246,9 +247,12 @@ def _train_block(
     hooks = _hooks(session, number, program, label)
     results = engine.run_block(run.spec, planned, compiled, named, hooks, saved)
     arrays = {**label, **results}
+    event = _event(program, lanes, time.perf_counter() - begin)
     if run.path is not None:
-        event = _event(program, lanes, time.perf_counter() - begin)
         store.write_block(run.path, number, arrays, event, run.shard.events)
+    # After it is stored: whatever the user's function does, no lane is lost.
+    if run.tell is not events.untold:
+        run.tell(events.block(run.spec, manifest, number, arrays, event))
     return arrays
 
 

@@ -22,6 +22,7 @@ class Examples(NamedTuple):
     x: Any  # (..., rows)
     targets: Any  # (..., rows)
     order: Any = None  # int32 (count,)
+    weight: Any = None  # float32 (rows,), above 0; None for 1 each
 
     @property
     def rows(self) -> int:
@@ -42,6 +43,14 @@ class Examples(NamedTuple):
             return self.x, self.targets
         return self.part(0, self.rows)
 
+    def weighing(self) -> Any:
+        """Gives the weights of the examples, float32 (rows,), which add up to their number."""
+        if self.weight is None or self.order is None:
+            chosen = self.weight
+        else:
+            chosen = _take(self.weight, self.order)
+        return None if chosen is None else jnp.asarray(chosen) / jnp.mean(chosen)
+
 
 def _slice(array, begin, size: int):
     return jax.lax.dynamic_slice_in_dim(jnp.asarray(array), begin, size, axis=-1)
@@ -61,10 +70,13 @@ def means(reduced: Callable, examples: Examples, most: int) -> dict:
       most: rows of a chunk; chunks are as equal as can be.
     """
     rows = examples.rows
+    weight = examples.weighing()
     chunks = -(-rows // most)
     if chunks == 1:
         x, targets = examples.whole()
-        return reduced(x, targets, jnp.mean)
+        if weight is None:
+            return reduced(x, targets, jnp.mean)
+        return reduced(x, targets, lambda values: jnp.sum(weight * values) / rows)
     size = -(-rows // chunks)
 
     # The last chunk begins earlier where it would be short, and what it has in common with the one
@@ -75,6 +87,8 @@ def means(reduced: Callable, examples: Examples, most: int) -> dict:
         x, targets = examples.part(begin, size)
 
         def sum_of_new(values):
+            if weight is not None:
+                values = values * _slice(weight, begin, size)
             return jnp.sum(jnp.where(is_new, values, 0.0))
 
         return reduced(x, targets, sum_of_new)

@@ -21,7 +21,8 @@ def splits(dataset: Dataset) -> dict[str, tuple]:
     there = {"train": (dataset.train_x, dataset.train_targets)}
     if dataset.valid_x is not None:
         there["valid"] = (dataset.valid_x, dataset.valid_targets)
-    there["test"] = (dataset.test_x, dataset.test_targets)
+    if dataset.test_x is not None:
+        there["test"] = (dataset.test_x, dataset.test_targets)
     return there
 
 
@@ -58,7 +59,8 @@ def evaluate(recipe: Recipe, params, state, dataset: Dataset) -> dict:
     examples = {}
     for split, (x, targets) in splits(dataset).items():
         order = _train_rows(recipe, dataset) if split == "train" else None
-        examples[split] = Examples(x, targets, order)
+        weight = None if dataset.weights is None else getattr(dataset.weights, split)
+        examples[split] = Examples(x, targets, order, weight)
     # asked once for all splits, whose rows are alike: it takes a trace
     most = most_rows(recipe, reduced, examples.values())
     values: dict[str, Any] = {}

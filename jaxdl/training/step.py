@@ -158,7 +158,7 @@ def _takes_rows_alone(recipe: Recipe) -> bool:
     """
     task = recipe.task
     model = str(getattr(recipe.model.apply, "__module__", ""))
-    ours = model.startswith("jaxdl.models.") and not model.endswith(".from_flax")
+    ours = model.startswith("jaxdl.models.") and not model.endswith((".from_flax", ".from_equinox"))
     inputs_alone = is_row_by_row(task.augment) and is_row_by_row(task.prepare)
     return ours and inputs_alone and plain(task.loss) in WITH_GRADIENT
 

@@ -5,11 +5,12 @@ import importlib.util
 import json
 import os
 
+import jax
 import jsonschema
 import numpy as np
 import pytest
 
-from benchmarks import command, harness, peer_problems, peer_worker, peers, report, running
+from benchmarks import command, harness, peer_problems, peer_worker, peers, report, running, whole
 from benchmarks.harness import Setting, Unusable
 
 SETTING = Setting(seconds=0.01, quick=True)
@@ -130,3 +131,58 @@ def test_a_process_that_ends_is_unusable(tmp_path):
             group.losses()
     finally:
         group.close()
+
+
+# --- a device in one command -----------------------------------------------------------------
+
+
+def test_a_device_is_measured_in_one_command_into_one_file(tmp_path, capsys):
+    path = tmp_path / "whole.json"
+    words = ["gpu", "--quick", "--device", "cpu", "--rounds", "1", "--json", str(path)]
+    assert command.main([*words, "--only", "part=layouts,batch_size"]) == 0
+    written = json.loads(path.read_text())
+    assert written["device"]["platform"] == "cpu"
+    assert list(written["parts"]) == ["layouts", "batch_size"]
+    assert {part["status"] for part in written["parts"].values()} == {"done"}
+    layouts = written["parts"]["layouts"]["result"]
+    jsonschema.Draft202012Validator(SCHEMA).validate(layouts)
+    statuses = [each["status"] for case in layouts["cases"] for each in case["contestants"]]
+    assert set(statuses) == {"timed"}  # all four train the same, or they would be void
+    assert "layouts" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("device", ["gpu", "tpu"])
+def test_a_device_that_is_not_here_ends_with_2_and_one_line(device, tmp_path, capsys):
+    if jax.default_backend() != "cpu":
+        pytest.skip("there is a device")
+    path = tmp_path / "whole.json"
+    assert command.main([device, "--json", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {device} must be a device that is here")
+    assert error.strip().count("\n") == 0
+    assert not path.exists()
+
+
+def test_a_part_without_time_or_that_fails_is_named():
+    options = command.parser().parse_args(["gpu", "--quick"])
+    late = whole.run_part("layouts", "cpu", options, 0.0)
+    assert (late["status"], late["result"]) == ("left out", None)
+    cut = whole.run_part("layouts", "cpu", options, 0.1)
+    assert (cut["status"], cut["reason"]) == ("left out", "time was up while it ran")
+    failed = whole.run_part("layouts", "nowhere", options, 60.0)
+    assert failed["status"] == "failed"
+    assert "nowhere" in failed["reason"]
+
+
+@pytest.mark.parametrize("words", [["part=nothing"], ["case=layouts"]])
+def test_a_part_that_there_is_not_is_refused(words, capsys):
+    assert command.main(["gpu", "--device", "cpu", "--only", *words]) == 2
+    assert capsys.readouterr().err.strip().count("\n") == 0
+
+
+def test_every_part_is_there():
+    from experiments import options
+
+    for name, part in whole.PARTS.items():
+        known = command.benchmarks() if part.kind == "benchmarks" else options.experiments()
+        assert name in known

@@ -38,7 +38,7 @@ def parser() -> Parser:
         prog="python -m benchmarks",
         description="Lists the benchmarks; runs one by name, or all; compares two runs.",
     )
-    top.add_argument("benchmark", nargs="?", help="a name of the list, or all, or compare")
+    top.add_argument("benchmark", nargs="?", help="a name of the list, or all, compare, gpu, tpu")
     top.add_argument("files", nargs="*", metavar="FILE", help="of compare: the old and the new run")
     top.add_argument("--quick", action="store_true", help="under a minute on 2 cores")
     top.add_argument("--rounds", type=positive, default=None, help="of turns, 7 by default")
@@ -81,7 +81,7 @@ def main(arguments: list[str]) -> int:
         for name, question in known.items():
             print(f"{name:<14}{question}")
         return 0
-    commands = {"all": run_all, "compare": compare}
+    commands = {"all": run_all, "compare": compare, "gpu": run_whole, "tpu": run_whole}
     if options.benchmark not in (*known, *commands):
         close = difflib.get_close_matches(options.benchmark, known, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
@@ -135,6 +135,15 @@ def run_all(options) -> int:
         print(f"{said[0]}  ({time.perf_counter() - started:.0f} s)", flush=True)
     print(f"{len(benchmarks())} benchmarks in {time.perf_counter() - begin:.0f} s")
     return 1 if failed else 0
+
+
+def run_whole(options) -> int:
+    """Runs all that is to be known of a GPU or a TPU; writes one JSON."""
+    if options.json is not None and options.json.suffix != ".json":
+        raise ValueError(f"json must be a file that ends in .json, got {options.json}")
+    from benchmarks import whole
+
+    return whole.run(options)
 
 
 def compare(options) -> int:

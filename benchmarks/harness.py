@@ -41,6 +41,10 @@ class Setting(NamedTuple):
     platform: str = "cpu"
 
 
+class Unusable(Exception):
+    """Raised by a contestant of others that does not work here, with the reason."""
+
+
 class Work(NamedTuple):
     """A contestant that is set up.
 
@@ -220,6 +224,8 @@ def set_up(contestant: Contestant, case: Case, setting: Setting) -> tuple[Figure
     begin = time.perf_counter()
     try:
         made = contestant.make(case, setting)
+    except Unusable as error:
+        return {**blank, "status": "unusable", "reason": str(error)}, None
     except Exception as error:
         if not is_out_of_memory(error):
             raise

@@ -19,23 +19,28 @@ from benchmarks.harness import Benchmark, Case, Column, Contestant, Figures, Qui
 from benchmarks.moons_mlp import ENDLESS, on_threads
 from benchmarks.timing import Burst, engine_burst, repeated
 from jaxdl import Study, data, models, tasks
+from jaxdl.types import Model, Task
 
 UNITS = BATCH = 128
+
+
+def parts(length: int, batch_size: int = BATCH) -> tuple[Task, Model]:
+    """Makes R5's task and network."""
+    model = models.rnn(1, UNITS, 10, length=data.palindrome_steps(length))
+    return tasks.palindromes(length, train_samples=batch_size), model
+
+
+def optimizer() -> optax.GradientTransformation:
+    """Makes R5's optimizer."""
+    stepper = optax.rmsprop(1e-3, decay=0.99, eps=1e-8, eps_in_sqrt=False)
+    return optax.chain(optax.clip_by_global_norm(10.0), stepper)
 
 
 def study(length: int, batch_size: int = BATCH, **settings) -> Study:
     """Makes R5's network a study that is evaluated at its start and its end."""
     chosen = {"steps": ENDLESS, "eval_every": ENDLESS, "lane_size": 1, **settings}
-    return Study(
-        task=tasks.palindromes(length, train_samples=batch_size),
-        model=models.rnn(1, UNITS, 10, length=data.palindrome_steps(length)),
-        optimizer=optax.chain(
-            optax.clip_by_global_norm(10.0),
-            optax.rmsprop(1e-3, decay=0.99, eps=1e-8, eps_in_sqrt=False),
-        ),
-        batch_size=batch_size,
-        **chosen,
-    )
+    made = parts(length, batch_size)
+    return Study(*made, optimizer(), batch_size=batch_size, **chosen)
 
 
 def ours(case: Case, setting: Setting) -> Burst:

@@ -36,6 +36,16 @@ KEPT = {
 }
 
 
+class Chunk(NamedTuple):
+    """A program's functions over a chunk of lanes, and what they are called with."""
+
+    init: Any  # a jitted function, as `segment` is
+    init_arguments: tuple
+    segment: Any
+    segment_arguments: tuple
+    shared: Any
+
+
 class Lowered(NamedTuple):
     """A program that is traced, to be compiled."""
 
@@ -175,7 +185,8 @@ def _once() -> Callable:
     return compile_once
 
 
-def _lower(parts: Parts, program: Program, mesh: Mesh) -> Lowered:
+def chunk_of(parts: Parts, program: Program, mesh: Mesh) -> Chunk:
+    """Makes the functions that are compiled of a program, and arguments of the shapes they take."""
     functions = lane_functions(parts, program)
     lanes = program.lane_size * mesh.size
     shared = functions.shared
@@ -188,8 +199,15 @@ def _lower(parts: Parts, program: Program, mesh: Mesh) -> Lowered:
     axes = (0, None if dataset is None else 0, 0, 0, None, None)
     segment = _over_lanes(functions.segment, mesh, axes, program.lane_size, donate=0)
     data = shared if dataset is None else dataset
-    traced = segment.lower(lane, data, seeds, hp, np.int32(0), np.int32(1))
-    return Lowered(init.lower(seeds, hp, shared), traced, shared, lanes, mesh.size)
+    arguments = (lane, data, seeds, hp, np.int32(0), np.int32(1))
+    return Chunk(init, (seeds, hp, shared), segment, arguments, shared)
+
+
+def _lower(parts: Parts, program: Program, mesh: Mesh) -> Lowered:
+    chunk = chunk_of(parts, program, mesh)
+    segment = chunk.segment.lower(*chunk.segment_arguments)
+    init = chunk.init.lower(*chunk.init_arguments)
+    return Lowered(init, segment, chunk.shared, program.lane_size * mesh.size, mesh.size)
 
 
 def _compile(future: Future, once: Callable) -> Compiled:

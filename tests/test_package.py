@@ -53,3 +53,16 @@ def test_public_modules_list_their_names():
     deeper = [importlib.import_module(f"jaxdl.{name}") for name in ("layers", "sampling", "types")]
     for module in [*modules, *deeper]:
         assert module.__all__, module.__name__
+
+
+def test_the_citation_and_the_lowest_versions_are_those_of_the_package():
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"version: {jaxdl.__version__}" in citation.splitlines()
+    # What is tried as the lowest is what the package allows.
+    lowest = dict(
+        re.findall(r"^(\S+)==(\S+)$", (ROOT / ".ci/lowest.txt").read_text(), re.MULTILINE)
+    )
+    assert len(lowest) > 8
+    allowed = dict(each.split(">=") for each in PROJECT["project"]["dependencies"])
+    for name, version in lowest.items():
+        assert version.startswith(allowed[name]), name

@@ -13,7 +13,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 # What breaks first under other versions; about two minutes on 2 cores.
 FAST := $(addprefix tests/test_,architecture cli data from_flax gradients layers plan stats train)
 
-.PHONY: demo test test-all test-fast lint format bench clean
+.PHONY: demo test test-all test-fast lint format bench docs clean
 
 demo: $(VENV)/installed ## the batch-size study: a table on stdout, figures under runs/batch_size
 	$(RUN) -m experiments batch_size
@@ -43,6 +43,9 @@ format: $(VENV)/linters ## puts style right where a tool can
 bench: $(VENV)/bench ## every benchmark made small, and one line on each
 	$(RUN) -m benchmarks all --quick
 
+docs: $(VENV)/docs ## the site, in site/; a link that leads nowhere is an error
+	$(BIN)/mkdocs build --strict
+
 # compileall: where Python is told not to write bytecode, every start would compile jax and matplotlib anew
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -62,5 +65,9 @@ $(VENV)/bench: $(VENV)/installed
 	$(PIP) -e '.[bench]'
 	touch $@
 
+$(VENV)/docs: $(VENV)/installed
+	$(PIP) -e '.[docs]'
+	touch $@
+
 clean:
-	rm -rf .venv .venv-* runs
+	rm -rf .venv .venv-* runs site

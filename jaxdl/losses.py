@@ -16,6 +16,21 @@ from jaxdl.checks import number_between
 from jaxdl.checks.targets import class_count, in_float32, one_output, paired
 from jaxdl.types import AnyArray, PerExample, traced
 
+__all__ = [
+    "SIGNED",
+    "accuracy",
+    "binary_accuracy",
+    "binary_cross_entropy",
+    "cross_entropy",
+    "one_hot",
+    "perceptron",
+    "perceptron_mistakes",
+    "rounded_accuracy",
+    "sign_accuracy",
+    "smoothed_cross_entropy",
+    "squared_error",
+]
+
 Logits = Float[AnyArray, "classes batch"]
 ClassNumbers = Integer[AnyArray, "batch"] | Bool[AnyArray, "batch"]
 Output = Float[AnyArray, "1 batch"]  # of a model that has one

@@ -17,6 +17,16 @@ from jaxtyping import Array, Float32, Int32, Integer, PRNGKeyArray, Shaped, UInt
 
 from jaxdl.sizes import Index, Size, capacity, live
 
+__all__ = [
+    "STREAMS",
+    "batch_rows",
+    "pass_order",
+    "permute",
+    "rows",
+    "seed_key",
+    "stream",
+]
+
 STREAMS = ("init", "data", "shuffle", "dropout", "augment")
 ROUNDS = 14  # of the swap-or-not network, after one random multiplication and rotation
 

@@ -19,6 +19,15 @@ import jax.numpy as jnp
 from jaxdl.checks import brief, number_between, number_within
 from jaxdl.types import traced
 
+__all__ = [
+    "Schedule",
+    "linear",
+    "one_cycle",
+    "step_decay",
+    "triangular",
+    "warmup_cosine",
+]
+
 MOST_STEPS = 2**31
 Schedule = Callable  # (count) -> share, a float32 scalar
 

@@ -1,10 +1,8 @@
-"""The command line: help without jax, valid JSON, one-line errors, figures; and the README's
-example."""
+"""The command line: help without jax, valid JSON, one-line errors, figures."""
 
 import ast
 import json
 import pathlib
-import re
 import subprocess
 import sys
 import types
@@ -203,35 +201,3 @@ def check_refused(run, arguments, message, folder):
     (line,) = done.stderr.strip().splitlines()
     assert message in line
     assert not folder.exists()
-
-
-def test_the_readme_example_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    text = (ROOT / "README.md").read_text()
-    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[:1]
-    small = (
-        example.replace("seeds=1000", "seeds=8")
-        .replace("steps=1500", "steps=12")
-        .replace("eval_every=50", "eval_every=6")
-    )
-    assert small.count("seeds=8") == small.count("steps=12") == 1
-    exec(compile(small, "README.md", "exec"), {})
-    assert (tmp_path / "runs" / "batch_size" / "manifest.json").exists()
-
-
-def test_the_readme_names_files_that_exist():
-    text = (ROOT / "README.md").read_text()
-    (tree,) = re.findall(r"## What is where\n+```\n(.*?)```", text, re.DOTALL)
-    # what stands before the words on a line: "  checks.py parts.py      bad input, in one line each"
-    columns = [re.split(r"\s{2,}", line.strip())[0] for line in tree.splitlines()]
-    listed = re.findall(r"[a-z_]+/|[a-z_0-9]+\.py", " ".join(columns))
-    assert len(listed) > 40
-    names = {path.name for path in ROOT.rglob("*.py") if ".venv" not in path.parts}
-    folders = {f"{path.parent.name}/" for path in ROOT.rglob("*.py") if ".venv" not in path.parts}
-    assert not [name for name in listed if name not in names and name not in folders]
-    library = {path.name for path in (ROOT / "jaxdl").glob("*.py")}
-    assert not library - {"__init__.py", "__main__.py"} - set(listed)
-    for command_line in re.findall(r"python -m (experiments|benchmarks) ([a-z0-9_]+)", text):
-        assert (ROOT / command_line[0] / f"{command_line[1]}.py").exists()
-    for figure in re.findall(r"!\[.*?\]\((.*?)\)", text):
-        assert (ROOT / figure).exists()

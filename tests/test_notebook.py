@@ -187,7 +187,7 @@ def test_the_tutorial_runs_in_a_notebook(tmp_path):
 def test_the_readme_runs_in_a_notebook(tmp_path):
     example = blocks_of("README.md")[0]
     for was, small in (
-        ("seeds=1000", "seeds=4"),
+        ("seeds=100", "seeds=4"),
         ("steps=1500", "steps=12"),
         ("eval_every=50", "eval_every=6"),
     ):

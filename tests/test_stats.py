@@ -358,3 +358,16 @@ def test_json_has_null_for_ends_that_there_are_none_of():
     assert columns.iqm_cell(entry, 3) == "0.600 n<5"
     lost = entry_of(np.arange(10) / 10, np.arange(10) >= 7)
     assert frame.plain(lost)["median_interval"] == [None, 0.5]
+
+
+def test_a_comparison_reads_as_lines():
+    a, b = np.arange(6.0), np.array([0.0, 2, 3, 4, 5, 6])
+    flags = np.zeros(6, bool)
+    compared = stats.compare(a, b, flags, flags, higher_is_better=True)
+    text = str(compared).splitlines()
+    assert text[0] == "a against b, paired by seed: 6 pairs, 6 both survived"
+    # Five pairs at -1 and one at 0: -5/6, and half a tie in six.
+    assert text[1].split()[5:6] == ["-0.8333"]
+    assert text[2].split()[3:4] == ["0.08333"]
+    few = stats.compare(a[:1], b[:1], flags[:1], flags[:1], higher_is_better=True)
+    assert "n too small" in str(few)

@@ -10,6 +10,17 @@ from jaxtyping import Bool, Real
 
 from jaxdl.reporting.stats import quantile, ranked
 
+__all__ = [
+    "LINES",
+    "PALETTE",
+    "band",
+    "colours",
+    "distributions",
+    "figure",
+    "regions",
+    "style",
+]
+
 if TYPE_CHECKING:  # matplotlib takes half a second: it is imported where a figure is drawn
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure

@@ -26,7 +26,7 @@ from jaxdl.reporting.power import seeds_needed
 from jaxdl.reporting.samples import flags_of, sample_of
 from jaxdl.reporting.sequences import always_valid_interval
 from jaxdl.reporting.variance import Share, VarianceShares, variance_shares
-from jaxdl.reporting.words import html_table
+from jaxdl.reporting.words import cell, html_table
 
 __all__ = [
     "Comparison",
@@ -84,13 +84,26 @@ class Comparison(NamedTuple):
     improvement: float  # share of pairs in which a is better, ties counting half
     improvement_interval: Interval
 
+    @property
+    def _title(self) -> str:
+        return f"a against b, paired by seed: {self.n} pairs, {self.both_survived} both survived"
+
+    def __str__(self) -> str:
+        difference = f"{cell(self.difference)} {cell(self.difference_interval)}"
+        improvement = f"{cell(self.improvement)} {cell(self.improvement_interval)}"
+        lines = [
+            self._title,
+            f"  mean of a - b    {difference}",
+            f"  P(a is better)   {improvement}, ties counting half",
+        ]
+        return "\n".join(lines)
+
     def _repr_html_(self) -> str:
-        title = f"a against b, paired by seed: {self.n} pairs, {self.both_survived} both survived"
         rows = (
             ("mean of a - b", self.difference, self.difference_interval),
             ("P(a is better)", self.improvement, self.improvement_interval),
         )
-        return html_table(title, ("", "value", "95 % interval"), rows)
+        return html_table(self._title, ("", "value", "95 % interval"), rows)
 
 
 def ranked(values: Numbers, diverged: Flags, higher_is_better: bool) -> Float[np.ndarray, "*shape"]:

@@ -1,6 +1,7 @@
 """Data as people have them: frames, labels, given splits, weights of rows and classes."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -13,7 +14,7 @@ from jaxdl.batches import draw_batch
 from jaxdl.datasets import check_dataset
 from jaxdl.planning.identity import _places, data_digest
 from jaxdl.sampling import seed_key
-from jaxdl.types import Dataset, RowWeights
+from jaxdl.types import Dataset, Model, RowWeights
 
 pd = pytest.importorskip("pandas")
 
@@ -53,7 +54,8 @@ def test_a_share_may_be_set_aside_beside_a_given_split():
     data = tasks.from_arrays(X, Y, valid_fraction=0.25, **REST).data
     assert (data.train_x.shape, data.valid_x.shape, data.test_x.shape) == ((3, 18), (3, 6), (3, 6))
     own = data._replace(test_x=None, test_targets=None)
-    assert rows_of(own) == rows_of(tasks.from_arrays(X, Y).data)
+    given = zip(np.float32(X).tolist(), Y.tolist(), strict=True)
+    assert rows_of(own) == sorted((*row, target) for row, target in given)
     other = tasks.from_arrays(X, Y, valid_fraction=0.25, split_seed=1, **REST).data
     assert not np.array_equal(other.valid_x, data.valid_x)
 
@@ -100,6 +102,10 @@ REFUSED = {
     "a missing category": (
         {"y": pd.Series(["a", "b", None] * 8, dtype="category")},
         "y must hold labels, got nan in row 2: fill or drop",
+    ),
+    "masked labels": (
+        {"y": np.ma.masked_equal(NAMES[Y], "ant")},
+        "y must not be masked",
     ),
     "identifiers": ({"y": [f"id{i}" for i in range(N)]}, "y must hold labels that repeat, got 24"),
     "numbers as text": (
@@ -301,6 +307,23 @@ def test_chunks_of_an_evaluation_weigh_what_all_at_once_do(monkeypatch):
     chunks = history_of(task, **settings)
     for name in ("train_loss", "train_accuracy", "test_loss", "test_accuracy"):
         np.testing.assert_allclose(chunks[name], whole[name], rtol=1e-5)
+
+
+@pytest.mark.parametrize("most", [4, 1024])
+def test_where_all_are_right_a_weighed_share_is_1(monkeypatch, most):
+    monkeypatch.setattr("jaxdl.training.chunks.MOST_ROWS", most)
+    same = np.zeros(N, int)
+    weight = RNG.lognormal(sigma=3, size=N)
+    task = tasks.from_arrays(X, same, 0.3, sample_weight=weight)
+    model = Model(lambda key: (jnp.zeros(2), ()), lambda p, s, x, **_: (ahead(p, x), s))
+    history = history_of(task, model=model, batch_size=1, steps=1)
+    assert (history["train_accuracy"] == 1).all()
+    assert (history["test_accuracy"] == 1).all()
+
+
+def ahead(params, x):
+    """Logits of which the first is the larger."""
+    return jnp.stack([1 + 0 * x[0], 0 * x[0]]) + params[:, None]
 
 
 def test_weights_follow_their_rows_into_splits_and_batches():

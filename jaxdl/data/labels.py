@@ -59,6 +59,8 @@ class _Labels(NamedTuple):
 
 def _labels(name: str, values: Any) -> _Labels | None:
     """The labels of a column, None where it holds numbers."""
+    if np.ma.isMaskedArray(values):  # refused with the numbers: NumPy would take what lies behind
+        return None
     column = values.iloc[:, 0] if is_frame(values) and values.shape[1] == 1 else values
     categories = getattr(getattr(column, "dtype", None), "categories", None)
     array = _vector(column)

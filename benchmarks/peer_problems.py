@@ -61,10 +61,11 @@ def problem_of(network: str, batch_size: int) -> Problem:
     key = seed_key(0)
     dataset = task.data(key) if callable(task.data) else task.data
     params, _ = model.init(stream(key, "init"))
-    draw, shuffle = task.batch or draw_batch, stream(key, "shuffle")
+    shuffle, brought = stream(key, "shuffle"), task.batch or draw_batch
+    draw = jax.jit(lambda dataset, step: brought(dataset, shuffle, step, batch_size))
     batches = []
     for step in range(CHECKED):
-        x, targets, _ = draw(dataset, shuffle, step, batch_size)
+        x, targets, _ = draw(dataset, step)
         batches.append(rows_first(task, x, targets))
     batches_x, batches_targets = map(np.stack, zip(*batches, strict=True))
     rows = rows_first(task, dataset.train_x, dataset.train_targets)

@@ -6,6 +6,7 @@ place (`figures`), a published number is one place (`references`).
 """
 
 import itertools
+import json
 import math
 import pathlib
 import sys
@@ -29,6 +30,8 @@ from experiments.request import (
     with_options,
 )
 from jaxdl import Result, Study, tables
+from jaxdl.cli import table_width
+from jaxdl.planning.show import plan_json, plan_text
 
 
 class Run(NamedTuple):
@@ -180,7 +183,8 @@ def run(experiment: Experiment, options) -> Report:
     make_tables = experiment.make_tables or (lambda run: tables_of(experiment, run))
     made = make_tables(finished)
     texts = [finding.text for finding in findings if finding.text]
-    parts = [experiment.heading, *map(str, made), *texts]
+    width = table_width(options.wide)
+    parts = [experiment.heading, *(table.fitted(width) for table in made), *texts]
     if request.quick:
         parts.append(pages.QUICK)
     question, command = experiment.question, pages.command_of(options.experiment, options)
@@ -235,8 +239,7 @@ def run_studies(studies: dict[str, Study], folder: pathlib.Path, options) -> dic
       Stop: the plan was asked for, or this is a shard and blocks of other shards are missing.
     """
     if options.plan:
-        plans = (f"{name} {study.plan(measure=True)}" for name, study in studies.items())
-        raise Stop("\n\n".join(plan.strip() for plan in plans))
+        raise Stop(plans_of(studies, options))
     results = {}
     # An only study is called "", and so has the run folder itself.
     for name, study in studies.items():
@@ -248,6 +251,16 @@ def run_studies(studies: dict[str, Study], folder: pathlib.Path, options) -> dic
         of = f"{stored} of {stored + missing} lanes"
         raise Stop(f"this shard is done: {of} are stored in {folder}")
     return results
+
+
+def plans_of(studies: dict[str, Study], options) -> str:
+    """Plans the studies; returns what the command prints of them, text or JSON."""
+    plans = {name: study.plan(measure=True) for name, study in studies.items()}
+    if options.json:
+        made = {name: plan_json(plan) for name, plan in plans.items()}
+        return json.dumps({"experiment": options.experiment, "plans": made}, allow_nan=False)
+    width = table_width(options.wide)
+    return "\n\n".join(f"{name} {plan_text(plan, width)}".strip() for name, plan in plans.items())
 
 
 def say_speed(results: Mapping[str, Result], defaults: dict[str, Any], seconds: float):

@@ -2,12 +2,34 @@
 
 import argparse
 import ast
+import difflib
 import pathlib
 
-from jaxdl.cli import Parser
+from jaxdl.cli import Parser, add_wide
 
 FOLDER = pathlib.Path(__file__).parent
 AUDIT = "audit"  # which runs other experiments, and so has options of its own
+
+
+class Options(Parser):
+    """The command line of experiments, which says where hyper-parameters belong."""
+
+    def error(self, message: str):
+        """Says what is wrong and what to write instead, and ends."""
+        start, _, words = message.partition("unrecognized arguments: ")
+        unknown = words.split()
+        if not start and unknown and unknown[0].startswith("--"):
+            message += self._remedy(*unknown[:2])
+        super().error(message)
+
+    def _remedy(self, option: str, value: str = "VALUE") -> str:
+        option, equals, given = option.partition("=")
+        known = [name for action in self._actions for name in action.option_strings]
+        alike = difflib.get_close_matches(option, known, n=1, cutoff=0.8)
+        if alike:
+            return f"; did you mean {alike[0]}?"
+        name = option[2:].replace("-", "_")
+        return f"; for a hyper-parameter use --sweep {name}={given if equals else value}"
 
 
 class Stop(Exception):
@@ -101,7 +123,7 @@ def parser(about: str | None = None) -> Parser:
     Args:
       about: the experiment whose docstring its help shows; all of them in brief if not given.
     """
-    commands = Parser(
+    commands = Options(
         prog="python -m experiments",
         description=experiments().get(about or "") or description(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -156,7 +178,8 @@ def parser(about: str | None = None) -> Parser:
         action="store_true",
         help="few seeds and steps: shows that it works, proves nothing",
     )
-    add("--json", action="store_true", help="the result as JSON on stdout")
+    add("--json", action="store_true", help="the result, or the plan, as JSON on stdout")
+    add_wide(commands)
     add(
         "--lane-size",
         type=lanes,

@@ -1,13 +1,15 @@
-"""``jaxdl``: what a run folder holds, shown, reported as a page, or exported as CSV; which data are
-at hand."""
+"""``jaxdl``: what run folders hold, listed, shown, reported as a page, or exported as CSV; which
+data are at hand, and what is cached."""
 
 import argparse
 import itertools
 import pathlib
+import shutil
 import sys
 import webbrowser
 from collections.abc import Sequence
 
+from jaxdl import __version__
 from jaxdl.checks import DataError
 
 
@@ -32,15 +34,23 @@ def parser() -> Parser:
         prog="jaxdl",
         description="Reads the run folders that studies write; keeps the data they are trained on.",
     )
-    commands = top.add_subparsers(
-        dest="command", required=True, metavar="COMMAND", parser_class=Parser
+    top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    listing = commands.add_parser(
+        "list",
+        help="the runs in a folder",
+        description="Prints a row a run in a folder and below it.",
     )
+    listing.add_argument("folder", type=pathlib.Path, metavar="DIR", help="for example runs")
+    add_wide(listing)
     showing = commands.add_parser(
         "show",
         help="what a run holds",
-        description="Prints what a run folder holds, and one metric.",
+        description="Prints what a run folder holds, and one metric; of a folder of runs, such as "
+        "an experiment of several studies writes, each of them.",
     )
     showing.add_argument("run", type=pathlib.Path, metavar="RUN", help="run folder")
+    add_wide(showing)
     showing.add_argument(
         "--metric",
         metavar="NAME",
@@ -58,7 +68,34 @@ def parser() -> Parser:
     )
     add_report_command(commands)
     add_data_commands(commands)
+    caching = commands.add_parser(
+        "cache",
+        help="what is kept of compiled programs",
+        description="Says what the cache of compiled programs and findings takes, and where it is.",
+    )
+    caching.add_argument("--clear", action="store_true", help="deletes all of it")
+    completing = commands.add_parser(
+        "completion",
+        help="a script that completes this command",
+        description="Prints a script for a shell, which completes jaxdl's commands and options: "
+        "source <(jaxdl completion bash). Needs shtab: pip install shtab.",
+    )
+    completing.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="the shell")
     return top
+
+
+def add_wide(commands):
+    """Adds ``--wide`` to a command that prints tables."""
+    commands.add_argument(
+        "--wide", action="store_true", help="tables as wide as they are, whatever the terminal"
+    )
+
+
+def table_width(wide: bool) -> int | None:
+    """Gives the width that tables on stdout are to fit; None where it is no terminal or all of
+    them is wanted."""
+    # What a program reads, from a pipe or a file, does not depend on a window.
+    return None if wide or not sys.stdout.isatty() else shutil.get_terminal_size().columns
 
 
 def add_report_command(commands):
@@ -118,7 +155,11 @@ def add_data_commands(commands):
 
 def main(arguments=None) -> int:
     """Runs the command; returns its exit code."""
-    options = parser().parse_args(arguments)
+    commands = parser()
+    options = commands.parse_args(arguments)
+    if options.command is None:
+        commands.print_help()
+        return 0
     try:
         print(text_of(options))
     except DataError as error:
@@ -130,8 +171,16 @@ def main(arguments=None) -> int:
 
 def text_of(options) -> str:
     """Does what the command line asks; returns what it prints."""
+    if options.command == "list":
+        return listed(options.folder, table_width(options.wide))
     if options.command == "show":
-        return show(options.run, options.metric)
+        width = table_width(options.wide)
+        shown = [show(run, options.metric, width) for run in runs_below(options.run)]
+        return "\n\n".join(shown)
+    if options.command == "completion":
+        return completion(options.shell)
+    if options.command == "cache":
+        return cache(options.clear)
     if options.command == "export":
         return export(options.run, options.out or options.run)
     if options.command == "report":
@@ -144,11 +193,90 @@ def text_of(options) -> str:
 # jax and matplotlib take seconds to import: `--help` and wrong arguments do without them.
 
 
-def show(run: pathlib.Path, metric: str | None = None) -> str:
+def listed(folder: pathlib.Path, width: int | None = None) -> str:
+    """Lists the runs in a folder and below it, a row each.
+
+    Args:
+      width: of a terminal that the table is to fit.
+
+    Raises:
+      ValueError: there is none.
+    """
+    from jaxdl.reporting.tables import Table
+
+    rows = []
+    for run in runs_below(folder):
+        try:
+            rows.append(_row(run))
+        except (ValueError, OSError) as error:
+            if run == folder:
+                raise
+            # A damaged run hides none of the others.
+            rows.append((str(run), "damaged", None, None, " ".join(str(error).split())[:60]))
+    columns = ("run", "lanes", "of", "seeds", "axes")
+    return Table(
+        f"{len(rows)} run{'s' * (len(rows) != 1)} in {folder}", columns, tuple(rows)
+    ).fitted(width)
+
+
+def _row(run: pathlib.Path) -> tuple:
+    """The cells of a run: its folder, how many lanes are trained, of how many, seeds, axes."""
+    from jaxdl.checks import folder
+    from jaxdl.running import manifest as manifests
+    from jaxdl.running import store
+    from jaxdl.running.blocks import stored
+    from jaxdl.running.lanes import ABOUT, reader
+
+    manifest = store.read_manifest(folder("path", run))
+    if manifest is None:
+        raise ValueError(f"path must hold a run, got {run}: there is no {store.MANIFEST} below it")
+    manifest = manifests.checked(manifest, run)
+    planned = set(manifests.planned_lanes(manifest))
+    lanes_of = reader(manifest)
+    trained = set()
+    for block in stored(manifest, run, ABOUT).values():
+        trained.update(lanes_of(block))
+    seeds = {seed for _, seed in planned}
+    axes = ", ".join(manifest["axes"]) or None
+    return (str(run), len(trained & planned), len(planned), len(seeds), axes)
+
+
+def completion(shell: str) -> str:
+    """Makes the script that completes the command line in a shell.
+
+    Raises:
+      ValueError: shtab is not installed.
+    """
+    try:
+        import shtab
+    except ImportError as error:
+        raise ValueError("completion needs shtab: pip install shtab") from error
+    return shtab.complete(parser(), shell=shell)
+
+
+def cache(clears: bool = False) -> str:
+    """Says what the cache takes and where it is; empties it first where `clears`."""
+    from jaxdl.planning import memo
+
+    root = memo.folder()
+    if root is None:
+        return "There is no cache: JAXDL_CACHE is off, or there is no folder for it."
+    files = [path for path in root.rglob("*") if path.is_file()]
+    count = f"{len(files)} file{'s' * (len(files) != 1)}"
+    megabytes = sum(path.stat().st_size for path in files) / 1e6
+    if clears:
+        memo.prune(0)
+        return f"{root}: deleted {count}, {megabytes:.1f} MB"
+    most = memo.MOST_BYTES / 1e6
+    return f"{root}: {count}, {megabytes:.1f} MB of at most {most:.0f}"
+
+
+def show(run: pathlib.Path, metric: str | None = None, width: int | None = None) -> str:
     """Describes what a run folder holds, as text.
 
     Args:
       run: its folder.
+      width: of a terminal that the table is to fit.
       metric: whose last values are summed up; the last one of the test split by default, test_loss
         if there is no other.
 
@@ -162,7 +290,8 @@ def show(run: pathlib.Path, metric: str | None = None) -> str:
     text = "\n".join(about(run, manifest, result))
     if not result.lanes:
         return text
-    return f"{text}\n\n{result.table(metric or usual_metric(result.history))}"
+    table = result.table(metric or usual_metric(result.history))
+    return f"{text}\n\n{table.fitted(width)}"
 
 
 def about(run: pathlib.Path, manifest, result) -> list[str]:
@@ -269,6 +398,15 @@ def report(
     if opens and not webbrowser.open(path.resolve().as_uri()):
         return f"{text}; no web browser was found to open it"
     return text
+
+
+def runs_below(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Lists the runs in a folder: itself, or those anywhere below it where it is none."""
+    from jaxdl.running.store import MANIFEST
+
+    if (folder / MANIFEST).exists():
+        return [folder]
+    return sorted(path.parent for path in folder.rglob(MANIFEST)) or [folder]
 
 
 def runs_in(folder: pathlib.Path) -> list[pathlib.Path]:

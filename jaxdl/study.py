@@ -1,5 +1,6 @@
 """Study: the face of the library."""
 
+import functools
 import os
 import pathlib
 import sys
@@ -282,8 +283,9 @@ class Study:
           (result, (manifest, blocks)).
         """
         begun, kept = before or (None, None)
-        manifest = self._open(run, spec, self._lane_size, begun)
-        reopened = None if run is None else lambda: self._open(run, spec)
+        plans = functools.partial(self._planned, progress=progress)
+        manifest = self._open(run, spec, plans, self._lane_size, begun)
+        reopened = None if run is None else lambda: self._open(run, spec, plans)
         try:
             there = blocks.Run(spec, run, share, self._compiled, progress, reopened, tell)
             manifest, trained = blocks.train_blocks(there, manifest, kept)
@@ -345,11 +347,12 @@ class Study:
         self,
         run: pathlib.Path | None,
         spec: Spec,
+        plans: Callable[[Spec], planning.Plan],
         lane_size: int | None = None,
         before: dict | None = None,
     ) -> dict:
         """The manifest of a run with the lanes of a spec in it."""
-        return open_run(run, spec, lane_size, self._planned, self._identity, before)
+        return open_run(run, spec, lane_size, plans, self._identity, before)
 
     def _identity(self, program: Program) -> dict:
         """What a program trains, found once in the life of a study: it takes a trace."""
@@ -358,8 +361,16 @@ class Study:
             self._identities[key] = identity_of(self.spec.parts, program, self._hashed)
         return self._identities[key]
 
-    def _planned(self, spec: Spec) -> planning.Plan:
-        return self.plan() if spec.configs == self.spec.configs else self._make_plan(spec)
+    def _planned(self, spec: Spec, progress: bool | None = False) -> planning.Plan:
+        whole = spec.configs == self.spec.configs
+        if whole and self._plan is not None:
+            return self._plan
+        with show_progress(progress, 1) as display:
+            display.attempt("planning")
+            plan = self.plan() if whole else self._make_plan(spec)
+            count = len(plan.programs)
+            display.say(f"planned {plan.lanes} lanes in {count} program{'s' * (count != 1)}")
+        return plan
 
     def _make_plan(self, spec: Spec) -> planning.Plan:
         whole = spec.configs == self.spec.configs
@@ -464,6 +475,7 @@ class Study:
             display.say("compiling")
             compiled = self._compiled({0: program})[0].result()
             display.say("training")
+            display.begin()
             drawn = {seed: self._seed_at(seed) for seed in wanted}
             trained = train_lanes(self.spec, program, compiled, one, drawn, display.advance)
         self._compare_all(one.values, trained)

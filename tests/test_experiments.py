@@ -201,3 +201,33 @@ def check_refused(run, arguments, message, folder):
     (line,) = done.stderr.strip().splitlines()
     assert message in line
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--learning-rate", "0.1"], "use --sweep learning_rate=0.1"),
+        (["--width=8"], "use --sweep width=8"),
+        (["--sweeep", "width=8"], "did you mean --sweep?"),
+        (["--sweep", "lr=0.1"], "did you mean 'learning_rate'?"),
+    ],
+)
+def test_a_hyper_parameter_is_told_where_it_belongs(arguments, message):
+    done = in_this_process("batch_size", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert message in line
+
+
+def test_a_plan_is_told_as_json():
+    sweep = ["--sweep", "batch_size=8", "--sweep", "learning_rate=0.1,0.2"]
+    done = in_this_process("batch_size", "--quick", "--plan", "--json", "--seeds", "2", *sweep)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout, parse_constant=pytest.fail)
+    (plan,) = told["plans"].values()
+    assert plan["axes"]["learning_rate"]["kind"] == "traced"
+    assert plan["lanes"] == sum(program["lanes"] for program in plan["programs"])
+    configs = [config for program in plan["programs"] for config in program["configs"]]
+    assert {config["learning_rate"] for config in configs} == {0.1, 0.2}
+    assert plan["measured"] is True
+    assert plan["seconds"] > 0

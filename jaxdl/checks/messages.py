@@ -4,6 +4,12 @@ import difflib
 from collections.abc import Iterable
 
 LONGEST = 100  # characters of a value in a message
+# Names that people write in short, and no spelling is near enough to.
+SHORT = {
+    "bs": "batch_size",
+    "lr": "learning_rate",
+    "wd": "weight_decay",
+}
 
 
 class UnknownName(ValueError, AttributeError):
@@ -56,8 +62,14 @@ def nearest(name, known: Iterable) -> str:
 
     >>> nearest("learnin_rate", ["learning_rate", "width"])
     "; did you mean 'learning_rate'?"
+    >>> nearest("lr", ["learning_rate", "width"])
+    "; did you mean 'learning_rate'?"
     """
-    alike = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.5)
+    names = [str(k) for k in known]
+    short = SHORT.get(str(name).lower())
+    if short in names:
+        return f"; did you mean {short!r}?"
+    alike = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     return f"; did you mean {alike[0]!r}?" if alike else ""
 
 

@@ -1,14 +1,60 @@
 """What a plan looks like to a person."""
 
+import math
+
 from jaxdl.reporting.tables import Table
 
 COLUMNS = ("program", "lanes", "lane_size", "traced", "padded", "static", "padding", "seconds")
 
 
-def plan_text(plan) -> str:
-    """Returns a plan as a person reads it: its programs, and what each axis is and why."""
+def plan_text(plan, width: int | None = None) -> str:
+    """Returns a plan as a person reads it: its programs, and what each axis is and why.
+
+    Args:
+      width: of a terminal that the table is to fit, see `Table.fitted`.
+    """
     table, lines = _table(plan), _lines(plan)
-    return "\n".join([str(table), *(f"  {line}" for line in lines)])
+    return "\n".join([table.fitted(width), *(f"  {line}" for line in lines)])
+
+
+def plan_json(plan) -> dict:
+    """Returns a plan as plain JSON: its programs, what each axis is and why, and the notes."""
+    programs = []
+    for number, program in enumerate(plan.programs):
+        cells = dict(zip(COLUMNS, _row(plan, number), strict=False))
+        kinds = {kind: list(program.names(kind)) for kind in ("traced", "padded", "static")}
+        entry = {
+            "lanes": cells["lanes"],
+            "lane_size": program.lane_size,
+            "configs": [
+                {name: _plain(value) for name, value in config.values.items()}
+                for config in program.configs
+            ],
+            **kinds,
+            "padding": 1 - float(plan.useful[number]),
+            "seconds": float(cells["seconds"]),
+            "bytes": plan.measured[number].bytes if plan.measured else None,
+        }
+        programs.append(entry)
+    axes = {}
+    for program in plan.programs:
+        for name, axis in program.axes.items():
+            axes[name] = {"kind": axis.kind, "reason": axis.reason}
+    return {
+        "lanes": plan.lanes,
+        "seconds": float(plan.seconds),
+        "measured": bool(plan.measured),
+        "programs": programs,
+        "axes": axes,
+        "notes": list(plan.notes),
+    }
+
+
+def _plain(value):
+    """A swept value as JSON knows it; its text where it is none of JSON's."""
+    is_plain = value is None or isinstance(value, (bool, int, str))
+    is_finite = isinstance(value, float) and math.isfinite(value)
+    return value if is_plain or is_finite else str(value)
 
 
 def plan_html(plan) -> str:

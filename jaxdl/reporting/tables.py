@@ -2,7 +2,8 @@
 
 import io
 import math
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from jaxdl.reporting.intervals import IQM_LEAST, Interval
@@ -19,6 +20,8 @@ __all__ = [
     "summary_table",
 ]
 
+LONGEST_UNBROKEN = 30  # characters of an interval that stay on one line
+
 
 class Table(NamedTuple):
     """Rows of values; `str` makes aligned text of them."""
@@ -29,33 +32,133 @@ class Table(NamedTuple):
     footer: str = ""
 
     def __str__(self) -> str:
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table as RichTable
-
-        table = RichTable(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
-        for column in self.columns:
-            table.add_column(column, justify="right", no_wrap=True)
-        for row in self.rows:
-            table.add_row(*map(cell, row))
-        # The same text wherever it goes: no colours, and no width of some terminal's.
-        buffer = io.StringIO()
-        console = Console(
-            file=buffer,
-            width=1000,
-            no_color=True,
-            force_terminal=False,
-            highlight=False,
-            markup=False,
-        )
-        console.print(table)
-        lines = [line.rstrip() for line in buffer.getvalue().rstrip().splitlines()]
+        # The same text wherever it goes: no width of some terminal's.
+        lines = _drawn(self.title, self.columns, self._cells())
         if self.footer:
             lines.append(f"  {self.footer}")
         return "\n".join(lines)
 
+    def fitted(self, width: int | None) -> str:
+        """Makes text that is no wider than a terminal.
+
+        Where `str` does not fit, headings and long texts break between words; where that is not
+        enough, the columns come in several tables, each of which begins with the axes. No number
+        and no interval is broken.
+
+        Args:
+          width: characters a line; None for the text of `str`.
+        """
+        text = str(self)
+        if width is None or max(map(len, text.splitlines()), default=0) <= width:
+            return text
+        cells = self._cells()
+        texts = list(zip(self.columns, *cells, strict=True))
+        least = [_longest(column, _unbroken) for column in texts]
+        whole = [_longest(column, str.splitlines) for column in texts]
+        lines = _wrapped(self.title, width)
+        for places in _groups(least, self._axes(), width):
+            widths = _widths(
+                [least[each] for each in places], [whole[each] for each in places], width
+            )
+            lines += _drawn("", *_part(places, self.columns, cells), widths)
+        lines += _wrapped(self.footer, width, "  ")
+        return "\n".join(lines)
+
+    def _cells(self) -> list[list[str]]:
+        return [list(map(cell, row)) for row in self.rows]
+
+    def _axes(self) -> int:
+        """How many columns name a row: those before n, else the first one."""
+        return self.columns.index("n") if "n" in self.columns[1:] else min(1, len(self.columns))
+
     def _repr_html_(self) -> str:
         return html_table(self.title, self.columns, self.rows, [self.footer])
+
+
+def _drawn(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    widths: Sequence[int] | None = None,
+) -> list[str]:
+    """Draws a table: its lines; every column as wide as its cells, or as `widths` says."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    table = RichTable(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    for place, column in enumerate(columns):
+        width = None if widths is None else widths[place]
+        table.add_column(column, justify="right", no_wrap=widths is None, width=width)
+    for row in rows:
+        table.add_row(*row)
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer,
+        width=1000,
+        no_color=True,
+        force_terminal=False,
+        highlight=False,
+        markup=False,
+    )
+    console.print(table)
+    return [line.rstrip() for line in buffer.getvalue().rstrip().splitlines()]
+
+
+def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    lines = []
+    for line in text.splitlines():
+        lines += textwrap.wrap(line, width, initial_indent=indent, subsequent_indent=indent)
+    return lines
+
+
+def _longest(texts: Sequence[str], split: Callable) -> int:
+    """The longest piece of some texts; 1 where there is none."""
+    return max((len(piece) for text in texts for piece in split(text)), default=1)
+
+
+def _unbroken(text: str) -> list[str]:
+    """The pieces of a cell that stay on one line: an interval is one, a sentence's words are
+    several."""
+    is_short = len(text) <= LONGEST_UNBROKEN and text.startswith("[")
+    return [text] if is_short else text.split()
+
+
+def _taken(widths: Iterable[int]) -> int:
+    """The characters that columns take on a line: a space before the table, and around each."""
+    return 1 + sum(width + 3 for width in widths)
+
+
+def _groups(least: Sequence[int], axes: int, width: int) -> list[list[int]]:
+    """Shares columns out to tables that fit: the places of each; the first ones stand in all."""
+    first = list(range(axes))
+    groups = [list(first)]
+    for place in range(axes, len(least)):
+        wanted = [*groups[-1], place]
+        # A table of the axes alone would say nothing: one further column it has in any case.
+        if _taken(least[each] for each in wanted) > width and groups[-1] != first:
+            wanted = [*first, place]
+            groups.append(wanted)
+        groups[-1] = wanted
+    return groups
+
+
+def _widths(least: Sequence[int], whole: Sequence[int], width: int) -> list[int]:
+    """Gives columns what they need, and the first ones more as long as there is room."""
+    room = max(0, width - _taken(least))
+    widths = []
+    for needed, wanted in zip(least, whole, strict=True):
+        more = min(wanted - needed, room)
+        widths.append(needed + more)
+        room -= more
+    return widths
+
+
+def _part(
+    places: Sequence[int], columns: Sequence[str], cells: Sequence[Sequence[str]]
+) -> tuple[list[str], list[list[str]]]:
+    rows = [[row[place] for place in places] for row in cells]
+    return [columns[place] for place in places], rows
 
 
 def iqm_interval_cell(interval: Interval, survived: int) -> Interval | str:

@@ -212,6 +212,7 @@ def _train(run: Run, manifest: dict, todo: dict[int, Block]) -> Iterator[tuple[i
         for number, (program, lanes) in todo.items():
             compiled = _compiled(session, program)
             display.say(f"training block {number + 1} of {max(todo) + 1}")
+            display.begin()
             yield number, _train_block(session, number, program, compiled, lanes)
 
 

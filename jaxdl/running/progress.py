@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 PLAIN_SECONDS = 10.0  # between two plain lines
 CELL_SECONDS = 0.5  # between two pictures of a notebook's bar
-LEAST_SHARE = 0.01  # that must be done before a plain line says how long the rest takes
 
 
 def say(message: str):
@@ -24,42 +23,94 @@ class Progress:
     def say(self, message: str):
         """Says what is being done."""
 
+    def attempt(self, message: str):
+        """Says what is being tried, where the words go away again: bad input is refused in one
+        line, which none stands above."""
+
+    def begin(self):
+        """Says that training begins now: what went before, a compiler's time, tells nothing of the
+        rest."""
+
     def advance(self, amount: float):
-        """Moves on by an amount of the total."""
+        """Moves on by an amount of the total, which took the time since the last call."""
+
+
+class Forecast:
+    """How long the rest takes, by the speed of what was trained.
+
+    Args:
+      total: the whole amount.
+      clock: () -> seconds.
+    """
+
+    def __init__(self, total: float, clock=time.monotonic):
+        self.total = total
+        self.clock = clock
+        self.done = self.timed = self.seconds = 0.0
+        self.mark: float | None = None
+
+    def begin(self):
+        """Starts the clock."""
+        self.mark = self.clock()
+
+    def advance(self, amount: float):
+        """Counts an amount that is done, and its time if the clock was started."""
+        self.done += amount
+        if self.mark is None:
+            return
+        now = self.clock()
+        self.seconds += now - self.mark
+        self.timed += amount
+        self.mark = now
+
+    def left(self) -> float | None:
+        """Gives the seconds of the rest; None as long as nothing was timed."""
+        if not self.timed or not self.seconds:
+            return None
+        return max(0.0, self.total - self.done) * self.seconds / self.timed
 
 
 class _Plain(Progress):
     def __init__(self, total: float):
-        self.total = total
-        self.done = 0.0
-        self.begin = self.last = time.monotonic()
+        self.forecast = Forecast(total)
+        self.last = time.monotonic()
 
     def say(self, message: str):
         say(message)
 
+    def begin(self):
+        self.forecast.begin()
+
     def advance(self, amount: float):
-        self.done += amount
-        now = time.monotonic()
-        # The first lanes may still wait for a compiler: so early, a forecast would be wild.
-        is_early = self.done <= LEAST_SHARE * self.total
-        if is_early or now - self.last < PLAIN_SECONDS:
+        self.forecast.advance(amount)
+        left, now = self.forecast.left(), time.monotonic()
+        if left is None or now - self.last < PLAIN_SECONDS:
             return
-        speed = self.done / (now - self.begin)
-        left = (self.total - self.done) / speed
-        self.say(f"{self.done / self.total:.0%} of the lane-steps, about {left:.0f} s left")
+        share = self.forecast.done / self.forecast.total
+        self.say(f"{share:.0%} of the lane-steps, about {left:.0f} s left")
         self.last = now
 
 
 class _Live(Progress):
     def __init__(self, bar, total: float):
         self.bar = bar
-        self.task = bar.add_task("starting", total=total)
+        self.forecast = Forecast(total)
+        self.task = bar.add_task("starting", total=total, left="")
 
     def say(self, message: str):
         self.bar.update(self.task, description=message)
 
+    def attempt(self, message: str):
+        self.say(message)
+
+    def begin(self):
+        self.forecast.begin()
+
     def advance(self, amount: float):
-        self.bar.update(self.task, advance=amount)
+        self.forecast.advance(amount)
+        left = self.forecast.left()
+        text = "" if left is None else f"about {left:.0f} s left"
+        self.bar.update(self.task, advance=amount, left=text)
 
 
 class _Cell(_Live):
@@ -129,7 +180,6 @@ def _bar():
         rich.BarColumn(),
         rich.TaskProgressColumn(),
         rich.TimeElapsedColumn(),
-        rich.TextColumn("left"),
-        rich.TimeRemainingColumn(),
+        rich.TextColumn("{task.fields[left]}"),
     )
     return rich.Progress(*columns, console=Console(stderr=True), transient=True)

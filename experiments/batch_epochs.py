@@ -22,14 +22,15 @@ and 6 at equal epochs (n=20 seeds).
 """
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 
 from experiments.columns import Lanes, accuracy, described, lane_swing, oscillation
 from experiments.figures import Panel, curves
-from experiments.frame import Experiment, Finding, Run
+from experiments.frame import Drawer, Experiment, Finding, Run
 from experiments.moons import ALLOWED, moons_study
-from experiments.moons_figures import called, each_of, within
+from experiments.moons_figures import called, within
 from experiments.references import R2
 from experiments.request import Request, Size
 from jaxdl import Study, plots, stats
@@ -168,6 +169,24 @@ def headline(run: Run) -> str:
     )
 
 
+def steps_of_epoch(config: dict) -> int:
+    """Gives the updates of an epoch of a config."""
+    return passes(SimpleNamespace(**config))
+
+
+def curves_of(study: str, **axis) -> Drawer:
+    """Makes a drawer of a study's curves; None where it was not run."""
+    draw = curves(
+        Panel("test_accuracy", "test accuracy, fraction", limits=(0.6, 1.01)),
+        Panel("batch_loss_max", "largest batch loss, nats", False, log=True, recorded=True),
+        groups=by_reduction,
+        words=called,
+        headline=headline,
+        **axis,
+    )
+    return lambda run: draw(within(run, study)) if study in run.results else None
+
+
 def chances(run: Run):
     """Draws the probability that R2's best batch size beats each other one, a panel a study."""
     present = [name for name in STUDIES if name in run.results]
@@ -229,16 +248,9 @@ EXPERIMENT = Experiment(
     titles={name: f"Batch sizes at {words}." for name, words in STUDIES.items()},
     columns=[accuracy(), oscillation()],
     figures={
-        "curves_": each_of(
-            {name: name for name in STUDIES},
-            curves(
-                Panel("test_accuracy", "test accuracy, fraction", limits=(0.6, 1.01)),
-                Panel("batch_loss_max", "largest batch loss, nats", False, log=True, recorded=True),
-                groups=by_reduction,
-                words=called,
-                headline=headline,
-            ),
-        ),
+        "curves_updates": curves_of("updates"),
+        # Over epochs: over steps the large batches' curves would be too short to see.
+        "curves_epochs": curves_of("epochs", x="epoch", unit=steps_of_epoch),
         "best": chances,
     },
     measurements={"best": best_size, "steadier": steadier},

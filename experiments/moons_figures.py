@@ -104,8 +104,9 @@ def plateau_figure(published: Numbers, studies: tuple[str, ...]) -> Drawer:
             title = f"learning rate {rate:g}"
             plots.style(axis, title, "initial weights", "plateau, steps")
         words = "How long the training loss stays within 1 % of its start"
-        spread = f"{spoken(part.name)}, n={part.seeds} seeds; "
-        spread += "boxes: middle 50 %, whiskers: 90 %; in words: share that never leaves"
+        # Short lines: a figure of one panel is narrow.
+        spread = f"{spoken(part.name)}, n={part.seeds} seeds; boxes hold 50 %, whiskers 90 %"
+        spread += "\nin words: share of seeds that never leaves it"
         figure.suptitle(title_of(run, lambda run: words, spread), fontsize=plots.FONT + 1)
         return figure
 

@@ -83,7 +83,7 @@ def batch_first(network: str):
 def contestants() -> dict[str, Contestant]:
     """Lists both layouts, both ways."""
     listed = {}
-    for layout, is_last in (("batch last", True), ("batch first", False)):
+    for layout, is_last in (("last", True), ("first", False)):
         for way, is_vmapped in (("vmapped", True), ("looped", False)):
             made = functools.partial(make, is_last, is_vmapped)
             listed[f"{layout}, {way}"] = Contestant(made, ours=is_last)
@@ -97,5 +97,5 @@ BENCHMARK = Benchmark(
     contestants=contestants(),
     quick=Quick(cases=product(network=["mlp", "cnn"], lanes=[4]), seconds=0.02),
     agreement=1e-3,
-    headline=({"network": "cnn"}, "batch last, looped"),
+    headline=({"network": "cnn"}, "last, looped"),
 )

@@ -54,7 +54,7 @@ def time_table(benchmark: Benchmark, record: Figures) -> Table:
             cells = row_cells(benchmark.columns, case, entry, scale)
             rows.append((*start, entry["name"], *cells))
     firsts = list(dict.fromkeys(case["reference"] for case in record["cases"]))
-    first = firsts[0] if len(firsts) == 1 else "the first"
+    first = firsts[0] if len(firsts) == 1 and len(firsts[0]) <= 12 else "the first"
     headings = (*(name.replace("_", " ") for name in axes), "contestant")
     further = [column.heading for column in benchmark.columns]
     columns = (*headings, f"{unit} a {benchmark.unit}", f"{first}'s rate to it", *further)

@@ -138,6 +138,7 @@ def test_a_measured_run_goes_on_with_the_size_that_it_began_with(tmp_path, monke
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(manifest, "CHUNKS", 1)
     monkeypatch.setattr(tune, "climb", lambda seconds, start, most: 2)
+    monkeypatch.setattr(engine, "next_length", lambda *args: 3)  # no block is one segment
     train, trained = engine.run_block, []
 
     def interrupted(*arguments):

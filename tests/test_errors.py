@@ -158,7 +158,7 @@ DECLARED = {
     ),
     "equinox": (
         lambda: plan(model=foreign("equinox.nn")),
-        r"^model must be .*: write model=types\.Model\(init, apply\)",
+        r"^model must be .*: write model=models\.from_equinox\(module\)",
     ),
     "torch": (
         lambda: plan(model=foreign("torch.nn.modules.linear")),

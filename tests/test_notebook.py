@@ -179,8 +179,8 @@ def test_the_tutorial_runs_in_a_notebook(tmp_path):
     assert {"study", "result", 'result.table("test_accuracy")'} <= shown
     (run,) = [cell for cell in cells if "study.run()" in cell.source]
     bars = [output for output in run.outputs if output.output_type == "display_data"]
-    assert len(bars) == 1  # drawn anew in its place
-    assert "100%" in bars[0].data["text/plain"]
+    assert len(bars) == 2  # of planning and of training, each drawn anew in its place
+    assert "100%" in bars[-1].data["text/plain"]
 
 
 @pytest.mark.outside
@@ -198,7 +198,7 @@ def test_the_readme_runs_in_a_notebook(tmp_path):
         "study.plan()",
         "result",
         "again.table('test_accuracy')",
-        "result.compare('test_accuracy', slow, fast)",
+        "result.compare('test_accuracy', small, large)",
         "result.best('valid_accuracy')",
         "result.plot('test_accuracy')",
     ]

@@ -1,5 +1,7 @@
 """Data as people have them: frames, labels, given splits, weights of rows and classes."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -371,7 +373,8 @@ def test_class_weights_count_in_steps_and_not_in_evaluations():
         for t in (task, counted)
     )
     params = [run(seed_key(0))[0] for run in (of_class_weight, of_sample_weight)]
-    jax.tree.map(np.testing.assert_array_equal, *params)
+    # another program, as its evaluation has no weights: equal to rounding
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7), *params)
     assert not np.allclose(all_weighed["train_loss"][:, 0], none["train_loss"][:, 0], rtol=1e-3)
 
 

@@ -283,10 +283,12 @@ def early(evidence: Evidence) -> list[Look]:
     steps = part.run.results["sgd"].steps
     if TIMED not in steps:
         return []
-    for config in part.run.results["sgd"].configs:
-        bgd, sgd = (looks.lanes_of(part, study, config) for study in ("bgd", "sgd"))
-        row = part.run.rows_of("sgd")[part.run.results["sgd"].configs.index(config)]
-        protocol = looks.described({name: row[name] for name in ("learning_rate", "init")})
+    for row, config in zip(part.run.rows_of("bgd"), part.run.results["bgd"].configs, strict=True):
+        # One example has no reduction: its config is that of both kinds of full batch.
+        single = {name: value for name, value in config.items() if name != "reduction"}
+        bgd, sgd = looks.lanes_of(part, "bgd", config), looks.lanes_of(part, "sgd", single)
+        opened = [name for name in ("learning_rate", "init", "reduction") if name in row]
+        protocol = looks.described({name: row[name] for name in opened})
         done = part.short("bgd", config, looks.last_step(bgd))
         sides = looks.side(bgd, looks.final("test_accuracy")), at_step(sgd, TIMED)
         found.append(looks.compared(protocol, "BGD against SGD", *sides, True, done))

@@ -1,6 +1,6 @@
 """Runs what the audit needs: experiments with few configs, each by a command line of its own.
 
-A part is an experiment's command with as many seeds as an audit of half an hour has time for; the
+A part is an experiment's command with as many seeds as an audit of twenty minutes has time for; the
 protocol, its studies and its columns are the experiment's.
 """
 

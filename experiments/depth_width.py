@@ -7,8 +7,8 @@ the rate is traced, so all 90 networks are lanes of one program. A report mentio
 layer (`references.R1`) without numbers for it.
 
 Command: python -m experiments depth_width
-Time: about 3 minutes of 2 cores at the default 100 seeds, reckoned from 104 s of CPU time at 32;
-1000 seeds would take half an hour.
+Time: 169 s beside other work at the default 100 seeds, 233 s of CPU time; 1000 seeds would take
+half an hour.
 Expected: at rate 0.3 and width 16 one hidden layer reaches 97 % after a median of 325 steps, two
 after 150, three after 100; at width 2 a second layer does no good and six end at chance.
 """

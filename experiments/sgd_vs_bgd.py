@@ -13,7 +13,7 @@ updates, examples, and seconds: the time of a step is measured here, the two tak
 counts SGD's updates; BGD makes a thirtieth of them.
 
 Command: python -m experiments sgd_vs_bgd
-Time: about 3 minutes of 2 cores, reckoned: SGD took 227 s of CPU time on a busy machine.
+Time: 190 s beside other work, 204 s of CPU time: two minutes of 2 quiet cores.
 Expected: R4's account is that of 73 % of the seeds at rate 0.0005 from N(0, 0.001), where all its
 four numbers are likely at once, and of none from He's weights or at rate 0.01.
 """

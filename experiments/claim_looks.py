@@ -419,11 +419,15 @@ def clipping(evidence: Evidence) -> list[Look]:
         free = lengths(evidence, "clipping", length=length, clip=None)
         if clipped is None or free is None:
             continue
-        sides = [looks.side(each, looks.final("test_accuracy")) for each in (clipped, free)]
-        done = how_far(evidence, "clipping", free)
         pair = f"length {length}: clipped against not"
-        found.append(looks.compared("R5's", pair, sides[0], sides[1], True, done))
+        found.append(ends(pair, clipped, free, how_far(evidence, "clipping", free)))
     return found
+
+
+def ends(pair: str, a: Lanes, b: Lanes, done: str) -> Look:
+    """Compares where two kinds of network end, under R5's protocol."""
+    sides = [looks.side(each, looks.final("test_accuracy")) for each in (a, b)]
+    return looks.compared("R5's", pair, *sides, True, done)
 
 
 def gated(evidence: Evidence) -> list[Look]:
@@ -435,8 +439,6 @@ def gated(evidence: Evidence) -> list[Look]:
             other = lengths(evidence, "cells", length=length, cell=cell)
             if vanilla is None or other is None:
                 continue
-            sides = [looks.side(each, looks.final("test_accuracy")) for each in (other, vanilla)]
-            done = how_far(evidence, "cells", other)
             pair = f"length {length}: {cell.upper()} against vanilla"
-            found.append(looks.compared("R5's", pair, sides[0], sides[1], True, done))
+            found.append(ends(pair, other, vanilla, how_far(evidence, "cells", other)))
     return found

@@ -16,6 +16,7 @@ from experiments import (
     audit_numbers,
     audit_page,
     audit_parts,
+    claim_looks,
     columns,
     images,
     references,
@@ -561,6 +562,21 @@ def check_tiny(rows):
     assert len(claims) == 4
     best = next(row for name, row in claims.items() if name.startswith("0.01 is the best"))
     assert (best["n"], best["verdict"]) == (3, "undecided")
+
+
+@pytest.mark.full
+def test_one_example_is_compared_with_both_kinds_of_full_batch(tmp_path):
+    words = "--seeds 3 --steps 1500 --eval-every 500 --sweep init=0.01 --sweep learning_rate=0.01"
+    part = audit_parts.run_part("sgd_vs_bgd", words, tmp_path)
+    found = claim_looks.early(claim_looks.Evidence({"sgd_vs_bgd": part}))
+    bgd, sgd = part.run.results["bgd"], part.run.results["sgd"]
+    assert [look.protocol.split()[-1] for look in found] == ["mean", "sum"]
+    for look, config in zip(found, bgd.configs, strict=True):
+        full = bgd.final("test_accuracy")[bgd.rows(config)]
+        gap = full - sgd.final("test_accuracy")[sgd.rows(sgd.configs[0])]
+        assert look.n == 3
+        assert look.difference == pytest.approx(gap.mean(), abs=1e-6)
+        assert look.done == "50 of 1500 steps"  # a thirtieth of the single examples
 
 
 def test_bad_input_is_refused(tmp_path):

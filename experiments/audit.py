@@ -10,7 +10,7 @@ CIFAR-10's 100 and 150 epochs are not trained here: --runs takes finished runs o
 The result stands in AUDIT.md in the run folder; the same command goes on where it was stopped.
 
 Command: python -m experiments audit
-Time: an hour on 2 CPU cores that others used too, 34 minutes of CPU time.
+Time: 34 minutes of CPU time, an hour beside other work; not measured on a quiet machine.
 Expected: 340 of 385 numbers are likely, 7 impossible, 24 undecided; 8 of 27 claims hold and 4 are
 contradicted (AUDIT.md beside this file).
 """

@@ -426,8 +426,8 @@ def clipping(evidence: Evidence) -> list[Look]:
 
 def ends(pair: str, a: Lanes, b: Lanes, done: str) -> Look:
     """Compares where two kinds of network end, under R5's protocol."""
-    sides = [looks.side(each, looks.final("test_accuracy")) for each in (a, b)]
-    return looks.compared("R5's", pair, *sides, True, done)
+    ended = looks.final("test_accuracy")
+    return looks.compared("R5's", pair, looks.side(a, ended), looks.side(b, ended), True, done)
 
 
 def gated(evidence: Evidence) -> list[Look]:

@@ -1,5 +1,5 @@
-"""Makes a page of every notebook, with the outputs that are stored in it; a link to a notebook leads
-to its page. mkdocs.yml names this file as a hook."""
+"""Makes a page of every notebook, with the outputs that are stored in it; a link to a notebook
+leads to its page. mkdocs.yml names this file as a hook."""
 
 from mkdocs.structure.files import File
 from nbconvert import MarkdownExporter

@@ -20,11 +20,11 @@ def code_of(notebook):
 
 
 def kinds(cell):
-    """What a cell's outputs are, in order and each once: "text/html", "image/png", "stderr"..."""
+    """What a cell's outputs are, each once: "text/html", "image/png", "stderr"..."""
     found = []
     for output in cell.outputs:
         found += list(output.get("data", {})) or [output.get("name", output.output_type)]
-    return list(dict.fromkeys(found))
+    return sorted(set(found))
 
 
 def check_shown(cells):

@@ -13,7 +13,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 # What breaks first under other versions; about two minutes on 2 cores.
 FAST := $(addprefix tests/test_,architecture cli data from_flax gradients layers plan stats train)
 
-.PHONY: demo test test-all test-fast lint format bench docs clean
+.PHONY: demo test test-all test-fast lint format bench docs notebooks clean
 
 demo: $(VENV)/installed ## the batch-size study: a table on stdout, figures under runs/batch_size
 	$(RUN) -m experiments batch_size
@@ -45,6 +45,9 @@ bench: $(VENV)/bench ## every benchmark made small, and one line on each
 
 docs: $(VENV)/docs ## the site, in site/; a link that leads nowhere is an error
 	$(BIN)/mkdocs build --strict
+
+notebooks: $(VENV)/installed ## runs every notebook of the site anew, and stores what it shows
+	$(RUN) docs/run_notebooks.py
 
 # compileall: where Python is told not to write bytecode, every start would compile jax and matplotlib anew
 $(VENV)/installed: pyproject.toml

@@ -78,8 +78,10 @@ def test_commands_exist(path):
 
 def test_every_page_is_in_the_site_and_every_experiment_on_its_page():
     site = (ROOT / "mkdocs.yml").read_text()
-    listed = re.findall(r"^  - .*: (\S+\.md)$", site, re.MULTILINE)
-    assert sorted(listed) == [path.name for path in PAGES]
+    listed = re.findall(r"^ +- .*: (\S+\.md)$", site, re.MULTILINE)
+    # A notebook's page is made of it, under its name.
+    notebooks = [f"notebooks/{path.stem}.md" for path in (ROOT / "docs/notebooks").glob("*.ipynb")]
+    assert sorted(listed) == sorted([path.name for path in PAGES] + notebooks)
     text = (ROOT / "docs" / "experiments.md").read_text()
     for name in experiments():
         assert f"`python -m experiments {name}`" in text or f"`{name}` - " in text, name

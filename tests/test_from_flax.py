@@ -277,6 +277,41 @@ def test_images_and_tokens_have_their_batch_axis_moved():
     assert outputs.shape == (6, 5, 4)
 
 
+class NNXConv(nnx.Module):
+    def __init__(self, rngs):
+        self.conv = nnx.Conv(3, 5, (3, 3), rngs=rngs)
+
+    def __call__(self, x):
+        return self.conv(x)
+
+
+@pytest.mark.parametrize("module", [linen.Conv(5, (3, 3)), NNXConv])
+def test_channels_come_last_where_a_convolution_of_flax_reads_them(module):
+    pictures = jax.random.normal(jax.random.key(1), (3, 8, 6, 4))
+    as_flax_has_them = jnp.transpose(pictures, (3, 1, 2, 0))
+    model = models.from_flax(module, as_flax_has_them, channels_last=True)
+    params, state = model.init(jax.random.key(5))
+    outputs, _ = model.apply(params, state, pictures)
+    plain = models.from_flax(module, as_flax_has_them)
+    expected, _ = plain.apply(params, state, jnp.moveaxis(as_flax_has_them, 0, -1))
+    np.testing.assert_array_equal(outputs, expected)
+
+
+@pytest.mark.parametrize(
+    ("sample", "channels_last", "comes"),
+    [((2, 8, 6, 3), False, "3, 8, 6"), ((2, 3, 8, 6), True, "8, 6, 3")],
+)
+@pytest.mark.parametrize("module", [linen.Conv(5, (3, 3)), NNXConv])
+def test_pictures_in_another_order_of_axes_are_refused(module, sample, channels_last, comes):
+    model = models.from_flax(module, np.zeros(sample), channels_last=channels_last)
+    params, state = model.init(jax.random.key(5))
+    message = (
+        rf"x of shape \(3, 8, 6, batch\) .* \(batch, {comes}\) under channels_last={channels_last}"
+    )
+    with pytest.raises(ValueError, match=message):
+        model.apply(params, state, jnp.zeros((3, 8, 6, 4)))
+
+
 @pytest.mark.parametrize(
     ("module", "sample", "message"),
     [

@@ -198,7 +198,7 @@ def test_a_flax_resnet_trains_on_digits():
     def study(**changes):
         return Study(
             tasks.images("digits"),
-            models.from_flax(ResNet(), jnp.zeros((1, 1, 8, 8))),
+            models.from_flax(ResNet(), jnp.zeros((1, 8, 8, 1)), channels_last=True),
             optax.sgd(0.05, momentum=0.9),
             steps=6,
             eval_every=2,
@@ -216,11 +216,11 @@ def test_a_flax_resnet_trains_on_digits():
 
 
 class ResNet(linen.Module):
-    """Two residual blocks over pictures (batch, channels, height, width)."""
+    """Two residual blocks over pictures (batch, height, width, channels)."""
 
     @linen.compact
     def __call__(self, x):
-        x = linen.Conv(8, (3, 3), use_bias=False)(jnp.moveaxis(x, 1, -1))
+        x = linen.Conv(8, (3, 3), use_bias=False)(x)
         for stride in (1, 2):
             y = linen.relu(linen.GroupNorm(4)(x))
             y = linen.Conv(8, (3, 3), strides=stride, use_bias=False)(y)

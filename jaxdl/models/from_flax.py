@@ -2,38 +2,46 @@
 
 import functools
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdl.checks import flag
 from jaxdl.types import Model
 
 # arguments of __call__, and what they are in training
 SWITCHES = {"train": True, "training": True, "deterministic": False}
 
 
-def from_flax(module: Any, sample_x: Any) -> Model:
+def from_flax(module: Any, sample_x: Any, *, channels_last: bool = False) -> Model:
     """Makes a `Model` of a Flax module.
 
     Inside the module arrays are batch-first, as it was written; outside, x and outputs are
-    batch-last, as everywhere here. What is not trained (running means of batch norm) is the model's
-    state, and changes only where ``train=True``. Dropout draws from `key`; nothing is random where
-    ``train=False``. Where ``__call__`` has an argument ``train``, ``training`` or
+    batch-last, as everywhere here. Flax's convolutions read pictures with their channels last,
+    where `tasks.images` has them first: `channels_last` moves them. What is not trained (running
+    means of batch norm) is the model's state, and changes only where ``train=True``. Dropout draws
+    from `key`; nothing is random where ``train=False``. Where ``__call__`` has an argument ``train``, ``training`` or
     ``deterministic``, it is told; an NNX model is put into ``train()`` or ``eval()`` as well.
 
     Args:
       module: a Linen instance; or an NNX class, a `functools.partial` of one or a function, called
         with ``rngs=`` alone.
-      sample_x: an example batch, (n_samples, features...); only its shape and type are looked at.
+      sample_x: an example batch as the module reads it, (n_samples, features...), of pictures
+        (n_samples, height, width, channels) for a convolution of Flax; only its shape and type are
+        looked at.
+      channels_last: whether the first axis of an example comes last in the module: x of shape
+        (channels, height, width, batch) is read as (batch, height, width, channels).
 
     Returns:
       A `Model`; params are a nested dict of arrays, state is one as well, or () where there is
       none.
 
     Raises:
-      ValueError: `module` is none of these, or `sample_x` has no batch axis.
+      ValueError: `module` is none of these, or `sample_x` has no batch axis; in ``apply``, pictures
+        with another number of channels than `sample_x`.
 
     >>> from flax import linen
     >>> model = from_flax(linen.Dense(3), jnp.zeros((10, 2)))
@@ -44,10 +52,12 @@ def from_flax(module: Any, sample_x: Any) -> Model:
     """
     from flax import linen
 
+    flag("channels_last", channels_last)
     example = _one_example(sample_x)
+    read = functools.partial(_as_read, example.shape[1:], channels_last)
     if isinstance(module, linen.Module):
-        return _linen(module, example)
-    return _nnx(_nnx_maker(module))
+        return _linen(module, example, read)
+    return _nnx(_nnx_maker(module), read)
 
 
 def _one_example(sample_x) -> jax.ShapeDtypeStruct:
@@ -63,8 +73,28 @@ def _one_example(sample_x) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct((1, *array.shape[1:]), jnp.int32 if whole else jnp.float32)
 
 
-def _batch_first(x):
-    return jnp.moveaxis(x, -1, 0)
+def _as_read(sample: tuple[int, ...], channels_last: bool, x):
+    """Puts the axes of x, batch-last, as the module reads them.
+
+    Args:
+      sample: the shape of an example as the module reads it.
+
+    Raises:
+      ValueError: a picture whose last axis is another than the sample's, which holds the channels
+        of Flax's convolutions.
+    """
+    batch_first = jnp.moveaxis(x, -1, 0)
+    read = jnp.moveaxis(batch_first, 1, -1) if channels_last else batch_first
+    if len(sample) == 3 and read.ndim == 4 and read.shape[-1] != sample[-1]:
+        given, got, wanted = (
+            ", ".join(map(str, shape)) for shape in (x.shape[:-1], read.shape[1:], sample)
+        )
+        raise ValueError(
+            f"sample_x must be what the module reads: x of shape ({given}, batch) comes to it as "
+            f"(batch, {got}) under channels_last={channels_last}, got a sample_x of shape "
+            f"(n, {wanted})"
+        )
+    return read
 
 
 def _batch_last(outputs):
@@ -78,7 +108,7 @@ def _switches(kind: type, train: bool) -> dict:
     return {name: value for name, value in told.items() if name in known}
 
 
-def _linen(module, example) -> Model:
+def _linen(module, example, read: Callable) -> Model:
     """Makes the model of a Linen instance; its state is every collection but params."""
     switches = functools.partial(_switches, type(module))
 
@@ -92,7 +122,7 @@ def _linen(module, example) -> Model:
         rngs = {"dropout": key} if train and key is not None else None
         mutable = list(state) if train and state else False
         told = switches(train)
-        returned = module.apply(variables, _batch_first(x), rngs=rngs, mutable=mutable, **told)
+        returned = module.apply(variables, read(x), rngs=rngs, mutable=mutable, **told)
         # Linen returns a pair where collections may change, and the outputs alone where none may.
         outputs, state = (returned[0], dict(returned[1])) if mutable else (returned, state)
         return _batch_last(outputs), state
@@ -151,7 +181,7 @@ def _built(maker, key):
     return built
 
 
-def _nnx(maker) -> Model:
+def _nnx(maker, read: Callable) -> Model:
     """Makes the model of an NNX class; its state is every variable that is neither a Param nor of a
     random stream."""
     from flax import nnx
@@ -175,7 +205,7 @@ def _nnx(maker) -> Model:
         if not draws:
             _close_streams(model)
         (model.train if train else model.eval)()
-        outputs = model(_batch_first(x), **switches(train))
+        outputs = model(read(x), **switches(train))
         if train and state:
             # what a module sows for inspection is of this call alone, and no state
             split = nnx.split(model, nnx.Param, nnx.RngState, nnx.Intermediate, ...)

@@ -108,10 +108,10 @@ def test_every_row_counts_once(values, most):
     values = np.float32(values)
     examples = chunks.Examples(values[None], values)
 
-    def reduced(x, targets, reduce):
-        return {"x": reduce(x[0]), "square": reduce(targets**2)}
+    def taken(x, targets, reduce):
+        return chunks.Collected({"x": reduce.mean(x[0]), "square": reduce.mean(targets**2)})
 
-    means = chunks.means(reduced, examples, most)
+    means = chunks.collect(taken, examples, most).means
     np.testing.assert_allclose(means["x"], values.mean(dtype=float), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(means["square"], (values.astype(float) ** 2).mean(), rtol=1e-5)
 

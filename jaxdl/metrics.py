@@ -9,8 +9,9 @@ prediction (a NaN among its outputs) makes them NaN.
 """
 
 import functools
+import re
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -163,9 +164,7 @@ def confusion_matrix(
     return cells
 
 
-def matrix(
-    values: Mapping[str, ArrayLike], name: str
-) -> Float[np.ndarray, "*lead classes classes"]:
+def matrix(values: Mapping[str, Any], name: str) -> Float[np.ndarray, "*lead classes classes"]:
     """Puts the cells of confusion matrices together: rows are actual classes, columns predicted.
 
     Args:
@@ -190,6 +189,11 @@ def matrix(
         cells = [values[f"{name}_{actual}_{predicted}"] for predicted in range(classes)]
         rows.append(np.stack([np.asarray(cell) for cell in cells], axis=-1))
     return np.stack(rows, axis=-2)
+
+
+def is_cell(name: str) -> bool:
+    """Tells whether a name, with or without its split, is that of a cell of a confusion matrix."""
+    return re.search(r"_\d+_\d+$", name) is not None
 
 
 def auc() -> SplitMetric:
@@ -419,6 +423,7 @@ __all__ = [
     "confusion_matrix",
     "f1",
     "is_auc",
+    "is_cell",
     "is_share",
     "matrix",
     "precision",

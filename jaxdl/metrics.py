@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from jaxdl import losses
-from jaxdl.checks import number_between, one_of, positive_int
+from jaxdl.checks import brief, integer, number_between, one_of
 from jaxdl.checks.targets import class_count, in_float32, one_output
 from jaxdl.losses import ClassNumbers, Labels, Logits, Output, one_hot
 from jaxdl.types import Metric, SplitMetric, traced
@@ -151,8 +151,9 @@ def confusion_matrix(
     >>> list(confusion_matrix(2))
     ['confusion_0_0', 'confusion_0_1', 'confusion_1_0', 'confusion_1_1']
     """
-    if positive_int("classes", classes, most=MOST_CLASSES) < 2:
-        raise ValueError(f"classes must be an integer from 2 to {MOST_CLASSES}, got {classes}")
+    if not integer(classes) or not 2 <= classes <= MOST_CLASSES:
+        allowed = f"an integer from 2 to {MOST_CLASSES}"
+        raise ValueError(f"classes must be {allowed}, got {brief(classes)}")
     _check_threshold(threshold)
     # One function for all cells: an evaluation calls it once.
     pairs = functools.partial(_pairs, classes=classes, threshold=threshold)

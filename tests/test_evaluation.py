@@ -109,7 +109,8 @@ def test_every_row_counts_once(values, most):
     examples = chunks.Examples(values[None], values)
 
     def taken(x, targets, reduce):
-        return chunks.Collected({"x": reduce.mean(x[0]), "square": reduce.mean(targets**2)})
+        each = {"x": x[0], "square": targets**2}
+        return chunks.Collected({name: reduce.mean(each[name]) for name in each}, {}, {})
 
     means = chunks.collect(taken, examples, most).means
     np.testing.assert_allclose(means["x"], values.mean(dtype=float), rtol=1e-5, atol=1e-5)

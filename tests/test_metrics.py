@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 from test_targets import planned, refused
 
-from jaxdl import Metric, Narrow, SplitMetric, Study, load, losses, metrics, models, tasks, testing
+from jaxdl import Metric, SplitMetric, Study, load, losses, metrics, models, tasks, testing
 from jaxdl import train as training
 from jaxdl.pages.measured import metrics_of
 from jaxdl.result import usual_metric
@@ -369,7 +369,7 @@ REFUSED = {
     ),
     "too many classes": (
         lambda: metrics.confusion_matrix(33),
-        "classes must be an integer from 1 to 32, got 33",
+        "classes must be an integer from 2 to 32, got 33",
     ),
     "no matrix of a name": (
         lambda: metrics.matrix({"test_loss": [1.0]}, "test_confusion"),
@@ -430,7 +430,7 @@ X = RNG.normal(size=(60, 3))
 Y = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0.8)
 
 
-def study_of(rates=(0.01, 0.5), seeds=3, **settings):
+def study_of(seeds) -> Study:
     weight = 1.0 + np.arange(60) % 3
     task = tasks.from_arrays(X, NAMES[Y], 0.25, 0.25, sample_weight=weight)
     assert task.classes == ("ant", "bee", "owl")
@@ -439,18 +439,24 @@ def study_of(rates=(0.01, 0.5), seeds=3, **settings):
         task._replace(metrics={**task.metrics, **of_split}),
         models.mlp(3, (4,), 3),
         lambda hp: optax.sgd(hp.learning_rate),
-        sweep={"learning_rate": list(rates)},
+        sweep={"learning_rate": [0.01, 0.5]},
         seeds=seeds,
         steps=20,
         eval_every=10,
         batch_size=8,
-        **{"lane_size": 2, **settings},
+        lane_size=2,
     )
 
 
-def test_a_study_reports_them_like_any_metric(tmp_path):
-    study = study_of()
-    result = study.run(tmp_path / "run")
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """A study and what it found."""
+    study = study_of(seeds=3)
+    return study, study.run(tmp_path_factory.mktemp("runs") / "run")
+
+
+def test_a_study_reports_them_like_any_metric(ran):
+    _, result = ran
     assert result.metrics["f1"]
     assert (result.metrics["confusion_0_0"], result.metrics["confusion_0_1"]) == (True, False)
     assert "test_f1" in str(result.table("test_f1"))
@@ -465,16 +471,19 @@ def test_a_study_reports_them_like_any_metric(tmp_path):
         result.best("test_f1")
     assert {"test_f1", "valid_auc", "train_confusion_2_0"} <= set(result.to_pandas().columns)
     assert result.plot("test_auc").axes
-    assert load(tmp_path / "run")["test_f1"].tobytes() == result["test_f1"].tobytes()
+    assert load(result.path)["test_f1"].tobytes() == result["test_f1"].tobytes()
 
-    # every lane against scikit-learn, from the outputs of its trained weights
-    data = study.replay({"learning_rate": 0.5}, seed=1)
+
+def test_a_lane_has_the_values_of_its_trained_weights(ran):
+    study, result = ran
+    params, state, history = study.replay({"learning_rate": 0.5}, seed=1)
     row = result.rows({"learning_rate": 0.5})[1]
     dataset = study.spec.parts.task.data
-    outputs = models.mlp(3, (4,), 3).apply(data[0], data[1], jnp.asarray(dataset.test_x))[0]
+    outputs = models.mlp(3, (4,), 3).apply(params, state, jnp.asarray(dataset.test_x))[0]
     expected = expected_of(np.asarray(outputs), dataset.test_targets, dataset.weights.test)
     for name, key in {"f1": "f1_macro", "auc": "auc"}.items():
         assert result.final(f"test_{name}")[row] == pytest.approx(expected[key], abs=1e-6)
+        assert history[f"test_{name}"].tobytes() == result[f"test_{name}"][row].tobytes()
     cells = metrics.matrix(result.columns(), "test_confusion")
     assert cells.shape == (6, 3, 3)
     np.testing.assert_allclose(cells[row], metrics.matrix(expected, "confusion"), rtol=1e-6)
@@ -483,28 +492,20 @@ def test_a_study_reports_them_like_any_metric(tmp_path):
     np.testing.assert_allclose(curves.sum(axis=(2, 3)), dataset.weights.test.sum(), rtol=1e-6)
 
 
-def test_lanes_do_not_depend_on_those_beside_them():
-    few = study_of(rates=(0.5,), seeds=[1]).run()
-    many = study_of(rates=(0.01, 0.5, 0.3), seeds=4).run()
-    row = [lane["seed"] == 1 and lane["learning_rate"] == 0.5 for lane in many.lanes].index(True)
-    for name in few.history:
-        assert few[name][0].tobytes() == many[name][row].tobytes(), name
-
-
-def test_chunks_of_an_evaluation_change_no_lane(monkeypatch):
-    whole = study_of().run()
-    monkeypatch.setattr(chunks, "MOST_ROWS", 4)
-    parts = study_of().run()
-    for name in whole.history:
-        np.testing.assert_allclose(parts[name], whole[name], rtol=1e-5, atol=1e-6, err_msg=name)
+def test_lanes_do_not_depend_on_those_beside_them(ran):
+    _, many = ran
+    few = study_of(seeds=[1]).run()
+    for config in few.configs:
+        (alone,), beside = few.rows(config), many.rows(config)[1]
+        for name in few.history:
+            assert few[name][alone].tobytes() == many[name][beside].tobytes(), name
 
 
 def test_the_bounds_of_a_share_are_known_where_seeds_are_added():
-    for metric in ("test_f1", "test_auc", "test_accuracy"):
-        result = study_of(rates=(0.5,)).run(until=Narrow(metric, width=0.001, most=4))
-        assert result.narrowed.bounds == (0, 1)
-    result = study_of(rates=(0.5,)).run(until=Narrow("test_confusion_0_0", width=0.001, most=4))
-    assert result.narrowed.bounds is None
+    study = study_of(seeds=3)
+    for name in ("test_f1", "valid_auc", "train_accuracy"):
+        assert study._bounds(name) == (0, 1)
+    assert study._bounds("test_confusion_0_0") is None
 
 
 def test_a_plan_says_where_no_area_is_defined():

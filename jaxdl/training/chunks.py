@@ -50,11 +50,6 @@ class Examples(NamedTuple):
             return self.weight
         return _take(self.weight, self.order)
 
-    def weighing(self) -> Any:
-        """Gives the weights of the examples, float32 (rows,), of which the largest is 1."""
-        chosen = self.weights()
-        return None if chosen is None else jnp.asarray(chosen) / jnp.max(chosen)
-
 
 class Reduce(NamedTuple):
     """What is made of values of the examples at hand, batch axis last."""
@@ -67,8 +62,8 @@ class Collected(NamedTuple):
     """What an evaluation takes of examples: of a chunk, and then of all of them."""
 
     means: dict  # name -> float32 scalar
-    totals: dict = {}  # noqa: RUF012  (never written to)  # name -> tree of float32 (...)
-    rows: dict = {}  # noqa: RUF012  # name -> tree of float32 (..., rows)
+    totals: dict  # name -> tree of float32 (...)
+    rows: dict  # name -> tree of float32 (..., rows)
 
 
 def _slice(array, begin, size: int):
@@ -89,11 +84,13 @@ def collect(taken: Callable, examples: Examples, most: int) -> Collected:
       most: rows of a chunk; chunks are as equal as can be.
     """
     rows = examples.rows
-    weight = examples.weighing()
+    given = examples.weights()
+    # the largest is 1, so that no sum of them is beyond a float32
+    weight = None if given is None else jnp.asarray(given) / jnp.max(given)
     chunks = -(-rows // most)
     if chunks == 1:
         x, targets = examples.whole()
-        return taken(x, targets, _of_all(examples, weight))
+        return taken(x, targets, _of_all(given, weight))
     size = -(-rows // chunks)
 
     # The last chunk begins earlier where it would be short, and what it has in common with the one
@@ -109,7 +106,6 @@ def collect(taken: Callable, examples: Examples, most: int) -> Collected:
             return jnp.sum(jnp.where(is_new, values, 0.0))
 
         def total_of_new(values):
-            given = examples.weights()
             counted = values if given is None else _times(values, _slice(given, begin, size))
             return jnp.sum(jnp.where(_like(is_new, values), counted, 0.0), axis=-1)
 
@@ -128,15 +124,15 @@ def collect(taken: Callable, examples: Examples, most: int) -> Collected:
     )
 
 
-def _of_all(examples: Examples, weight) -> Reduce:
-    """What is made of values of all examples at once."""
+def _of_all(given, weight) -> Reduce:
+    """What is made of values of all examples at once, of the weights given and as means take them,
+    None or (rows,)."""
     whole = None if weight is None else jnp.sum(weight)
 
     def mean(values):
         return jnp.mean(values) if weight is None else jnp.sum(weight * values) / whole
 
     def total(values):
-        given = examples.weights()
         counted = values if given is None else _times(values, jnp.asarray(given))
         return jnp.sum(counted, axis=-1)
 
@@ -184,7 +180,7 @@ def most_rows(recipe: Recipe, taken: Callable, splits: Iterable[Examples]) -> in
     # on shapes alone: nothing is computed
     def at_once():
         x, targets = largest.whole()
-        return taken(x, targets, _of_all(largest._replace(weight=None), None))
+        return taken(x, targets, _of_all(None, None))
 
     traced = jax.make_jaxpr(at_once)()
     fitting = int(MOST_BYTES * largest.rows / _widest(traced.jaxpr))

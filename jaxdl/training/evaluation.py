@@ -137,28 +137,28 @@ def _taken(task: Task, outputs, targets, reduce: Reduce) -> Collected:
     A NaN among an example's outputs or targets makes its values NaN: an argmax of NaN is class 0,
     which may be right by chance, and a comparison with NaN is false.
     """
-    batch = targets.shape[-1]
-    spoilt = _is_nan((outputs, targets), batch)
-    collected = Collected({}, {}, {})
+    spoilt = _is_nan((outputs, targets), targets.shape[-1])
     functions = {"loss": task.loss}
     for name, metric in task.metrics.items():
         if isinstance(metric, Metric):
             functions[name] = metric.function
+    means = {}
     for name, function in functions.items():
         is_loss = name == "loss"
         label = "loss" if is_loss else f"metric {name!r}"
         each = function(outputs, targets)
-        each = per_example(label, each, batch, differentiable=is_loss)
-        collected.means[name] = reduce.mean(jnp.where(spoilt, jnp.nan, each))
+        each = per_example(label, each, len(spoilt), differentiable=is_loss)
+        means[name] = reduce.mean(jnp.where(spoilt, jnp.nan, each))
+    totals, rows = {}, {}
     of_split = _of_split(task)
     for name in dict.fromkeys(_sources(task).values()):
         metric = of_split[name]
         tree = of_each(name, metric.function(outputs, targets), spoilt)
         if metric.gathered:
-            collected.rows[name] = tree
+            rows[name] = tree
         else:
-            collected.totals[name] = jax.tree.map(reduce.total, tree)
-    return collected
+            totals[name] = jax.tree.map(reduce.total, tree)
+    return Collected(means, totals, rows)
 
 
 def _of_split(task: Task) -> dict[str, SplitMetric]:

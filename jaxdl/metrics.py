@@ -22,7 +22,7 @@ from jaxdl import losses
 from jaxdl.checks import brief, integer, number_between, one_of
 from jaxdl.checks.targets import class_count, in_float32, one_output
 from jaxdl.losses import ClassNumbers, Labels, Logits, Output, one_hot
-from jaxdl.types import Metric, SplitMetric, traced
+from jaxdl.types import AnyArray, Metric, SplitMetric, traced
 
 AVERAGES = ("macro", "weighted", "micro", "binary")
 # Each cell of a confusion matrix is a curve of its own, and costs a program time to compile.
@@ -237,7 +237,7 @@ def scores(outputs: Logits | Output, targets: ClassNumbers | Labels) -> Scores:
     return Scores(_log_odds(logits), target)
 
 
-def area_under_roc(taken: Scores, weight: Float[Array, "rows"]) -> Float[Array, ""]:
+def area_under_roc(taken: Scores, weight: Float[AnyArray, "rows"]) -> Float[Array, ""]:
     """Computes the area under the ROC curve of all examples; the mean over more than two classes.
 
     Args:
@@ -388,7 +388,7 @@ def _log_odds(logits):
 def _area(
     score: Float[Array, "rows"],
     is_positive: Bool[Array, "rows"],
-    weight: Float[Array, "rows"],
+    weight: Float[AnyArray, "rows"],
 ) -> Float[Array, ""]:
     """Computes the share of pairs of a positive and a negative in which the positive scores higher,
     ties counting half and pairs by the product of their weights."""

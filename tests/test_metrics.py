@@ -427,7 +427,7 @@ def test_the_checks_of_a_task_know_metrics_of_a_whole_split():
 
 NAMES = np.array(["owl", "ant", "bee"])  # in sorted order: ant, bee, owl
 X = RNG.normal(size=(60, 3))
-Y = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0.8)
+Y = np.argsort(np.argsort(X[:, 0])) // 20  # the lower, the middle and the upper third
 
 
 def study_of(seeds) -> Study:

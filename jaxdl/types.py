@@ -243,7 +243,7 @@ class Task(NamedTuple):
 
     data: Any  # a DataFunction, drawn per lane; or a Dataset that all lanes share
     loss: PerExample  # (outputs, targets) -> per-example loss, shape (batch,)
-    metrics: dict[str, Metric | SplitMetric]
+    metrics: Mapping[str, Metric | SplitMetric]
     augment: AugmentFunction | None = None  # (key, x, targets) -> (x, targets), in training only
     prepare: PrepareFunction | None = None  # (x) -> x, in training and evaluation alike
     batch: BatchFunction | None = None  # (dataset, key, step, batch_size) -> (x, targets, weight)

@@ -110,10 +110,9 @@ def _check_task(task: Task):
     function_of("task.loss", task.loss, VALUES, None, None)
     check_metrics(task.metrics)
     for name, metric in task.metrics.items():
-        is_of_split = isinstance(metric, SplitMetric)
-        signature = TAKEN if is_of_split else VALUES
+        signature = TAKEN if isinstance(metric, SplitMetric) else VALUES
         function_of(f"metric {name!r}", metric.function, signature, None, None)
-        if is_of_split:
+        if isinstance(metric, SplitMetric):
             function_of(f"finish of metric {name!r}", metric.finish, FINISH, None, None)
     for field, (signature, count) in OPTIONAL.items():
         function = getattr(task, field)

@@ -127,7 +127,7 @@ def collect(taken: Callable, examples: Examples, most: int) -> Collected:
 def _of_all(given, weight) -> Reduce:
     """What is made of values of all examples at once, of the weights given and as means take them,
     None or (rows,)."""
-    whole = None if weight is None else jnp.sum(weight)
+    whole: Any = None if weight is None else jnp.sum(weight)
 
     def mean(values):
         return jnp.mean(values) if weight is None else jnp.sum(weight * values) / whole

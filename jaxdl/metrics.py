@@ -248,7 +248,7 @@ def area_under_roc(taken: Scores, weight: Float[AnyArray, "rows"]) -> Float[Arra
     classes = jnp.arange(1, 2) if count == 1 else jnp.arange(count)
     is_positive = classes[:, None] == taken.target[None, :]
     areas = jax.vmap(_area, in_axes=(0, 0, None))(taken.score, is_positive, weight)
-    return jnp.mean(areas)
+    return _within(jnp.mean(areas))
 
 
 def is_share(metric: Metric | SplitMetric | None) -> bool:
@@ -313,8 +313,8 @@ def _of_classes(score: Callable, average: str, threshold) -> SplitMetric:
 def _averaged(counts: ClassCounts, weight, *, score: Callable, average: str):
     """Averages the score of every class."""
     if average == "micro":
-        return score(ClassCounts(*(jnp.sum(count) for count in counts)))
-    by_class = score(counts)
+        return _within(score(ClassCounts(*(jnp.sum(count) for count in counts))))
+    by_class = _within(score(counts))
     if average == "binary":
         if len(by_class) != 2:
             raise ValueError(
@@ -323,7 +323,7 @@ def _averaged(counts: ClassCounts, weight, *, score: Callable, average: str):
             )
         return by_class[1]
     if average == "weighted":
-        return jnp.sum(counts.actual * by_class) / jnp.sum(counts.actual)
+        return _within(jnp.sum(counts.actual * by_class) / jnp.sum(counts.actual))
     return _mean_over(by_class, counts.predicted + counts.actual > 0)
 
 
@@ -340,13 +340,18 @@ def _recall(counts: ClassCounts):
 
 
 def _balanced_accuracy(counts: ClassCounts, weight):
-    return _mean_over(_recall(counts), counts.actual > 0)
+    return _mean_over(_within(_recall(counts)), counts.actual > 0)
 
 
 def _ratio(part, whole):
     """Divides, giving 0 where both are 0."""
     # divided by 1 there: a NaN, though dropped, is what `jax_debug_nans` stops at
     return part / jnp.where(whole == 0, 1.0, whole)
+
+
+def _within(share):
+    """Takes back what rounding leads beyond 1: two sums of the same weights may differ by a bit."""
+    return jnp.minimum(share, 1.0)
 
 
 def _mean_over(by_class: PerClass, occurs: Bool[Array, "classes"]):

@@ -205,7 +205,8 @@ def test_where_all_are_right_a_weighed_value_is_1(most):
     found = evaluated(3 * np.eye(3)[:, targets], targets, weight, most)
     ones = {name: value for name, value in found.items() if "confusion" not in name}
     del ones["loss"]
-    assert set(map(float, ones.values())) == {1.0}
+    for name, value in ones.items():
+        assert 1 - 2e-7 <= value <= 1, name  # sums of the same weights may differ by a bit
 
 
 @pytest.mark.parametrize("most", [1024, 4])

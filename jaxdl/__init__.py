@@ -5,7 +5,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxdl import augment, data, losses, models, schedules, tasks, testing
+    from jaxdl import augment, data, losses, metrics, models, schedules, tasks, testing
     from jaxdl.planning.draws import draw, log_uniform, uniform
     from jaxdl.planning.seeds import Seeds
     from jaxdl.reporting import plots, stats, tables
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jaxdl.running.narrow import Narrow
     from jaxdl.study import Study
     from jaxdl.train import make_train
-    from jaxdl.types import Metric
+    from jaxdl.types import Metric, SplitMetric
 
 __version__ = "0.1.0"
 
@@ -22,6 +22,7 @@ __all__ = [
     "Narrow",
     "Result",
     "Seeds",
+    "SplitMetric",
     "Study",
     "augment",
     "data",
@@ -30,6 +31,7 @@ __all__ = [
     "log_uniform",
     "losses",
     "make_train",
+    "metrics",
     "models",
     "plots",
     "schedules",
@@ -46,6 +48,7 @@ HOMES = {
     "Narrow": "running.narrow",
     "Result": "result",
     "Seeds": "planning.seeds",
+    "SplitMetric": "types",
     "Study": "study",
     "draw": "planning.draws",
     "load": "result",

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import DTypeLike, Shaped
 
-from jaxdl import losses
+from jaxdl import losses, metrics
 from jaxdl.checks import brief
 from jaxdl.checks import signed as check_signed
 from jaxdl.types import AnyArray, Dataset, RowWeights, Task
@@ -160,12 +160,14 @@ def check_targets(task: Task, outputs: tuple[int, ...], dataset: Dataset):
       ValueError: a line that names the split, the range and a target beyond it. Shapes and types
         that do not fit are for the functions themselves to refuse.
     """
+    counts = _counts_classes(task)
     for split, (_, targets) in _parts(dataset).items():
         name, values = f"{split}_targets", np.asarray(targets)
         has_classes = values.dtype.kind in "iu" and len(outputs) == 2 and outputs[0] > 1
-        if has_classes and _uses(task, losses.OF_CLASSES):
+        has_one_output = len(outputs) == 2 and outputs[0] == 1
+        if has_classes and (counts or _uses(task, losses.OF_CLASSES)):
             check_classes(name, values, outputs[0])
-        if _uses(task, losses.OF_PROBABILITIES):
+        if (has_one_output and counts) or _uses(task, losses.OF_PROBABILITIES):
             check_probabilities(name, values)
         if _uses(task, losses.OF_SIGNS):
             check_signed(name, values)
@@ -173,13 +175,19 @@ def check_targets(task: Task, outputs: tuple[int, ...], dataset: Dataset):
 
 def depends_on_targets(task: Task) -> bool:
     """Tells whether `check_targets` has something to say about a task."""
-    return _uses(task, (*losses.OF_CLASSES, *losses.OF_PROBABILITIES, *losses.OF_SIGNS))
+    functions = (*losses.OF_CLASSES, *losses.OF_PROBABILITIES, *losses.OF_SIGNS)
+    return _counts_classes(task) or _uses(task, functions)
+
+
+def _counts_classes(task: Task) -> bool:
+    """Tells whether a metric of a whole split is one of this library, which counts classes."""
+    return any(map(metrics.takes_classes, task.metrics.values()))
 
 
 def _uses(task: Task, functions: tuple) -> bool:
     """Tells whether the loss or a metric of a task is one of these functions."""
-    metrics = [metric.function for metric in task.metrics.values()]
-    return any(losses.plain(function) in functions for function in (task.loss, *metrics))
+    measured = [metric.function for metric in task.metrics.values()]
+    return any(losses.plain(function) in functions for function in (task.loss, *measured))
 
 
 def check_classes(name: str, values: Shaped[np.ndarray, "..."], classes: int):

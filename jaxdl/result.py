@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jaxdl.checks import brief, flag, folder, integer, one_of, unknown
+from jaxdl.metrics import is_cell
 from jaxdl.pages import report as reports
 from jaxdl.planning.config import config_key
 from jaxdl.reporting import choosing, frames, looks, panels, stats, tables
@@ -735,10 +736,10 @@ def _fitting(configs: list[dict], wanted: dict) -> list[dict]:
 
 
 def usual_metric(names: Iterable[str]) -> str:
-    """Picks the metric to show where none is asked for: the last one of the test split, the loss
-    only if there is no other."""
+    """Picks the metric to show where none is asked for: the last one of the test split, the loss or
+    a cell of a confusion matrix only if there is no other."""
     of_test = [name for name in names if name.startswith("test_")] or list(names)
-    return sorted(of_test, key=lambda name: name != "test_loss")[-1]
+    return sorted(of_test, key=lambda name: name != "test_loss" and not is_cell(name))[-1]
 
 
 def load(path) -> Result:

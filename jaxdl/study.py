@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from jaxdl import metrics
 from jaxdl.checks import (
     brief,
     check_float32,
@@ -24,7 +25,6 @@ from jaxdl.checks import (
     seed_of,
     unknown,
 )
-from jaxdl.losses import SHARES
 from jaxdl.planning import axes as planning
 from jaxdl.planning.config import Config, config_key
 from jaxdl.planning.identity import identity_of
@@ -337,11 +337,11 @@ class Study:
     def _bounds(self, metric: str) -> tuple[float, float] | None:
         """The bounds of a metric that is a share in all configs; None of others."""
         _, _, name = metric.partition("_")  # what follows the split
-        functions = []
+        shares = []
         for config in self.spec.configs:
             declared = concrete_recipe(self.spec.parts, config).task.metrics.get(name)
-            functions.append(None if declared is None else declared.function)
-        return (0.0, 1.0) if all(each in SHARES for each in functions) else None
+            shares.append(metrics.is_share(declared))
+        return (0.0, 1.0) if all(shares) else None
 
     def _open(
         self,

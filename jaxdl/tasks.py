@@ -22,6 +22,7 @@ from jaxdl.types import (
     Metric,
     PerExample,
     Size,
+    SplitMetric,
     Task,
     capacity,
     check_metrics,
@@ -189,7 +190,7 @@ def from_arrays(
     X_valid: Any = None,
     y_valid: Any = None,
     loss: PerExample | None = None,
-    metrics: Mapping[str, Metric] | None = None,
+    metrics: Mapping[str, Metric | SplitMetric] | None = None,
     sample_weight: Any = None,
     sample_weight_test: Any = None,
     sample_weight_valid: Any = None,
@@ -218,7 +219,8 @@ def from_arrays(
       X_test, y_test, X_valid, y_valid: splits that are there already, in place of a fraction.
       loss: ``(outputs, targets) -> (batch,)``; by default cross-entropy for integer targets,
         squared error for float.
-      metrics: name -> `Metric`; by default the accuracy of integer targets under a loss of classes.
+      metrics: name -> `Metric` or `SplitMetric`; by default the accuracy of integer targets under a
+        loss of classes.
       sample_weight, sample_weight_test, sample_weight_valid: what each row counts, above 0,
         (n_samples,), in the loss of a batch and in every mean of an evaluation; for all splits that
         are given, or for none.
@@ -254,7 +256,7 @@ def from_arrays(
     return Task(data=dataset, loss=loss, metrics=metrics, classes=classes)
 
 
-def _default_metrics(loss, whole: bool) -> dict[str, Metric]:
+def _default_metrics(loss, whole: bool) -> dict[str, Metric | SplitMetric]:
     """Picks the accuracy that goes with a loss, where targets are classes."""
     if loss in losses.SIGNED:
         return {"accuracy": SIGN_ACCURACY}

@@ -22,6 +22,7 @@ from jaxdl.training.checks import (
     check_record,
     check_shared_targets,
     check_task,
+    outputs_like,
 )
 from jaxdl.training.evaluation import (
     directions,
@@ -196,6 +197,7 @@ __all__ = [
     "make_train",
     "mark_unseen",
     "metric_names",
+    "outputs_like",
     "prepared",
     "propose",
     "running_values",

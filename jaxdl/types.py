@@ -3,9 +3,10 @@
 Arrays are batch-last: points are ``(features, batch)``, sequences ``(time, features, batch)``,
 images ``(channels, height, width, batch)``. Weights are ``(out, in)``. A key is used once.
 
-Four NamedTuples are what users hand in: `Model`, `Dataset`, `Metric` and `Task`. Each function in
-them has a Protocol here that says what it is called with and what it returns; functions written
-without annotations meet it all the same. Arguments before the ``/`` may have any name.
+Five NamedTuples are what users hand in: `Model`, `Dataset`, `Metric`, `SplitMetric` and `Task`.
+Each function in them has a Protocol here that says what it is called with and what it returns;
+functions written without annotations meet it all the same. Arguments before the ``/`` may have any
+name.
 """
 
 from collections.abc import Mapping
@@ -126,6 +127,47 @@ class Metric(NamedTuple):
 
 
 @runtime_checkable
+class TakeFunction(Protocol):
+    """Takes of every example what a metric of a whole split is made of.
+
+    Called with the outputs and targets of some examples at a time, as a `PerExample` is. What it
+    gives of an example depends on that example alone; what it is not defined for should give NaN,
+    and the metric is NaN then.
+    """
+
+    def __call__(self, outputs: Any, targets: Targets, /) -> Any:
+        """Returns a tree of arrays of real numbers, (..., batch), which are kept as float32."""
+
+
+@runtime_checkable
+class FinishFunction(Protocol):
+    """Makes the value of a whole split.
+
+    `taken` is a tree like that of the `TakeFunction`. Where it is summed, its arrays (...) hold the
+    sums over all examples, each times what it counts, and `weight` is the sum of these, a scalar:
+    the number of examples, where no sample weights are given. Where it is gathered, its arrays are
+    (..., rows), all examples side by side in an order that means nothing, and `weight` is (rows,).
+    """
+
+    def __call__(self, taken: Any, weight: Float[Array, "*rows"], /) -> Float[ArrayLike, ""]:
+        """Returns a real scalar; NaN where the split has no value."""
+
+
+class SplitMetric(NamedTuple):
+    """A value of a whole split that is no mean over its examples (F1, the area under the ROC
+    curve), and which direction of it is better.
+
+    An evaluation goes through a split in chunks. Sums cost no memory whatever the number of rows;
+    what is gathered costs a lane 4 bytes a number and row.
+    """
+
+    function: TakeFunction  # (outputs, targets) -> tree of (..., batch), of each example alone
+    finish: FinishFunction  # (taken, weight) -> scalar
+    higher_is_better: bool
+    gathered: bool = False  # whether `finish` sees every example, or sums over them
+
+
+@runtime_checkable
 class AugmentFunction(Protocol):
     """Varies the examples of a batch at random: flips, crops, noise.
 
@@ -201,7 +243,7 @@ class Task(NamedTuple):
 
     data: Any  # a DataFunction, drawn per lane; or a Dataset that all lanes share
     loss: PerExample  # (outputs, targets) -> per-example loss, shape (batch,)
-    metrics: dict[str, Metric]
+    metrics: Mapping[str, Metric | SplitMetric]
     augment: AugmentFunction | None = None  # (key, x, targets) -> (x, targets), in training only
     prepare: PrepareFunction | None = None  # (x) -> x, in training and evaluation alike
     batch: BatchFunction | None = None  # (dataset, key, step, batch_size) -> (x, targets, weight)
@@ -213,7 +255,9 @@ def traced(value) -> bool:
     return isinstance(value, jax.core.Tracer) and value.shape == ()
 
 
-def check_metrics(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+def check_metrics(
+    metrics: Mapping[str, Metric | SplitMetric],
+) -> dict[str, Metric | SplitMetric]:
     """Returns the metrics, if each one declares its direction and is called by a name of its own.
 
     Raises:
@@ -223,7 +267,7 @@ def check_metrics(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
         raise ValueError(f"metrics must be a dict of name -> Metric, got {brief(metrics)}")
     for name, metric in metrics.items():
         check_name("metric", name, reserved=("loss",))
-        if not isinstance(metric, Metric):
+        if not isinstance(metric, (Metric, SplitMetric)):
             remedy = f"{name!r}: Metric(function, higher_is_better=True), or False"
             raise ValueError(
                 f"metrics must declare which direction is better, got {brief(metric)}: write "
@@ -231,7 +275,19 @@ def check_metrics(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
             )
         if not callable(metric.function) or not isinstance(metric.higher_is_better, bool):
             raise ValueError(f"metric {name!r} must be a function and a bool, got {brief(metric)}")
+        if isinstance(metric, SplitMetric):
+            _check_split_metric(name, metric)
     return dict(metrics)
+
+
+def _check_split_metric(name: str, metric: SplitMetric):
+    """Refuses a metric of a whole split whose own fields are not what they are called."""
+    if not callable(metric.finish):
+        wanted = "a function (taken, weight) -> scalar"
+        raise ValueError(f"finish of metric {name!r} must be {wanted}, got {brief(metric.finish)}")
+    if not isinstance(metric.gathered, bool):
+        given = brief(metric.gathered)
+        raise ValueError(f"gathered of metric {name!r} must be True or False, got {given}")
 
 
 __all__ = [
@@ -242,6 +298,7 @@ __all__ = [
     "DataFunction",
     "Dataset",
     "EvalParamsFunction",
+    "FinishFunction",
     "Index",
     "InitFunction",
     "Inputs",
@@ -254,7 +311,9 @@ __all__ = [
     "RecordFunction",
     "RowWeights",
     "Size",
+    "SplitMetric",
     "State",
+    "TakeFunction",
     "Targets",
     "Task",
     "capacity",

@@ -15,7 +15,18 @@ import pytest
 from jaxtyping import TypeCheckError, install_import_hook
 
 ROOT = pathlib.Path(__file__).parents[1] / "jaxdl"
-MODULES = ("batches", "cells", "data", "losses", "models", "sampling", "tasks", "train", "types")
+MODULES = (
+    "batches",
+    "cells",
+    "data",
+    "losses",
+    "metrics",
+    "models",
+    "sampling",
+    "tasks",
+    "train",
+    "types",
+)
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +139,18 @@ def test_shapes_hold_for_losses_and_metrics(checked, dtype):
         function = getattr(checked.losses, name)
         values = jax.eval_shape(lambda outputs, f=function, y=targets: f(outputs, y), outputs)
         assert values.shape == (3,)
+    for name, shape, targets in FIT[:3]:
+        outputs = jax.ShapeDtypeStruct(shape, dtype)
+        for metric in (checked.metrics.f1(), checked.metrics.auc()):
+            weight = np.ones(3, np.float32) if metric.gathered else np.float32(3)
+
+            def value(outputs, metric=metric, y=targets, weight=weight):
+                taken = metric.function(outputs, y)
+                if not metric.gathered:
+                    taken = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=-1), taken)
+                return metric.finish(taken, weight)
+
+            assert jax.eval_shape(value, outputs).shape == (), name
     smoothed = checked.losses.smoothed_cross_entropy(0.1)
     outputs = jax.ShapeDtypeStruct((2, 3), dtype)
     assert jax.eval_shape(lambda outputs: smoothed(outputs, CLASSES), outputs).shape == (3,)
@@ -167,7 +190,10 @@ def test_shapes_are_really_checked(checked, name):
 
 
 ANNOTATED = [
-    *(ROOT / f"{name}.py" for name in ("batches", "cells", "losses", "sampling", "tasks")),
+    *(
+        ROOT / f"{name}.py"
+        for name in ("batches", "cells", "losses", "metrics", "sampling", "tasks")
+    ),
     *(ROOT / f"models/{name}.py" for name in ("from_flax", "perceptron", "rnn")),
     *(
         ROOT / f"data/{name}.py"

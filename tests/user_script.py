@@ -11,12 +11,14 @@ from jaxdl import (
     Narrow,
     Result,
     Seeds,
+    SplitMetric,
     Study,
     augment,
     load,
     log_uniform,
     losses,
     make_train,
+    metrics,
     models,
     schedules,
     stats,
@@ -55,6 +57,8 @@ def main(folder: Path) -> None:
     load(folder).to_csv(folder / "lanes.csv")
     result.report()
     Metric(losses.accuracy, higher_is_better=True)
+    of_split: dict[str, SplitMetric] = {"f1": metrics.f1(), **metrics.confusion_matrix(2)}
+    print(of_split, metrics.matrix(result.columns(), "test_confusion"))
     print(stats.seeds_needed(0.01, sd=0.02))
     schedules.warmup_cosine(100, warmup=10)
     train = make_train(tasks.moons(10), models.mlp(2), optax.sgd(0.1), steps=1)

@@ -23,8 +23,9 @@ def from_flax(module: Any, sample_x: Any, *, channels_last: bool = False) -> Mod
     batch-last, as everywhere here. Flax's convolutions read pictures with their channels last,
     where `tasks.images` has them first: `channels_last` moves them. What is not trained (running
     means of batch norm) is the model's state, and changes only where ``train=True``. Dropout draws
-    from `key`; nothing is random where ``train=False``. Where ``__call__`` has an argument ``train``, ``training`` or
-    ``deterministic``, it is told; an NNX model is put into ``train()`` or ``eval()`` as well.
+    from `key`; nothing is random where ``train=False``. Where ``__call__`` has an argument
+    ``train``, ``training`` or ``deterministic``, it is told; an NNX model is put into ``train()``
+    or ``eval()`` as well.
 
     Args:
       module: a Linen instance; or an NNX class, a `functools.partial` of one or a function, called

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from jaxdl.metrics import is_cell
 from jaxdl.reporting import stats, tables
 
 ORDER = ("test_", "valid_", "train_")  # splits, as they are shown
@@ -107,15 +108,15 @@ def measured(result, name: str, lanes: Sequence[Lanes]) -> Measured:
 def metrics_of(result) -> list[str]:
     """Lists the names of a result's history, the one that a report is about first.
 
-    That is the last metric of the test split, or of the next split that has some; a loss only if
-    there is no other. The rest stand by split, recorded values last.
+    That is the last metric of the test split, or of the next split that has some; a loss or a cell
+    of a confusion matrix only if there is no other. The rest stand by split, recorded values last.
     """
     names = list(result.history)
     if not names:
         return []
     ordered = sorted(names, key=_split)
     first = [name for name in ordered if _split(name) == _split(ordered[0])]
-    primary = sorted(first, key=lambda name: not name.endswith("_loss"))[-1]
+    primary = sorted(first, key=lambda name: not name.endswith("_loss") and not is_cell(name))[-1]
     return [primary, *(name for name in ordered if name != primary)]
 
 

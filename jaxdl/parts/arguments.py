@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from jaxdl.checks import brief, function_of
 from jaxdl.parts.returned import dataset_of
-from jaxdl.types import Dataset, Model, Task, check_metrics
+from jaxdl.types import Dataset, Model, SplitMetric, Task, check_metrics
 
 
 class Part(NamedTuple):
@@ -35,6 +35,8 @@ OPTIONAL = {  # a task's other functions: what each is called with, and with how
     "batch": ("(dataset, key, step, batch_size) -> (x, targets, weight)", 4),
 }
 VALUES = "(outputs, targets) -> (batch,)"
+TAKEN = "(outputs, targets) -> arrays (..., batch)"
+FINISH = "(taken, weight) -> scalar"
 
 
 def is_built(name: str, thing: Any) -> bool:
@@ -108,7 +110,10 @@ def _check_task(task: Task):
     function_of("task.loss", task.loss, VALUES, None, None)
     check_metrics(task.metrics)
     for name, metric in task.metrics.items():
-        function_of(f"metric {name!r}", metric.function, VALUES, None, None)
+        signature = TAKEN if isinstance(metric, SplitMetric) else VALUES
+        function_of(f"metric {name!r}", metric.function, signature, None, None)
+        if isinstance(metric, SplitMetric):
+            function_of(f"finish of metric {name!r}", metric.finish, FINISH, None, None)
     for field, (signature, count) in OPTIONAL.items():
         function = getattr(task, field)
         if function is not None:

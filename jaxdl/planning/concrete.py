@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
-from jaxdl import train
+from jaxdl import metrics, train
 from jaxdl.planning.config import Config, value_key
 from jaxdl.planning.program import Program, concrete_recipe
 from jaxdl.planning.slow import slow_notes
@@ -23,7 +24,7 @@ def check_values(parts: Parts, configs: Sequence[Config]) -> dict[str, bool]:
       ValueError: a metric has both directions. What the user's code raises gets a note with which
         value it did.
     """
-    metrics: dict[str, bool] = {}
+    found: dict[str, bool] = {}
     for config, label in _with_every_value(configs):
         try:
             directions = train.directions(concrete_recipe(parts, config).task)
@@ -31,12 +32,12 @@ def check_values(parts: Parts, configs: Sequence[Config]) -> dict[str, bool]:
             failure.add_note(f"with {label}")
             raise
         for name, higher in directions.items():
-            if metrics.setdefault(name, higher) != higher:
+            if found.setdefault(name, higher) != higher:
                 raise ValueError(
                     f"metric {name!r} must have one direction in all configs, got both, the other "
                     f"one with {label}"
                 )
-    return metrics
+    return found
 
 
 def _with_every_value(configs: Sequence[Config]) -> list[tuple[Config, str]]:
@@ -92,7 +93,28 @@ def _notes_on(parts: Parts, program: Program) -> list[str]:
             "the optimizer averages weights (schedule-free); those evaluated are not the averages: "
             "give eval_params"
         )
+    lines += _undefined_areas(recipe)
     return lines + slow_notes(parts, program, recipe.model)
+
+
+def _undefined_areas(recipe: train.Recipe) -> list[str]:
+    """Says in which splits an area under the ROC curve is not defined, where data are at hand."""
+    task = recipe.task
+    areas = [name for name, metric in task.metrics.items() if metrics.is_auc(metric)]
+    if not areas or callable(task.data):
+        return []
+    outputs = train.outputs_like(task, recipe.model, task.data)
+    classes = range(max(2, outputs.shape[0]))
+    lines = []
+    for split, (_, targets) in train.splits(task.data).items():
+        there = {round(float(target)) for target in np.unique(targets)}
+        absent = [number for number in classes if number not in there]
+        for name in areas if absent else ():
+            lines.append(
+                f"{split}_{name} is not defined, so NaN: no example of the split is of class "
+                f"{absent[0]}"
+            )
+    return lines
 
 
 def _keeps_averages(opt_state: Any) -> bool:

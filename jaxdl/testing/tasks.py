@@ -8,7 +8,7 @@ from jaxdl.batches import draw_batch
 from jaxdl.sampling import seed_key, stream
 from jaxdl.testing.compare import finite, float32, named, same
 from jaxdl.train import splits
-from jaxdl.types import Dataset, Padded, Task, check_metrics
+from jaxdl.types import Dataset, Padded, SplitMetric, Task, check_metrics
 
 EXAMPLES = 32  # of the training data that losses and metrics are checked on
 
@@ -20,7 +20,7 @@ def check_task(
 
     Data are finite, of one shape for all keys, batch-last and decided by the key alone; batches
     have the size asked for; loss and metrics give one finite value per example, whatever the other
-    examples are; jit changes no value.
+    examples are, and metrics of a whole split a number, whatever their order; jit changes no value.
 
     Args:
       task: the task.
@@ -44,13 +44,30 @@ def check_task(
         drawn, targets = _answers(task, _data(task), outputs)
     with named("check_task", "metrics declare their direction"):
         check_metrics(task.metrics)
-    metrics = {name: metric.function for name, metric in task.metrics.items()}
-    for label, function in {"loss": task.loss, **metrics}.items():
-        for name, value_check in VALUE_CHECKS.items():
-            with named("check_task", f"{label} {name}"):
-                value_check(function, drawn, targets)
+    _check_values("loss", task.loss, drawn, targets)
+    for label, metric in task.metrics.items():
+        if isinstance(metric, SplitMetric):
+            _check_split_metric(label, metric, drawn, targets)
+        else:
+            _check_values(label, metric.function, drawn, targets)
     with named("check_task", "the gradient of the loss is finite"):
         _finite_gradient(task.loss, drawn, targets)
+
+
+def _check_values(label: str, function, outputs, targets):
+    """Checks a loss, or a metric with a value an example."""
+    for name, value_check in VALUE_CHECKS.items():
+        with named("check_task", f"{label} {name}"):
+            value_check(function, outputs, targets)
+
+
+def _check_split_metric(label: str, metric: SplitMetric, outputs, targets):
+    """Checks a metric of a whole split: what it takes of each example, and what it makes of all."""
+    for name, value_check in TAKEN_CHECKS.items():
+        with named("check_task", f"{label} {name}"):
+            value_check(metric.function, outputs, targets)
+    with named("check_task", f"{label} is a number whatever the order of the examples"):
+        _value_of_all(metric, outputs, targets)
 
 
 def _finite_gradient(loss, outputs, targets):
@@ -194,17 +211,50 @@ def _per_example(function, outputs, targets):
     finite(values, "values")
 
 
+def _taken(function, outputs, targets):
+    taken = function(outputs, targets)
+    batch = targets.shape[-1]
+    for leaf in jax.tree.leaves(taken):
+        if jnp.shape(leaf)[-1:] != (batch,):
+            raise AssertionError(f"their shape is {jnp.shape(leaf)} for a batch of {batch}")
+    finite(taken, "values")
+
+
 def _order(function, outputs, targets):
-    order = np.random.default_rng(0).permutation(targets.shape[-1])
+    order = _some_order(targets)
     permuted = function(outputs[..., order], targets[..., order])
-    expected = function(outputs, targets)[order]
+    expected = jax.tree.map(lambda leaf: leaf[..., order], function(outputs, targets))
     same(permuted, expected, "values of a permuted batch")
+
+
+def _some_order(targets):
+    return np.random.default_rng(0).permutation(targets.shape[-1])
 
 
 def _alone(function, outputs, targets):
     alone = function(outputs[..., :1], targets[..., :1])
-    expected = function(outputs, targets)[:1]
+    expected = jax.tree.map(lambda leaf: leaf[..., :1], function(outputs, targets))
     same(alone, expected, "values of an example alone")
+
+
+def _value_of_all(metric: SplitMetric, outputs, targets):
+    """Compares the value of some examples with that of the same ones in another order."""
+    order = _some_order(targets)
+    expected = _value(metric, outputs, targets)
+    if jnp.shape(expected) != ():
+        raise AssertionError(f"its shape is {jnp.shape(expected)}")
+    permuted = _value(metric, outputs[..., order], targets[..., order])
+    same(permuted, expected, "values of permuted examples")
+
+
+def _value(metric: SplitMetric, outputs, targets):
+    """Computes a metric of a whole split, each example counting 1."""
+    taken = metric.function(outputs, targets)
+    weight = jnp.ones(targets.shape[-1])
+    if metric.gathered:
+        return metric.finish(taken, weight)
+    sums = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=-1), taken)
+    return metric.finish(sums, jnp.sum(weight))
 
 
 def _jit(function, outputs, targets):
@@ -220,9 +270,10 @@ CHECKS = {
     "jit changes no batch": _batch_jit,
 }
 PADDED_CHECKS = {"a padded batch is the plain one, with weight 0 beyond": _padded_batches}
-VALUE_CHECKS = {
-    "is one finite value per example": _per_example,
+OF_EACH = {
     "does not depend on the order of the batch": _order,
     "of an example does not depend on the others": _alone,
     "is the same under jit": _jit,
 }
+VALUE_CHECKS = {"is one finite value per example": _per_example, **OF_EACH}
+TAKEN_CHECKS = {"takes finite numbers of every example": _taken, **OF_EACH}

@@ -80,10 +80,16 @@ def check_shared_targets(task: Task, model: Model, dataset: Dataset):
     if is_traced or not depends_on_targets(task):
         return
 
+    outputs = outputs_like(task, model, dataset)
+    if hasattr(outputs, "shape"):
+        check_targets(task, outputs.shape, dataset)
+
+
+def outputs_like(task: Task, model: Model, dataset: Dataset):
+    """Finds the shapes and types of a model's outputs for the training inputs; computes nothing."""
+
     def outputs_of(key, x):
         params, state = model.init(key)
         return model.apply(params, state, prepared(task, x), key=None, train=False)[0]
 
-    outputs = jax.eval_shape(outputs_of, seed_key(0), dataset.train_x)
-    if hasattr(outputs, "shape"):
-        check_targets(task, outputs.shape, dataset)
+    return jax.eval_shape(outputs_of, seed_key(0), dataset.train_x)

@@ -1,4 +1,4 @@
-"""The mean loss and metrics of a lane over every split of its data."""
+"""The mean loss and the metrics of a lane over every split of its data."""
 
 import itertools
 from collections.abc import Callable
@@ -10,10 +10,11 @@ import jax.numpy as jnp
 from jaxdl import parts
 from jaxdl.checks import positive_int
 from jaxdl.sampling import permute, seed_key
-from jaxdl.training.chunks import Examples, means, most_rows
+from jaxdl.training.chunks import Collected, Examples, Reduce, collect, most_rows
 from jaxdl.training.recipe import Recipe, prepared
 from jaxdl.training.values import per_example
-from jaxdl.types import Dataset, Task
+from jaxdl.training.whole import finished, of_each
+from jaxdl.types import Dataset, Metric, SplitMetric, Task
 
 
 def splits(dataset: Dataset) -> dict[str, tuple]:
@@ -55,18 +56,18 @@ def evaluate(recipe: Recipe, params, state, dataset: Dataset) -> dict:
     Many examples are gone through in chunks of bounded memory. The model is in evaluation mode: no
     chunk sees another one's state.
     """
-    reduced = _reducer(recipe, params, state)
+    taken = _taker(recipe, params, state)
     examples = {}
     for split, (x, targets) in splits(dataset).items():
         order = _train_rows(recipe, dataset) if split == "train" else None
         weight = None if dataset.weights is None else getattr(dataset.weights, split)
         examples[split] = Examples(x, targets, order, weight)
     # asked once for all splits, whose rows are alike: it takes a trace
-    most = most_rows(recipe, reduced, examples.values())
+    most = most_rows(recipe, taken, examples.values())
     values: dict[str, Any] = {}
     for split, there in examples.items():
-        for name, mean in means(reduced, there, most).items():
-            values[f"{split}_{name}"] = mean
+        for name, value in _values(recipe.task, taken, there, most).items():
+            values[f"{split}_{name}"] = value
     return values
 
 
@@ -93,41 +94,88 @@ def check_train_rows(recipe: Recipe, dataset: Dataset):
 
 def evaluate_split(recipe: Recipe, params, state, x, targets) -> dict:
     """Computes the mean loss and metrics over some examples: name -> float32 scalar."""
-    reduced = _reducer(recipe, params, state)
+    taken = _taker(recipe, params, state)
     examples = Examples(x, targets)
-    most = most_rows(recipe, reduced, [examples])
-    return means(reduced, examples, most)
+    most = most_rows(recipe, taken, [examples])
+    return _values(recipe.task, taken, examples, most)
 
 
-def _reducer(recipe: Recipe, params, state) -> Callable:
-    """Makes ``(x, targets, reduce) -> name -> reduce(values)`` of the loss and metrics."""
-    of_metrics = {name: metric.function for name, metric in recipe.task.metrics.items()}
-    functions = {"loss": recipe.task.loss, **of_metrics}
+def _values(task: Task, taken: Callable, examples: Examples, most: int) -> dict:
+    """Computes the mean loss and metrics over one split: name -> float32 scalar."""
+    collected = collect(taken, examples, most)
+    values = dict(collected.means)
+    sources = _sources(task)
+    for name, metric in _of_split(task).items():
+        every = collected.rows if metric.gathered else collected.totals
+        weight = _counted(examples, metric.gathered)
+        values[name] = finished(name, metric, every[sources[name]], weight)
+    return values
 
-    def reduced(x, targets, reduce):
+
+def _counted(examples: Examples, by_row: bool):
+    """What the examples count, float32: (rows,), or all together."""
+    weight = examples.weights()
+    if weight is None:
+        return jnp.ones(examples.rows) if by_row else jnp.float32(examples.rows)
+    return jnp.asarray(weight) if by_row else jnp.sum(jnp.asarray(weight))
+
+
+def _taker(recipe: Recipe, params, state) -> Callable:
+    """Makes ``(x, targets, reduce) -> Collected`` of the loss and metrics."""
+
+    def taken(x, targets, reduce: Reduce) -> Collected:
         inputs = prepared(recipe.task, x)
         outputs, _ = parts.apply(recipe.model, params, state, inputs)
-        return _reduced(functions, outputs, targets, reduce)
+        return _taken(recipe.task, outputs, targets, reduce)
 
-    return reduced
+    return taken
 
 
-def _reduced(functions: dict, outputs, targets, reduce: Callable) -> dict:
-    """Computes loss and metrics of each example, and makes one number of each by `reduce`.
+def _taken(task: Task, outputs, targets, reduce: Reduce) -> Collected:
+    """Computes loss and metrics of each example, and what is kept of them.
 
     A NaN among an example's outputs or targets makes its values NaN: an argmax of NaN is class 0,
     which may be right by chance, and a comparison with NaN is false.
     """
-    batch = targets.shape[-1]
-    spoilt = _is_nan((outputs, targets), batch)
-    values = {}
+    spoilt = _is_nan((outputs, targets), targets.shape[-1])
+    functions = {"loss": task.loss}
+    for name, metric in task.metrics.items():
+        if isinstance(metric, Metric):
+            functions[name] = metric.function
+    means = {}
     for name, function in functions.items():
         is_loss = name == "loss"
         label = "loss" if is_loss else f"metric {name!r}"
         each = function(outputs, targets)
-        each = per_example(label, each, batch, differentiable=is_loss)
-        values[name] = reduce(jnp.where(spoilt, jnp.nan, each))
-    return values
+        each = per_example(label, each, len(spoilt), differentiable=is_loss)
+        means[name] = reduce.mean(jnp.where(spoilt, jnp.nan, each))
+    totals, rows = {}, {}
+    of_split = _of_split(task)
+    for name in dict.fromkeys(_sources(task).values()):
+        metric = of_split[name]
+        tree = of_each(name, metric.function(outputs, targets), spoilt)
+        if metric.gathered:
+            rows[name] = tree
+        else:
+            totals[name] = jax.tree.map(reduce.total, tree)
+    return Collected(means, totals, rows)
+
+
+def _of_split(task: Task) -> dict[str, SplitMetric]:
+    """The metrics that are of a whole split."""
+    return {name: each for name, each in task.metrics.items() if isinstance(each, SplitMetric)}
+
+
+def _sources(task: Task) -> dict[str, str]:
+    """For every metric of a whole split, the first one that is made of the same: what a function
+    takes of the examples is taken once, for all cells of a confusion matrix too."""
+    first: dict[tuple, str] = {}
+    sources = {}
+    for name, metric in _of_split(task).items():
+        # by identity: a callable of the user's may be equal to another, or not hashable
+        key = (id(metric.function), metric.gathered)
+        sources[name] = first.setdefault(key, name)
+    return sources
 
 
 def _is_nan(tree, batch: int):

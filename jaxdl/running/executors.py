@@ -137,7 +137,8 @@ def call_all(
             for place, error in lost.items():
                 losses[place] += 1
                 if losses[place] == ATTEMPTS:
-                    raise _broken(f"the workers of a job were lost {ATTEMPTS} times", error, path)
+                    what = f"the workers of a job were lost {ATTEMPTS} times"
+                    raise _broken(what, error, path) from error
                 futures[place] = send(arguments[place])
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted: {KEPT} {path}") from None
@@ -168,9 +169,7 @@ def _send(crew: Crew, path: pathlib.Path, needs: dict[str, str], argument):
 
 
 def _broken(what: str, error: Exception, path: pathlib.Path) -> BrokenExecutor:
-    broken = BrokenExecutor(f"{what} ({first_line(error)}): {KEPT} {path}")
-    broken.__cause__ = error
-    return broken
+    return BrokenExecutor(f"{what} ({first_line(error)}): {KEPT} {path}")
 
 
 def _wait_for_some(futures: dict[int, Any]) -> list[int]:

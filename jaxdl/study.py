@@ -290,13 +290,9 @@ class Study:
             )
         if on_event is not None:
             function_of("on_event", on_event, "(event)", None)
-        crew = None
-        if executor is None:
+        crew = None if executor is None else self._crew(executor, run, shard)
+        if crew is None:
             compiler.prepare_devices()
-        else:
-            executors.check_executor(executor)
-            _check_alone(run, shard)
-            crew = executors.crew_of(executor, self._work)
         tell = events.untold if on_event is None else on_event
         if on_event is not None:
             tell(events.started(self.spec, run))
@@ -334,13 +330,12 @@ class Study:
         there = blocks.Run(spec, run, share, self._compiled, progress, reopened, tell)
         if crew is None:
             manifest = self._open(run, spec, plans, self._lane_size, begun)
+            train = functools.partial(blocks.train_blocks, before=kept)
         else:
             manifest = jobs.opened(there, crew)
+            train = functools.partial(jobs.train_blocks, crew=crew)
         try:
-            if crew is None:
-                manifest, trained = blocks.train_blocks(there, manifest, kept)
-            else:
-                manifest, trained = jobs.train_blocks(there, manifest, crew)
+            manifest, trained = train(there, manifest)
         except KeyboardInterrupt:
             if run is None or "ipykernel" not in sys.modules:
                 raise
@@ -349,6 +344,20 @@ class Study:
         result = told(collect(manifest, trained, run, mine, spec.seeds))
         self._last = (manifest, result)
         return result, (manifest, trained)
+
+    def _crew(self, executor, run: pathlib.Path | None, shard) -> executors.Crew:
+        """The workers of an executor; refuses what does not go with one."""
+        executors.check_executor(executor)
+        if run is None:
+            raise ValueError(
+                "path must be a run folder that the workers of the executor share, got None"
+            )
+        if shard is not None:
+            raise ValueError(
+                "shard must not be given with executor, whose workers share all blocks, got "
+                f"{brief(shard)}"
+            )
+        return executors.crew_of(executor, self._work)
 
     @compiler.cache()
     def _work(self, job: jobs.Job) -> jobs.Done:
@@ -656,19 +665,6 @@ def _unpickled(kind: type[Study]) -> Study:
     """An empty study, made before its parts are: arrays among them would start jax's backend."""
     compiler.choose_devices()
     return kind.__new__(kind)
-
-
-def _check_alone(run: pathlib.Path | None, shard):
-    """Refuses what does not go with an executor."""
-    if run is None:
-        raise ValueError(
-            "path must be a run folder that the workers of the executor share, got None"
-        )
-    if shard is not None:
-        raise ValueError(
-            "shard must not be given with executor, whose workers share all blocks, got "
-            f"{brief(shard)}"
-        )
 
 
 def _narrowed(

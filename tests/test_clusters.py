@@ -4,11 +4,8 @@ workers, submitit's processes; workers are killed as they train."""
 import os
 import pathlib
 import re
-import signal
 import subprocess
 import sys
-import threading
-import time
 
 import optax
 import pytest
@@ -16,7 +13,12 @@ import pytest
 from jaxdl import Study, models, tasks
 
 sys.path.insert(0, os.path.dirname(__file__))
+import cloudpickle
 import kill_study
+import kill_worker
+
+# Workers cannot import the modules of tests.
+cloudpickle.register_pickle_by_value(kill_worker)
 
 pytestmark = [pytest.mark.outside, pytest.mark.filterwarnings("default")]
 ROOT = pathlib.Path(__file__).parent.parent
@@ -32,43 +34,12 @@ def recipe(name, package=None):
     return code
 
 
-def slow():
-    """A study of three blocks, which take long enough to be killed in one."""
-    rate = 0.1
-    return Study(
-        tasks.moons(60, 0.1),
-        models.mlp(2, (64, 64), 2),
-        lambda hp: optax.sgd(rate),
-        seeds=40,
-        steps=3000,
-        eval_every=1000,
-        batch_size=32,
-        lane_size=1,
-    )
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """The blocks of `slow` in a plain run."""
+    """The blocks of `kill_worker.study` in a plain run."""
     folder = tmp_path_factory.mktemp("plain") / "run"
-    slow().run(folder)
+    kill_worker.study().run(folder)
     return kill_study.blocks(folder)
-
-
-def killer_of(run: pathlib.Path) -> tuple[threading.Thread, list[int]]:
-    """Starts a thread that kills the first process which trains a run."""
-    killed: list[int] = []
-
-    def kill():
-        while not (sessions := list(run.glob("sessions-*.jsonl"))):
-            time.sleep(0.01)
-        time.sleep(0.3)
-        killed.append(int(sessions[0].stem.split("-")[-1]))
-        os.kill(killed[0], signal.SIGKILL)
-
-    thread = threading.Thread(target=kill)
-    thread.start()
-    return thread, killed
 
 
 def test_dask_on_two_workers(tmp_path):
@@ -106,13 +77,13 @@ def test_a_killed_worker_of_dask_is_made_up_for_by_another(tmp_path, undisturbed
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
-        killer, killed = killer_of(tmp_path / "run")
-        result = slow().run(tmp_path / "run", executor=client.get_executor())
+        killer = kill_worker.of(tmp_path / "run")
+        result = kill_worker.study(kill_worker.optimizer).run(
+            tmp_path / "run", executor=client.get_executor()
+        )
         killer.join()
     assert result.complete
     assert kill_study.blocks(tmp_path / "run") == undisturbed
-    others = {path.stem.split("-")[-1] for path in (tmp_path / "run").glob("events-*.jsonl")}
-    assert others - {str(killed[0])}
 
 
 def test_submitit(tmp_path, monkeypatch):
@@ -131,8 +102,8 @@ def test_a_killed_job_of_submitit_is_made_up_for_by_another(tmp_path, undisturbe
     submitit = pytest.importorskip("submitit", reason="pip install -e '.[outside]'")
     executor = submitit.LocalExecutor(tmp_path / "logs")
     executor.update_parameters(timeout_min=30)
-    killer, _ = killer_of(tmp_path / "run")
-    result = slow().run(tmp_path / "run", executor=executor)
+    killer = kill_worker.of(tmp_path / "run")
+    result = kill_worker.study(kill_worker.optimizer).run(tmp_path / "run", executor=executor)
     killer.join()
     assert result.complete
     assert kill_study.blocks(tmp_path / "run") == undisturbed

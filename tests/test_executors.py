@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import pathlib
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -30,9 +31,12 @@ from jaxdl.running import executors, jobs, store
 
 sys.path.insert(0, os.path.dirname(__file__))
 import kill_study
+import kill_worker
 
 # Workers cannot import the modules of tests, so what is defined here goes to them by its code.
-cloudpickle.register_pickle_by_value(sys.modules[__name__])
+for module in (sys.modules[__name__], kill_worker):
+    cloudpickle.register_pickle_by_value(module)
+MACHINES = pathlib.Path(__file__).parent.parent / "docs" / "machines.md"
 ONE = jnp.ones(())  # an array that travels with functions
 
 
@@ -255,54 +259,37 @@ def test_progress_counts_jobs(thread, tmp_path, capsys):
 
 
 def test_the_process_that_asks_starts_no_backend(tmp_path):
-    """It may have no GPU, and takes no memory of one."""
-    script = """
-import concurrent.futures, multiprocessing, optax, sys
-from jax._src import xla_bridge
+    """It may have no GPU, and takes no memory of one. The recipe of docs/machines.md."""
+    before = """
+import optax
 from jaxdl import Study, models, tasks
-if __name__ == "__main__":
-    study = Study(tasks.moons(20), models.mlp(2), optax.sgd(0.1), steps=2)
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
-        assert study.run(sys.argv[1], executor=pool).complete
+study = Study(tasks.moons(20), models.mlp(2), optax.sgd(0.1), steps=2)
+"""
+    (recipe,) = re.findall(r"```python processes\n(.*?)```", MACHINES.read_text(), re.DOTALL)
+    after = """
+    from jax._src import xla_bridge
+    assert result.complete
     assert not xla_bridge.backends_are_initialized()
 """
-    (tmp_path / "script.py").write_text(script)
-    subprocess.run([sys.executable, tmp_path / "script.py", tmp_path / "run"], check=True)
+    (tmp_path / "script.py").write_text(before + recipe + after)
+    subprocess.run([sys.executable, "script.py"], cwd=tmp_path, check=True)
+    assert (tmp_path / "runs" / "with_processes" / "manifest.json").exists()
 
 
 # --- workers that are lost, and errors ---------------------------------------------------------
 
 
-def slow(**changes):
-    """A study whose blocks take long enough to be killed in one."""
-    return small(model=models.mlp(2, (64, 64), 2), steps=3000, batch_size=32, **changes)
-
-
-def kill_a_worker(run: pathlib.Path, killed: list):
-    """Kills a process that trains, once it has saved or stored something; for a thread."""
-    while not list(run.glob("sessions-*.jsonl")):
-        time.sleep(0.01)
-    (worker, *_) = run.glob("sessions-*.jsonl")
-    killed.append(int(worker.stem.split("-")[-1]))
-    time.sleep(0.5)
-    os.kill(killed[0], signal.SIGKILL)
-
-
 def test_a_pool_with_a_killed_process_ends_in_one_line_and_another_goes_on(tmp_path):
-    killed = []
-    killer = threading.Thread(target=kill_a_worker, args=(tmp_path / "run", killed))
-    killer.start()
+    killer = kill_worker.of(tmp_path / "run")
     with _pool() as pool, pytest.raises(concurrent.futures.BrokenExecutor) as caught:
-        slow().run(tmp_path / "run", executor=pool)
+        kill_worker.study(kill_worker.optimizer).run(tmp_path / "run", executor=pool)
     killer.join()
     assert "\n" not in str(caught.value)
     assert "the blocks that are stored are kept, and the same call continues" in str(caught.value)
-    partial = load(tmp_path / "run")
-    assert not partial.complete
+    assert not load(tmp_path / "run").complete
     with _pool() as pool:
-        assert slow().run(tmp_path / "run", executor=pool).complete
-    slow().run(tmp_path / "plain")
+        assert kill_worker.study().run(tmp_path / "run", executor=pool).complete
+    kill_worker.study().run(tmp_path / "plain")
     assert bytes_of(tmp_path / "run") == bytes_of(tmp_path / "plain")
 
 

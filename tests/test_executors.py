@@ -355,17 +355,37 @@ def test_an_error_of_the_user_is_raised_as_in_a_plain_run(processes, tmp_path):
     assert "in model" in last  # where it was
 
 
-class Unpicklable(Exception):
+class Particular(Exception):
+    """It cannot be made of what it keeps, as pickle would have it."""
+
     def __init__(self, first, second):
         super().__init__(f"{first} and {second}")
 
 
-def test_an_error_that_cannot_travel_comes_as_its_words(processes, tmp_path):
-    def model(hp):
-        raise Unpicklable("this", "that")
+def test_errors_come_back_as_they_are_or_in_words(thread, tmp_path):
+    def particular(hp):
+        raise Particular("this", "that")
 
-    with pytest.raises(RuntimeError, match=r"^Unpicklable: this and that$"):
-        small(model=model).run(tmp_path / "run", executor=processes)
+    def locked(hp):
+        error = ValueError("too wide")
+        error.lock = threading.Lock()
+        raise error
+
+    with pytest.raises(Particular, match=r"^this and that$"):
+        small(model=particular).run(tmp_path / "run", executor=thread)
+    with pytest.raises(RuntimeError, match=r"^ValueError: too wide$") as caught:
+        small(model=locked).run(tmp_path / "run", executor=thread)
+    assert "in locked" in caught.value.__notes__[-1]
+
+
+def test_errors_of_jax_come_back():
+    with pytest.raises(jax.errors.TracerBoolConversionError) as caught:
+        jax.jit(bool)(1)
+    caught.value.add_note("where")
+    again = pickle.loads(executors._pickled(caught.value))
+    assert type(again) is type(caught.value)
+    assert str(again) == str(caught.value)
+    assert again.__notes__ == ["where"]
 
 
 def test_ctrl_c_cancels_what_has_not_begun(thread, plain, tmp_path):

@@ -238,14 +238,30 @@ def _check_conditions(wanted: dict[str, str], worker: str):
 
 
 def _pickled(error: Exception) -> bytes:
-    """Pickles an exception; one that cannot be, or not read back, as its type and message."""
+    """Pickles an exception, as one that keeps its type if that is possible."""
     import cloudpickle
 
-    try:
-        pickled = cloudpickle.dumps(error)
-        pickle.loads(pickled)
-    except Exception:
-        plain = RuntimeError(f"{type(error).__name__}: {error}")
-        plain.__notes__ = error.__notes__
-        pickled = cloudpickle.dumps(plain)
-    return pickled
+    words = RuntimeError(f"{type(error).__name__}: {error}")
+    words.__notes__ = error.__notes__
+    for form in (error, _Parts(error)):
+        with contextlib.suppress(Exception):
+            pickled = cloudpickle.dumps(form)
+            pickle.loads(pickled)
+            return pickled
+    return cloudpickle.dumps(words)
+
+
+class _Parts:
+    """An exception whose class takes other arguments than it keeps, such as those of jax."""
+
+    def __init__(self, error: Exception):
+        self.parts = (type(error), error.args, vars(error))
+
+    def __reduce__(self):
+        return _of_parts, self.parts
+
+
+def _of_parts(kind: type[Exception], arguments: tuple, attributes: dict) -> Exception:
+    error = kind.__new__(kind, *arguments)  # which keeps the arguments
+    vars(error).update(attributes)
+    return error

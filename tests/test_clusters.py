@@ -42,31 +42,27 @@ def undisturbed(tmp_path_factory):
     return kill_study.blocks(folder)
 
 
-def test_dask_on_two_workers(tmp_path):
+def test_dask_on_two_workers(tmp_path, monkeypatch, capsys):
     code = recipe("dask", "distributed")
-    (tmp_path / "plain.py").write_text(made_small(re.sub(r" with Local.*\n  ", "", code), "plain"))
-    (tmp_path / "dask.py.txt").write_text(made_small(code))
-    tables = []
-    for name in ("plain.py", "dask.py.txt"):
-        words = [sys.executable, name]
-        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        tables.append(done.stdout)
-    assert tables[0] == tables[1]
-    runs = tmp_path / "runs"
-    assert kill_study.blocks(runs / "with_dask") == kill_study.blocks(runs / "plain")
-    assert kill_study.blocks(runs / "plain")
-
-
-def made_small(code, plain=None):
-    """A recipe with less to do; without an executor where it is `plain`."""
     for was, small in SMALL.items():
         assert code.count(was) == 1, was
         code = code.replace(was, small)
-    if plain:
-        code = re.sub(r'"runs/.*?", executor=.*\)\n', '"runs/plain")\n', code)
-        assert "executor" not in code
-    return code
+    (tmp_path / "script.py").write_text(code)
+    words = [sys.executable, "script.py"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "20" in done.stdout
+    # the same without Dask
+    plain, found = re.subn(
+        r"    with Local(.|\n)*executor\(\)\)", '    result = study.run("plain")', code
+    )
+    assert found == 1
+    monkeypatch.chdir(tmp_path)
+    exec(compile(plain, "docs/machines.md, dask", "exec"), {"__name__": "__main__"})
+    assert capsys.readouterr().out == done.stdout
+    stored = kill_study.blocks(tmp_path / "runs" / "with_dask")
+    assert stored == kill_study.blocks(tmp_path / "plain")
+    assert stored
 
 
 def test_a_killed_worker_of_dask_is_made_up_for_by_another(tmp_path, undisturbed):

@@ -445,12 +445,21 @@ def test_an_executor_that_is_shut_down_takes_no_job(tmp_path):
 # --- workers that would make it lie ------------------------------------------------------------
 
 
-def test_a_worker_with_other_versions_or_settings_is_refused(tmp_path):
+def test_a_worker_with_another_jax_or_other_settings_is_refused(tmp_path):
+    changes = {
+        "jax.config.update('jax_default_matmul_precision', 'float32')": (
+            "jax_default_matmul_precision is float32 there and None here"
+        ),
+        "jax.config.update('jax_default_matmul_precision', None); jax.__version__ = '0.9'": (
+            f"jax is 0.9 there and {jax.__version__} here"
+        ),
+    }
     with _pool(1) as pool:
-        pool.submit(jax.config.update, "jax_default_matmul_precision", "float32").result()
-        with pytest.raises(ValueError, match="jax_default_matmul_precision is float32 there"):
-            small().run(tmp_path / "run", executor=pool)
-        pool.submit(setattr, jax, "__version__", "0.9").result()
+        for change, words in changes.items():
+            pool.submit(exec, f"import jax; {change}").result()
+            with pytest.raises(ValueError, match=r"^workers must have the versions") as caught:
+                small().run(tmp_path / "run", executor=pool)
+            assert str(caught.value).endswith(f"where they differ: {words}")
     assert not (tmp_path / "run").exists()
 
 

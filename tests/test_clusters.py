@@ -69,7 +69,7 @@ def test_a_killed_worker_of_dask_is_made_up_for_by_another(tmp_path, undisturbed
     distributed = pytest.importorskip("distributed", reason="pip install -e '.[outside]'")
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None
+            n_workers=2, threads_per_worker=1, dashboard_address=":0"
         ) as cluster,
         distributed.Client(cluster) as client,
     ):

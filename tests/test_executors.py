@@ -71,6 +71,9 @@ def plain(tmp_path_factory):
 @pytest.fixture(scope="module")
 def processes():
     with _pool() as pool:
+        # Both begin now, in this folder: a run is found by its path from everywhere.
+        for nap in [pool.submit(time.sleep, 0.5) for _ in range(2)]:
+            nap.result()
         yield pool
 
 
@@ -371,10 +374,12 @@ def test_errors_come_back_as_they_are_or_in_words(thread, tmp_path):
         error.lock = threading.Lock()
         raise error
 
-    with pytest.raises(Particular, match=r"^this and that$"):
+    with pytest.raises(Particular) as caught:
         small(model=particular).run(tmp_path / "run", executor=thread)
-    with pytest.raises(RuntimeError, match=r"^ValueError: too wide$") as caught:
+    assert str(caught.value) == "this and that"
+    with pytest.raises(RuntimeError) as caught:
         small(model=locked).run(tmp_path / "run", executor=thread)
+    assert str(caught.value) == "ValueError: too wide"
     assert "in locked" in caught.value.__notes__[-1]
 
 
@@ -385,7 +390,7 @@ def test_errors_of_jax_come_back():
     again = pickle.loads(executors._pickled(caught.value))
     assert type(again) is type(caught.value)
     assert str(again) == str(caught.value)
-    assert again.__notes__ == ["where"]
+    assert again.__notes__ == caught.value.__notes__
 
 
 def test_ctrl_c_cancels_what_has_not_begun(thread, plain, tmp_path):

@@ -182,8 +182,9 @@ def test_studies_of_all_kinds_train_the_same_after_a_pickle(name):
 
 @pytest.mark.parametrize("kind", ["processes", "thread"])
 def test_workers_store_the_bytes_of_a_plain_run(kind, plain, tmp_path, request, monkeypatch):
+    executor = request.getfixturevalue(kind)  # whose processes stand in another folder
     monkeypatch.chdir(tmp_path)
-    result = small().run("run", executor=request.getfixturevalue(kind))
+    result = small().run("run", executor=executor)
     expected, stored = plain
     assert bytes_of(tmp_path / "run") == stored
     assert result.lanes == expected.lanes
@@ -543,14 +544,15 @@ def by_machine(hp):
 
 def test_data_that_differ_by_machine_are_refused(thread, tmp_path, monkeypatch):
     monkeypatch.setenv("MACHINE", "1")
-    small(task=by_machine, batch_size=4).run(tmp_path / "run", executor=thread)
+    study = small(task=by_machine, batch_size=4)
+    study.run(tmp_path / "run", executor=thread)
     monkeypatch.setenv("MACHINE", "2")
-    with pytest.raises(ValueError, match=r"holds another study.*has other data"):
-        small(task=by_machine, batch_size=4, seeds=30).run(tmp_path / "run", executor=thread)
-    # Nor does a worker take the data that it read for an earlier run.
-    fresh = small(task=by_machine, batch_size=4).run(tmp_path / "fresh", executor=thread)
+    # A worker does not take the data that it has read for an earlier run.
+    fresh = study.run(tmp_path / "fresh", executor=thread)
     alone = small(task=by_machine, batch_size=4).run()
     np.testing.assert_array_equal(fresh["test_loss"], alone["test_loss"])
+    with pytest.raises(ValueError, match=r"holds another study.*has other data"):
+        small(task=by_machine, batch_size=4, seeds=30).run(tmp_path / "run", executor=thread)
 
 
 def changed_loss(outputs, targets):

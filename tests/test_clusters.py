@@ -1,6 +1,8 @@
 """The recipes of docs/machines.md against the packages that they are for: Dask's scheduler with two
 workers, submitit's processes; workers are killed as they train."""
 
+import concurrent.futures
+import multiprocessing
 import os
 import pathlib
 import re
@@ -10,7 +12,7 @@ import sys
 import optax
 import pytest
 
-from jaxdl import Study, models, tasks
+from jaxdl import Study, load, models, tasks
 
 sys.path.insert(0, os.path.dirname(__file__))
 import cloudpickle
@@ -102,4 +104,22 @@ def test_a_killed_job_of_submitit_is_made_up_for_by_another(tmp_path, undisturbe
     result = kill_worker.study(kill_worker.optimizer).run(tmp_path / "run", executor=executor)
     killer.join()
     assert result.complete
+    assert kill_study.blocks(tmp_path / "run") == undisturbed
+
+
+def pool():
+    context = multiprocessing.get_context("spawn")
+    return concurrent.futures.ProcessPoolExecutor(2, mp_context=context)
+
+
+def test_a_pool_with_a_killed_process_ends_in_one_line_and_another_goes_on(tmp_path, undisturbed):
+    killer = kill_worker.of(tmp_path / "run")
+    with pool() as workers, pytest.raises(concurrent.futures.BrokenExecutor) as caught:
+        kill_worker.study(kill_worker.optimizer).run(tmp_path / "run", executor=workers)
+    killer.join()
+    assert "\n" not in str(caught.value)
+    assert "the blocks that are stored are kept, and the same call continues" in str(caught.value)
+    assert not load(tmp_path / "run").complete
+    with pool() as workers:
+        assert kill_worker.study().run(tmp_path / "run", executor=workers).complete
     assert kill_study.blocks(tmp_path / "run") == undisturbed

@@ -1,8 +1,8 @@
 """A study travels as a pickle, and its blocks to the workers of an executor: the bytes of a plain
 run, whatever becomes of the workers.
 
-Processes are spawned here; threads stand for workers where nothing hangs on a process. Dask and
-submitit are in tests/test_clusters.py.
+Processes are spawned here; threads stand for workers where nothing hangs on a process. Dask,
+submitit and killed processes are in tests/test_clusters.py.
 """
 
 import concurrent.futures
@@ -31,11 +31,9 @@ from jaxdl.running import executors, jobs, store
 
 sys.path.insert(0, os.path.dirname(__file__))
 import kill_study
-import kill_worker
 
 # Workers cannot import the modules of tests, so what is defined here goes to them by its code.
-for module in (sys.modules[__name__], kill_worker):
-    cloudpickle.register_pickle_by_value(module)
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 MACHINES = pathlib.Path(__file__).parent.parent / "docs" / "machines.md"
 ONE = jnp.ones(())  # an array that travels with functions
 
@@ -171,9 +169,7 @@ STUDIES = {
 def test_studies_of_all_kinds_train_the_same_after_a_pickle(name):
     study = STUDIES[name]()
     again = cloudpickle.loads(cloudpickle.dumps(study))
-    programs = study.plan().programs
-    assert repr(again.plan().programs) == repr(programs)
-    for program in programs:
+    for program in study.plan().programs:
         assert again._identity(program) == study._identity(program)
 
 
@@ -281,20 +277,6 @@ study = Study(tasks.moons(20), models.mlp(2), optax.sgd(0.1), steps=2)
 
 
 # --- workers that are lost, and errors ---------------------------------------------------------
-
-
-def test_a_pool_with_a_killed_process_ends_in_one_line_and_another_goes_on(tmp_path):
-    killer = kill_worker.of(tmp_path / "run")
-    with _pool() as pool, pytest.raises(concurrent.futures.BrokenExecutor) as caught:
-        kill_worker.study(kill_worker.optimizer).run(tmp_path / "run", executor=pool)
-    killer.join()
-    assert "\n" not in str(caught.value)
-    assert "the blocks that are stored are kept, and the same call continues" in str(caught.value)
-    assert not load(tmp_path / "run").complete
-    with _pool() as pool:
-        assert kill_worker.study().run(tmp_path / "run", executor=pool).complete
-    kill_worker.study().run(tmp_path / "plain")
-    assert bytes_of(tmp_path / "run") == bytes_of(tmp_path / "plain")
 
 
 class Forgetful(concurrent.futures.ThreadPoolExecutor):

@@ -366,6 +366,21 @@ def test_errors_come_back_as_they_are_or_in_words(thread, tmp_path):
     assert "in locked" in caught.value.__notes__[-1]
 
 
+class Wide(Exception):
+    """Pickle would make it of its message, and so say it twice."""
+
+    def __init__(self, width):
+        super().__init__(f"no layer of width {width}")
+
+
+@pytest.mark.parametrize("error", [Wide(3), FileNotFoundError(2, "not there", "data.csv")])
+def test_errors_keep_their_message(error):
+    error.add_note("where")
+    again = pickle.loads(executors._pickled(error))
+    assert (type(again), str(again)) == (type(error), str(error))
+    assert again.__notes__ == ["where"]
+
+
 def test_errors_of_jax_come_back():
     with pytest.raises(jax.errors.TracerBoolConversionError) as caught:
         jax.jit(bool)(1)

@@ -246,8 +246,8 @@ def _pickled(error: Exception) -> bytes:
     for form in (error, _Parts(error)):
         with contextlib.suppress(Exception):
             pickled = cloudpickle.dumps(form)
-            pickle.loads(pickled)
-            return pickled
+            if str(pickle.loads(pickled)) == str(error):
+                return pickled
     return cloudpickle.dumps(words)
 
 

@@ -33,7 +33,17 @@ from jaxdl.planning.seeds import Seed, Seeds, seed_list
 from jaxdl.planning.spec import Spec, config_finder, declare
 from jaxdl.reporting.words import html_table
 from jaxdl.result import Result, collect, load, match, told
-from jaxdl.running import blocks, compiler, engine, ensemble, events, shards, tune
+from jaxdl.running import (
+    blocks,
+    compiler,
+    engine,
+    ensemble,
+    events,
+    executors,
+    jobs,
+    shards,
+    tune,
+)
 from jaxdl.running import manifest as manifests
 from jaxdl.running.narrow import (
     Narrow,
@@ -82,6 +92,10 @@ class Study:
         divides the batch size. See `make_train`.
       rewrite_convolutions: whether the convolutions of a model, whatever library wrote it, are put
         into forms that are fast inside a loop on CPU: the same numbers up to rounding.
+
+    A study pickles as what it declares: what it has planned, compiled and trained stays where it
+    is. Tasks and models are functions made by functions, which cloudpickle takes and pickle does
+    not.
 
     Raises:
       ValueError: a line that names the parameter, the allowed range and the value given.
@@ -139,11 +153,23 @@ class Study:
         self._lane_size = (
             None if lane_size is None or self._measures else positive_int("lane_size", lane_size)
         )
+        self._begin()
+
+    def _begin(self):
+        """Sets up what a study finds out in its life; nothing yet."""
         self._plan: planning.Plan | None = None
         self._ready: dict[str, Future] = {}
         self._identities: dict[str, dict] = {}  # of programs, as they are stored
         self._hashed: dict[int, tuple] = {}  # arrays shared by lanes, and their digests
         self._last: tuple[dict, Result] | None = None  # manifest and result of the last run
+
+    def __reduce__(self):
+        declared = (self.spec, self._shapes, self._measures, self._lane_size)
+        return _unpickled, (type(self),), declared
+
+    def __setstate__(self, declared: tuple):
+        self.spec, self._shapes, self._measures, self._lane_size = declared
+        self._begin()
 
     def __repr__(self) -> str:
         axes = ", ".join(self.spec.axes) or "no axes"
@@ -201,6 +227,7 @@ class Study:
         shard: str | tuple[int, int] | None = None,
         until: Narrow | None = None,
         on_event: events.Tell | None = None,
+        executor: Any = None,
     ) -> Result:
         """Trains every lane that is not stored yet.
 
@@ -222,6 +249,13 @@ class Study:
             out of means, and counted beside. Where to stop follows from the lanes of each look
             alone: a run that was killed and continued ends with the same seeds. The result says
             what it stopped at (`Result.narrowed`, below tables), also that `most` was not enough.
+          on_event: ``(event)``, called here with a dict as a run starts, as a block of lanes is
+            stored, and as it is done.
+          executor: plans and trains on its workers: a `concurrent.futures.Executor` whose processes
+            are spawned, Dask's ``client.get_executor()``, submitit's, or what has their ``submit``.
+            A block is a job (of very many blocks some are), and what workers store in `path`, which
+            they share, has the bytes of a run without them. The job of a worker that is lost is
+            sent again, twice at most; what a user's function raises is raised here.
 
         Returns:
           The study's lanes that are stored when it ends; where some are missing (`Result.missing`:
@@ -229,7 +263,10 @@ class Study:
 
         Raises:
           ValueError: the folder holds another study, or the shard is out of range; several shards
-            and `until`, which looks at all lanes.
+            and `until`, which looks at all lanes; `executor` without a path, or with a shard.
+          BrokenExecutor: the executor has lost workers too often, or takes no more jobs: what is
+            stored is kept, and the same call with another one continues.
+          ImportError: cloudpickle is not installed, and there is an executor.
           KeyboardInterrupt: after Ctrl-C, once the running block is saved; in a notebook the
             partial result is returned.
         """
@@ -253,13 +290,16 @@ class Study:
             )
         if on_event is not None:
             function_of("on_event", on_event, "(event)", None)
+        crew = None if executor is None else self._crew(executor, run, shard)
+        if crew is None:
+            compiler.prepare_devices()
         tell = events.untold if on_event is None else on_event
-        compiler.prepare_devices()
-        tell(events.started(self.spec, run))
+        if on_event is not None:
+            tell(events.started(self.spec, run))
         if until is None:
-            result = self._train(self.spec, run, share, progress, tell=tell)[0]
+            result = self._train(self.spec, run, share, progress, tell=tell, crew=crew)[0]
         else:
-            result = self._train_until(until, run, share, progress, tell)
+            result = self._train_until(until, run, share, progress, tell, crew)
         tell(events.done(result.lanes, result.missing))
         return result
 
@@ -271,6 +311,7 @@ class Study:
         progress: bool | None,
         before: tuple[dict, dict] | None = None,
         tell: events.Tell = events.untold,
+        crew: executors.Crew | None = None,
     ) -> tuple[Result, tuple[dict, dict]]:
         """Trains the missing lanes of a spec.
 
@@ -278,17 +319,23 @@ class Study:
           spec: this study's, or one with more seeds.
           before: manifest and blocks of a run in memory that goes on.
           tell: hears of the blocks.
+          crew: who trains; this process where None.
 
         Returns:
           (result, (manifest, blocks)).
         """
         begun, kept = before or (None, None)
         plans = functools.partial(self._planned, progress=progress)
-        manifest = self._open(run, spec, plans, self._lane_size, begun)
         reopened = None if run is None else lambda: self._open(run, spec, plans)
+        there = blocks.Run(spec, run, share, self._compiled, progress, reopened, tell)
+        if crew is None:
+            manifest = self._open(run, spec, plans, self._lane_size, begun)
+            train = functools.partial(blocks.train_blocks, before=kept)
+        else:
+            manifest = jobs.opened(there, crew)
+            train = functools.partial(jobs.train_blocks, crew=crew)
         try:
-            there = blocks.Run(spec, run, share, self._compiled, progress, reopened, tell)
-            manifest, trained = blocks.train_blocks(there, manifest, kept)
+            manifest, trained = train(there, manifest)
         except KeyboardInterrupt:
             if run is None or "ipykernel" not in sys.modules:
                 raise
@@ -298,6 +345,44 @@ class Study:
         self._last = (manifest, result)
         return result, (manifest, trained)
 
+    def _crew(self, executor, run: pathlib.Path | None, shard) -> executors.Crew:
+        """The workers of an executor; refuses what does not go with one."""
+        executors.check_executor(executor)
+        if run is None:
+            raise ValueError(
+                "path must be a run folder that the workers of the executor share, got None"
+            )
+        if shard is not None:
+            raise ValueError(
+                "shard must not be given with executor, whose workers share all blocks, got "
+                f"{brief(shard)}"
+            )
+        return executors.crew_of(executor, self._work)
+
+    @compiler.cache()
+    def _work(self, job: jobs.Job) -> jobs.Done:
+        """Does a job of a run with an executor, in a worker."""
+        check_float32()
+        compiler.prepare_devices()
+        spec = self.spec._replace(seeds=job.seeds)
+        share = jobs.share_of(job) if job.blocks else None
+        manifest = self._open(job.path, spec, self._planned, self._lane_size)
+        if share is None:
+            return jobs.Done(manifest)
+        told: list[events.Event] = []
+        tell = told.append if job.tells else events.untold
+        there = blocks.Run(
+            spec,
+            job.path,
+            share,
+            self._compiled,
+            progress=False,
+            tell=tell,
+            asked=lambda: job.command,
+        )
+        blocks.train_missing(there, manifest)
+        return jobs.Done(told=tuple(told))
+
     def _train_until(
         self,
         until: Narrow,
@@ -305,6 +390,7 @@ class Study:
         share: shards.Shard,
         progress: bool | None,
         tell: events.Tell,
+        crew: executors.Crew | None,
     ) -> Result:
         """Trains more and more seeds, until the intervals are narrow or there are too many."""
         asked = check_narrow(until, self.spec.seeds)
@@ -316,7 +402,7 @@ class Study:
         before = None
         for seeds in looks(self.spec.seeds, asked.most):
             spec = self.spec._replace(seeds=seeds)
-            result, trained = self._train(spec, run, share, progress, before, tell)
+            result, trained = self._train(spec, run, share, progress, before, tell, crew)
             before = trained if run is None else None
             if not result.complete:  # interrupted in a notebook
                 break
@@ -573,6 +659,12 @@ class Study:
                 f"by up to {gap:.1g} in {name}",
                 stacklevel=3,
             )
+
+
+def _unpickled(kind: type[Study]) -> Study:
+    """An empty study, made before its parts are: arrays among them would start jax's backend."""
+    compiler.choose_devices()
+    return kind.__new__(kind)
 
 
 def _narrowed(

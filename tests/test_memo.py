@@ -81,14 +81,14 @@ def test_other_source_of_the_library_finds_anew(monkeypatch, tmp_path):
     assert memo.machine() == before
     library = pathlib.Path(memo.__file__).parents[1]
     copy = shutil.copytree(library, tmp_path / "copy", ignore=shutil.ignore_patterns("__pycache__"))
-    memo._library.cache_clear()
+    memo.library.cache_clear()
     monkeypatch.setattr(memo, "__file__", str(copy / "planning" / "memo.py"))
     assert memo.machine() == before
     with open(copy / "planning" / "trial.py", "a") as file:
         file.write("PHASE_STEPS = 4\n")
-    memo._library.cache_clear()
+    memo.library.cache_clear()
     assert memo.machine() != before
-    memo._library.cache_clear()
+    memo.library.cache_clear()
 
 
 def test_a_folder_that_cannot_be_made_is_done_without(tmp_path, monkeypatch):

@@ -110,13 +110,13 @@ def prune(most: int | None = None):
 def machine() -> str:
     """Returns what a finding depends on besides its program: library, versions, devices, cores."""
     device = jax.local_devices()[0]
-    versions = f"{_library()} {jax.__version__} {jax.lib.__version__}"
+    versions = f"{library()} {jax.__version__} {jax.lib.__version__}"
     return f"{versions} {device.platform} {device.device_kind} {os.cpu_count()}"
 
 
 @functools.cache
-def _library() -> str:
-    """The digest of this library's source: what is found out in a new way is found anew."""
+def library() -> str:
+    """Digests this library's source: what is found out in a new way is found anew."""
     root = pathlib.Path(__file__).parents[1]
     files = sorted(root.rglob("*.py"))
     return digest(*(f"{path.relative_to(root)} {path.read_text('utf-8')}" for path in files))

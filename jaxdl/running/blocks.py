@@ -21,7 +21,7 @@ from jaxdl.running.interrupts import awaited, deferred_interrupt
 from jaxdl.running.lanes import ABOUT, about, reader, same_lanes
 from jaxdl.running.manifest import Lane, blocks_of, checked, program_of, with_lane_size
 from jaxdl.running.progress import Progress, progress
-from jaxdl.running.shards import Shard
+from jaxdl.running.shards import Chosen, Shard
 
 CHECKPOINT_SECONDS = 15.0  # between two checkpoints of a running block, at least
 CHECKPOINT_SHARE = 0.02  # of the time that checkpoints take, at most
@@ -34,11 +34,12 @@ class Run(NamedTuple):
 
     spec: Spec
     path: pathlib.Path | None  # None keeps all in memory
-    shard: Shard
+    shard: Shard | Chosen
     compiled: Callable[[dict[int, Program]], dict[int, Future]]  # by number; starts compiling
     progress: bool | None  # whether it is shown; None where a person is there to see it
     reopened: Callable[[], dict] | None = None  # the manifest on disk now, with this study's lanes
     tell: events.Tell = events.untold  # hears of every block that has ended
+    asked: Callable[[], str | None] | None = None  # the command that asks for it, see `session`
 
 
 class _Session(NamedTuple):
@@ -112,9 +113,21 @@ def train_blocks(
       lane_size where memory ran out before the first block was stored; and all blocks that are
       there at the end.
     """
+    manifest, kept = train_missing(run, manifest, before)
+    return manifest, {**stored(manifest, run.path), **kept}
+
+
+def train_missing(
+    run: Run, manifest: dict, before: dict[int, dict] | None = None
+) -> tuple[dict, dict[int, dict]]:
+    """Trains the missing blocks of this shard, and reads none of those that are stored.
+
+    Returns:
+      (manifest, kept): see `train_blocks`; the blocks in memory, where there is no folder.
+    """
     # Until nothing changes: another process may have grown the run meanwhile, or overwritten what
     # this one had grown (no locks), or halved its lane_size. Then more may be missing.
-    kept = dict(before or {})  # in memory, where there is no folder
+    kept = dict(before or {})
     while True:
         todo = missing(run, manifest, kept)
         try:
@@ -130,7 +143,7 @@ def train_blocks(
         if todo and run.reopened:
             manifest = run.reopened()
         if manifest == before:
-            return manifest, {**stored(manifest, run.path), **kept}
+            return manifest, kept
 
 
 # --- out of memory -----------------------------------------------------------------------------
@@ -192,7 +205,7 @@ def _train(run: Run, manifest: dict, todo: dict[int, Block]) -> Iterator[tuple[i
     if not todo:
         return
     if run.path is not None:
-        store.append_session(run.path, run.shard.events)
+        store.append_session(run.path, run.shard.events, run.asked)
     numbers = sorted({program for program, _ in todo.values()})
     find = config_finder(run.spec)
     programs = {number: program_of(manifest, number, find) for number in numbers}

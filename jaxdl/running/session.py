@@ -7,6 +7,7 @@ import pathlib
 import platform
 import shlex
 import sys
+from collections.abc import Callable
 
 import jax
 
@@ -14,14 +15,19 @@ PACKAGES = ("jaxdl", "jax", "jaxlib", "numpy", "optax", "flax")
 CPU_NAMES = pathlib.Path("/proc/cpuinfo")
 
 
-def session() -> dict:
+def session(asked: Callable[[], str | None] | None = None) -> dict:
     """Describes this process: when it began to train, its command, machine and versions.
 
     It says where numbers came from, and is no part of what a study is: the same study goes on
     under another command or on another machine.
+
+    Args:
+      asked: gives the command line; that of this process by default, whereas a worker of an
+        executor trains at the command of another process.
     """
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return {"began": now, "command": command(), "machine": machine(), "versions": versions()}
+    line = command() if asked is None else asked()
+    return {"began": now, "command": line, "machine": machine(), "versions": versions()}
 
 
 def command() -> str | None:

@@ -40,6 +40,17 @@ class Shard(NamedTuple):
         return f"events-{self.process}-of-{self.processes}.jsonl"
 
 
+class Chosen(NamedTuple):
+    """Blocks by their numbers: what a job of a run with an executor trains, see `jobs`."""
+
+    numbers: frozenset[int]
+    events: str  # the events file that this process alone writes
+
+    def takes(self, block: int) -> bool:
+        """Whether a block is one of them."""
+        return block in self.numbers
+
+
 def parse(given) -> Shard:
     """Reads ``"i/n"`` or (i, n) as a `Shard`.
 

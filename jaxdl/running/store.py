@@ -141,9 +141,13 @@ def read_sessions(run: pathlib.Path) -> list[dict]:
     return sorted(sessions, key=lambda each: str(each.get("began")))
 
 
-def append_session(run: pathlib.Path, events: str = EVENTS):
-    """Notes that this process trains a run, in a file beside its events."""
-    append_event(run, session(), events.replace("events", "sessions"))
+def append_session(
+    run: pathlib.Path,
+    events: str = EVENTS,
+    asked: Callable[[], str | None] | None = None,
+):
+    """Notes that this process trains a run, in a file beside its events; see `session`."""
+    append_event(run, session(asked), events.replace("events", "sessions"))
 
 
 def append_event(run: pathlib.Path, event: dict, name: str = EVENTS):

@@ -161,7 +161,8 @@ def lane_at(
     order = np.argsort(ranked, kind="stable")
     row = places[order[int(share * len(places))]]
     seed = result.lanes[row]["seed"]
-    params, state, history = study.replay(config, seed)
+    # A lane of a long training takes its time again: how long is shown.
+    params, state, history = study.replay(config, seed, progress=True)
     recipe = study.recipe(config)
     # Data that all lanes share are at hand, others are drawn from the seed.
     data = recipe.task.data

@@ -3,7 +3,6 @@
 import functools
 import os
 import pathlib
-import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -54,7 +53,7 @@ from jaxdl.running.narrow import (
     looks,
 )
 from jaxdl.running.opening import open_run
-from jaxdl.running.progress import is_shown, say
+from jaxdl.running.progress import in_notebook, is_shown, say
 from jaxdl.running.progress import progress as show_progress
 from jaxdl.running.replay import Trained, replay, train_lanes, worst_gap
 from jaxdl.train import NORM_BOUND, Recipe
@@ -337,7 +336,7 @@ class Study:
         try:
             manifest, trained = train(there, manifest)
         except KeyboardInterrupt:
-            if run is None or "ipykernel" not in sys.modules:
+            if run is None or not in_notebook():
                 raise
             trained = blocks.stored(manifest, run)
         mine = [config.values for config in spec.configs]

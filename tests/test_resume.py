@@ -108,12 +108,23 @@ def test_every_checkpoint_of_a_block_leads_to_its_end(monkeypatch):
 
 def test_in_a_notebook_ctrl_c_returns_what_there_is(tmp_path, monkeypatch):
     original = engine.run_block
-    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    monkeypatch.setattr("jaxdl.study.in_notebook", lambda: True)
     monkeypatch.setattr(
         engine, "run_block", lambda *args: (original(*args), os.kill(os.getpid(), signal.SIGINT))[0]
     )
     partial = same().run(tmp_path / "run")
     assert 0 < len(partial.lanes) < 80
+
+
+def test_beside_a_notebook_s_library_ctrl_c_is_raised(tmp_path, monkeypatch):
+    """That ipykernel is imported says nothing of where the code runs."""
+    original = engine.run_block
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    monkeypatch.setattr(
+        engine, "run_block", lambda *args: (original(*args), os.kill(os.getpid(), signal.SIGINT))[0]
+    )
+    with pytest.raises(KeyboardInterrupt):
+        same().run(tmp_path / "run")
 
 
 def test_a_command_that_is_interrupted_exits_130(tmp_path):

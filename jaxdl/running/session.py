@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import jax
 
+from jaxdl.running.progress import in_notebook
+
 PACKAGES = ("jaxdl", "jax", "jaxlib", "numpy", "optax", "flax")
 CPU_NAMES = pathlib.Path("/proc/cpuinfo")
 
@@ -36,7 +38,7 @@ def command() -> str | None:
     The interpreter is named without its folder.
     """
     words = [word for word in sys.orig_argv if word]
-    if len(words) < 2 or "ipykernel" in sys.modules or hasattr(sys, "ps1"):
+    if len(words) < 2 or in_notebook() or hasattr(sys, "ps1"):
         return None
     return shlex.join([pathlib.PurePath(words[0]).name, *words[1:]])
 

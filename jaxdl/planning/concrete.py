@@ -24,7 +24,7 @@ def check_values(parts: Parts, configs: Sequence[Config]) -> dict[str, bool]:
       ValueError: a metric has both directions. What the user's code raises gets a note with which
         value it did.
     """
-    found: dict[str, bool] = {}
+    declared: dict[str, bool] = {}
     for config, label in _with_every_value(configs):
         try:
             directions = train.directions(concrete_recipe(parts, config).task)
@@ -32,12 +32,12 @@ def check_values(parts: Parts, configs: Sequence[Config]) -> dict[str, bool]:
             failure.add_note(f"with {label}")
             raise
         for name, higher in directions.items():
-            if found.setdefault(name, higher) != higher:
+            if declared.setdefault(name, higher) != higher:
                 raise ValueError(
                     f"metric {name!r} must have one direction in all configs, got both, the other "
                     f"one with {label}"
                 )
-    return found
+    return declared
 
 
 def _with_every_value(configs: Sequence[Config]) -> list[tuple[Config, str]]:

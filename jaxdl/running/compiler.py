@@ -23,7 +23,7 @@ ACROSS = PartitionSpec("lanes")
 EVERYWHERE = PartitionSpec()
 LOAD_SECONDS = 0.4  # what loading a program from the cache takes at most, usually
 # XLA's options for an init, which runs once a chunk: a level below its usual 3 it is compiled in
-# 0.6 of the time, and runs as fast.
+# half the time, and runs no slower (benchmarks/NOTES.md).
 FOR_INIT = {"xla_backend_optimization_level": 2}
 CACHE = "jax_compilation_cache_dir"
 # jax's settings of a cache, by their defaults: with another value it is the user's own

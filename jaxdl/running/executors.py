@@ -126,9 +126,9 @@ def call_all(
         for place, argument in enumerate(arguments):
             futures[place] = send(argument)
         while futures:
-            found = {place: _found(futures.pop(place)) for place in _wait_for_some(futures)}
+            outcomes = {place: _outcome_of(futures.pop(place)) for place in _wait_for_some(futures)}
             lost = {}
-            for place, outcome in found.items():
+            for place, outcome in outcomes.items():
                 if isinstance(outcome, Exception):
                     lost[place] = outcome
                 else:
@@ -148,7 +148,7 @@ def call_all(
                 future.cancel()
 
 
-def _found(future) -> Outcome | Exception:
+def _outcome_of(future) -> Outcome | Exception:
     """What has come of a call, or why its worker was lost; raises what the function raised."""
     # The function's own exceptions come as values, so one of the future is not its fault.
     try:
@@ -189,14 +189,14 @@ def conditions() -> dict[str, str]:
 
     Functions travel as code of one Python, and a lane's numbers depend on the others.
     """
-    found = {
+    versions = {
         "python": ".".join(map(str, sys.version_info[:2])),
         "jaxdl's source": memo.library()[:8],
         "jax": jax.__version__,
     }
     for name in SETTINGS:
-        found[name] = str(getattr(jax.config, name, None))
-    return found
+        versions[name] = str(getattr(jax.config, name, None))
+    return versions
 
 
 # --- in a worker -------------------------------------------------------------------------------

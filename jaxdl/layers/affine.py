@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxdl.checks import brief, function_of, number_from_zero, one_of
 from jaxdl.layers.units import keep
+from jaxdl.lowering.product import product
 from jaxdl.sampling import rows
 from jaxdl.types import Size, capacity, live, traced
 
@@ -160,7 +161,7 @@ def dense(params: Dense, x):
     weight, bias = params
     if bias is not None and _is_narrow(weight, bias, x):
         return _narrow(weight, bias, x)
-    outputs = weight @ x
+    outputs = product(weight, x)
     return outputs if bias is None else outputs + bias[:, None]
 
 

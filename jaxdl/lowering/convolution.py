@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Num
 
+from jaxdl.lowering.product import product
 from jaxdl.lowering.windows import Group, Window, groups, method_of
 
 MOST_GROUPS = 3  # along an axis, if most taps see the picture; a 3x3 kernel has so many
@@ -100,8 +101,8 @@ def _product(
     depth = len(seen) * len(x)
     patches = jnp.stack(seen, axis=1).reshape(depth, -1)
     kernel = weight[:, :, rows.first_tap : rows.last_tap, columns.first_tap : columns.last_tap]
-    product = kernel.reshape(-1, depth) @ patches
-    return product.reshape(shape)
+    outputs = product(kernel.reshape(-1, depth), patches)
+    return outputs.reshape(shape)
 
 
 def _slice(x, windows, group, tap):

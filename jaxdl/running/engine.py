@@ -23,7 +23,9 @@ from jaxdl.running.compiler import Compiled
 from jaxdl.running.formats import Arrays
 from jaxdl.train import Lane, mark_unseen
 
-SEGMENT_SECONDS = 0.5
+# Ctrl-C waits for the end of a segment, and so do progress and checkpoints. Shorter ones would cost:
+# each begins by asking the system for its memory anew, which takes a large CNN some 0.15 s.
+SEGMENT_SECONDS = 2.0
 FIRST_STEPS = 1  # of the first segment of a program, whose speed is not known yet
 GROWTH = 4  # of a segment over the last one, at most
 BURST_SECONDS = 0.3  # of a calibration
@@ -211,7 +213,7 @@ def calibrate(
     lanes = list(zip(configs, range(compiled.lanes), strict=False))
     begin = last_time = time.perf_counter()
     last_step, rate = 0, 0.0
-    for segment in segments(spec, program, compiled, lanes, Hooks(), None):
+    for segment in segments(spec, program, compiled, lanes, Hooks(), None, seconds=seconds):
         now, step = time.perf_counter(), min(segment.step, steps)
         rate = (now - last_time) / (step - last_step or 1)
         # The first segment has the initial draws and an evaluation for a single step.

@@ -23,8 +23,8 @@ from jaxdl.running.compiler import Compiled
 from jaxdl.running.formats import Arrays
 from jaxdl.train import Lane, mark_unseen
 
-# Ctrl-C waits for the end of a segment, and so do progress and checkpoints. Shorter ones would cost:
-# each begins by asking the system for its memory anew, which takes a large CNN some 0.15 s.
+# Ctrl-C waits for the end of a segment, and so do progress and checkpoints. Shorter ones would
+# cost: each begins by asking the system for its memory anew, some 0.15 s for a large CNN.
 SEGMENT_SECONDS = 2.0
 FIRST_STEPS = 1  # of the first segment of a program, whose speed is not known yet
 GROWTH = 4  # of a segment over the last one, at most

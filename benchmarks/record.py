@@ -8,6 +8,7 @@ import os
 import pathlib
 import platform
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -65,6 +66,32 @@ def processor() -> str:
 def load() -> list[float] | None:
     """Gives how many processes wanted to run in the last 1, 5 and 15 minutes; None on Windows."""
     return list(os.getloadavg()) if hasattr(os, "getloadavg") else None
+
+
+def busy_cores(seconds: float = 0.25) -> float | None:
+    """Measures how many cores others keep busy, while this process sleeps; None but on Linux.
+
+    The load of the last minute would still tell of a benchmark that has just ended.
+    """
+    before = _processor_times()
+    time.sleep(seconds)
+    after = _processor_times()
+    if before is None or after is None:
+        return None
+    all_time, idle = (late - early for early, late in zip(before, after, strict=True))
+    share = max(0.0, 1 - idle / max(all_time, 1))
+    return share * (os.cpu_count() or 1)
+
+
+def _processor_times() -> tuple[int, int] | None:
+    """Reads the time of all cores since the start, and that without work; None but on Linux."""
+    try:
+        first, *_ = pathlib.Path("/proc/stat").read_text().splitlines()
+    except OSError:
+        return None
+    times = [int(word) for word in first.split()[1:9]]  # those behind are counted in them already
+    _, _, _, idle, waiting, *_ = times
+    return sum(times), idle + waiting
 
 
 def versions() -> dict[str, str | None]:

@@ -121,7 +121,9 @@ def where(record: Figures) -> str:
     if None not in loads:
         busy = f"{loads[0][0]:.1f} before, {loads[1][0]:.1f} after"
         # The run itself takes all cores, so what counts is who else was there before it.
-        if loads[0][0] > machine["cores"] / 2:
+        others = record["load"].get("others")
+        others = loads[0][0] if others is None else others
+        if others > machine["cores"] / 2:
             busy += " (A BUSY MACHINE: made again on a quiet one, ratios will differ)"
     return (
         f"  {device['count']} x {device['kind']} ({machine['processor']}, {machine['cores']} "

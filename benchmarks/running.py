@@ -33,7 +33,8 @@ def run(benchmark: Benchmark, options) -> Report:
     seconds = benchmark.quick.seconds if options.quick else benchmark.seconds
     benchmark = without(benchmark, options.without)
     rounds = options.rounds or harness.ROUNDS
-    before, date, begin = record.load(), record.now(), time.perf_counter()
+    before, others = record.load(), record.busy_cores()
+    date, begin = record.now(), time.perf_counter()
     setting = Setting(seconds, options.quick, platform)
     measured, findings = harness.measure(benchmark, cases, rounds, setting)
     written = {
@@ -45,7 +46,7 @@ def run(benchmark: Benchmark, options) -> Report:
         "rounds": rounds,
         "date": date,
         "seconds": time.perf_counter() - begin,
-        "load": {"before": before, "after": record.load()},
+        "load": {"before": before, "others": others, "after": record.load()},
         **record.environment(),
         "unit": benchmark.unit,
         "cases": measured,

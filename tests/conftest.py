@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 
 import hypothesis
@@ -41,6 +42,9 @@ def pytest_configure(config):
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} {OLDER}"  # of the commands that a test starts as well
     jax.local_devices()
+    # A shell's background job ignores Ctrl-C, and so would the tests that send it, for ever.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="module")

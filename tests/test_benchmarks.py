@@ -5,7 +5,10 @@ import functools
 import importlib
 import itertools
 import json
+import os
 import pathlib
+import subprocess
+import sys
 import time
 
 import jax
@@ -380,3 +383,20 @@ def test_a_missing_or_damaged_file_ends_with_3(content, tmp_path, capsys):
         path.write_text(content)
     assert command.main(["compare", str(path), str(path)]) == 3
     assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/stat").exists(), reason="told by Linux alone")
+def test_others_at_work_are_counted_and_named():
+    spin = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        others = record.busy_cores(0.5)
+    finally:
+        spin.kill()
+        spin.wait()
+    assert 0.3 < others <= os.cpu_count()
+    benchmark = importlib.import_module("benchmarks.lane_rate").BENCHMARK
+    written = fake_record(benchmark, "lane_rate")
+    for count, is_busy in ((0.0, False), (written["machine"]["cores"], True)):
+        # the load of the last minute is that of a benchmark that ran before
+        written["load"] = {"before": [9.0] * 3, "others": count, "after": [9.0] * 3}
+        assert ("A BUSY MACHINE" in report.text(benchmark, written)) == is_busy

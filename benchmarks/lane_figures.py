@@ -80,8 +80,12 @@ def draw_roofline(axis, rows: dict[str, Figures]) -> None:
         colour, mark = plots.PALETTE[place % 8], "os^Dv"[place % 5]
         label = f"{name}: {row['share'][1]:.0%} of the products' rate"
         axis.plot(row["intensity"], row["per_second"] / 1e9, mark, color=colour, label=label)
-    axis.legend(fontsize=plots.FONT - 4)
+    axis.legend(fontsize=plots.FONT - 4, loc="lower right")
     best = max(networks.values(), key=lambda row: row["share"][1])
-    title = textwrap.fill(f"{best['name']} comes nearest to this machine's peak", 56)
+    finding = f"{best['name']} comes nearest to this machine's peak"
+    cached = [row["per_second"] > row["intensity"] * bandwidth for row in networks.values()]
+    if any(cached):
+        finding += "; what lies above the slope, which is its memory's, stays in a cache"
+    title = textwrap.fill(finding, 56)
     words = "operations a byte of the arrays computed", "GFLOP/s"
     plots.style(axis, title, *words)

@@ -83,8 +83,8 @@ def draw_roofline(axis, rows: dict[str, Figures]) -> None:
     axis.legend(fontsize=plots.FONT - 4, loc="lower right")
     best = max(networks.values(), key=lambda row: row["share"][1])
     finding = f"{best['name']} comes nearest to this machine's peak"
-    cached = [row["per_second"] > row["intensity"] * bandwidth for row in networks.values()]
-    if any(cached):
+    # faster than all its bytes could come from memory
+    if any(row["per_second"] > row["intensity"] * bandwidth for row in networks.values()):
         finding += "; what lies above the slope, which is its memory's, stays in a cache"
     title = textwrap.fill(finding, 56)
     words = "operations a byte of the arrays computed", "GFLOP/s"

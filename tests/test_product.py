@@ -92,3 +92,16 @@ def test_other_types_are_multiplied_as_they_are(kind):
     y = dense(Dense(weight, None), x)
     assert y.dtype == kind
     np.testing.assert_array_equal(y, weight @ x)
+
+
+def test_inputs_that_are_not_differentiated_cost_no_product():
+    weight, x, _ = arrays(32)
+
+    def loss(weight, x):
+        return jnp.sum(jnp.sin(product(weight, x)))
+
+    counts = []
+    for of in (0, 1, (0, 1)):
+        text = str(jax.make_jaxpr(jax.grad(loss, of))(weight, x))
+        counts.append((text.count("dot_general["), text.count("optimization_barrier")))
+    assert counts == [(2, 0), (2, 1), (3, 1)]

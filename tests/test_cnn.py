@@ -272,7 +272,7 @@ def test_dropout_acts_on_what_the_affine_map_reads_in_training_only():
         (lambda: models.cnn((8,), pool_padding=2), "^padding must be at most half the window"),
         (
             lambda: models.cnn((8,), method="cuda"),
-            "^method must be one of 'taps', 'xla', got 'cuda'",
+            "^method must be one of 'taps', 'winograd', 'xla', got 'cuda'",
         ),
         (
             lambda: models.resnet(16),

@@ -161,8 +161,10 @@ def conv2d(
       stride: an int, or (down, across).
       padding: places of zeros on every side, an int or (down, across); ((top, bottom), (left,
         right)); ``"valid"`` for none; ``"same"`` for ceil(side / stride) places.
-      method: ``"taps"``, products over shifted slices; ``"xla"``, `jax.lax.conv_general_dilated`;
-        None for the first on a CPU and the second on any other backend.
+      method: ``"taps"``, products over shifted slices; ``"winograd"``, fewer products over tiles of
+        2x2 places (of 3x3 kernels with stride 1 at an even number of places; others by taps);
+        ``"xla"``, `jax.lax.conv_general_dilated`; None for the faster of the first two on a CPU,
+        for the third on any other backend.
 
     Returns:
       (out, places down, places across, batch), ``(side + 2 padding - kernel) // stride + 1`` places

@@ -28,7 +28,7 @@ def pool_max(
     Args:
       x: any axes.
       axes, windows: those that are pooled, and how.
-      method: ``"taps"`` or ``"xla"``; by the backend where None.
+      method: ``"xla"``, or another word of `windows.METHODS` for slices; by the backend where None.
     """
     if method_of(method) == "xla":
         return _reduce(x, jax.lax.max, _lowest(x.dtype), axes, windows)
@@ -50,9 +50,9 @@ def pool_sum(
         zero = np.zeros((), x.dtype)
         return _reduce(x, jax.lax.add, zero, axes, windows)
     for axis, window in zip(axes, windows, strict=True):
-        total = _tap(x, axis, window, 0, fill=0)
+        total = tap_of(x, axis, window, 0, fill=0)
         for tap in range(1, window.size):
-            total = total + _tap(x, axis, window, tap, fill=0)
+            total = total + tap_of(x, axis, window, tap, fill=0)
         x = total
     return x
 
@@ -77,7 +77,7 @@ def _lowest(dtype) -> np.ndarray:
     return np.array(lowest, dtype)
 
 
-def _tap(x, axis: int, window: Window, tap: int, fill):
+def tap_of(x, axis: int, window: Window, tap: int, fill):
     """Reads what one tap sees at every place of a window along an axis; `fill` in the padding."""
     inputs = x.shape[axis]
     stride = window.stride
@@ -126,10 +126,10 @@ def _max_and_winner(x, axis: int, window: Window):
     """Takes the maximum of every window, and the first tap that has it."""
     lowest = _lowest(x.dtype)
     kind = jnp.int8 if window.size < 128 else jnp.int32
-    largest = _tap(x, axis, window, 0, lowest)
+    largest = tap_of(x, axis, window, 0, lowest)
     winner = jnp.zeros(largest.shape, kind)
     for tap in range(1, window.size):
-        value = _tap(x, axis, window, tap, lowest)
+        value = tap_of(x, axis, window, tap, lowest)
         is_larger = value > largest
         winner = jnp.where(is_larger, kind(tap), winner)
         largest = jnp.maximum(largest, value)

@@ -15,7 +15,7 @@ import jax
 
 from jaxdl.checks import brief, integer, one_of, positive_int
 
-METHODS = ("taps", "xla")
+METHODS = ("taps", "winograd", "xla")
 WORDS = ("valid", "same")
 PADDINGS = "an integer from 0 up, one for each axis, (low, high) for each axis, 'same' or 'valid'"
 
@@ -74,7 +74,7 @@ def _taps_that_see(window: Window, place: int, inputs: int) -> tuple[int, int]:
 
 
 def method_of(method: str | None) -> str:
-    """Returns the way to compute, ``"taps"`` or ``"xla"``; by the default backend where None.
+    """Returns the way to compute; by the default backend ``"taps"`` or ``"xla"`` where None.
 
     Raises:
       ValueError: another word.

@@ -162,7 +162,7 @@ def conv2d(
       padding: places of zeros on every side, an int or (down, across); ((top, bottom), (left,
         right)); ``"valid"`` for none; ``"same"`` for ceil(side / stride) places.
       method: ``"taps"``, products over shifted slices; ``"winograd"``, fewer products over tiles of
-        2x2 places (of 3x3 kernels with stride 1 at an even number of places; others by taps);
+        2x2 places (where kernels are 3x3 and the stride is 1; elsewhere taps);
         ``"xla"``, `jax.lax.conv_general_dilated`; None for the faster of the first two on a CPU,
         for the third on any other backend.
 

@@ -8,6 +8,7 @@ those of other libraries go through `rewriting`.
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import jax
@@ -21,6 +22,7 @@ from jaxdl.lowering.windows import Group, Window, groups, method_of
 MOST_GROUPS = 3  # along an axis, if most taps see the picture; a 3x3 kernel has so many
 FEW_OUTPUTS = 32  # channels; what tiles cost for each output does not matter below
 MOST_GROWTH = 8  # outputs for each input, above which it does
+MOST_PRODUCTS = 1.35  # of tiles for each of taps: on 3x3 pictures 64 for 49 still pay
 MOSTLY = 0.75  # share of taps that see the picture, above which many groups are not worth it
 
 
@@ -43,22 +45,29 @@ def convolve(
     x = x.astype(kind)
     weight = weight.astype(kind)
     chosen = method_of(method)
+    if method is None and chosen == "taps" and _is_faster_by_tiles(x, weight, windows):
+        chosen = "winograd"
     if chosen == "xla":
         return _by_xla(x, weight, windows)
-    is_wanted = chosen == "winograd" or (method is None and _is_faster_by_tiles(weight))
-    if is_wanted and winograd.is_possible(windows, x):
+    if chosen == "winograd" and winograd.is_possible(windows, x):
         return winograd.convolve_tiles(x, weight, windows)
     return _by_taps(x, weight, windows)
 
 
 # In a loop on one core tiles take 0.4 to 0.9 of the time, from 1 -> 8 channels on 8x8 pictures to
 # 512 -> 512 on 2x2, vmapped or not; but 1.1 to 1.5 times as long for 3 -> 64, 4 -> 64 and 8 -> 128
-# channels on larger pictures, where adding up outputs costs more than few products spare.
-def _is_faster_by_tiles(weight) -> bool:
-    """Tells whether tiles pay, and their rounding is that of taps: not in 16 bits."""
+# channels on larger pictures, where adding up outputs costs more than few products spare. Rounding
+# is that of taps, except in 16 bits.
+def _is_faster_by_tiles(x, weight, windows) -> bool:
+    """Tells whether tiles pay for a convolution, and are as exact."""
+    if not winograd.is_possible(windows, x):
+        return False
     outputs, inputs = weight.shape[:2]
-    is_balanced = outputs <= max(FEW_OUTPUTS, MOST_GROWTH * inputs)
-    return is_balanced and weight.dtype.itemsize >= 4
+    if outputs > max(FEW_OUTPUTS, MOST_GROWTH * inputs) or weight.dtype.itemsize < 4:
+        return False
+    sides = x.shape[1:-1]
+    by_taps = math.prod(map(_seen_by_taps, windows, sides))
+    return winograd.products_of(windows, sides) <= MOST_PRODUCTS * by_taps
 
 
 def _by_xla(x, weight, windows):
@@ -162,13 +171,17 @@ def _padded_where_groups_are_many(x, windows):
 
 def _is_worth_grouping(window: Window, side: int) -> bool:
     """Tells whether an axis has few groups, or many of its taps see nothing but padding."""
-    parts = groups(window, side)
-    if len(parts) <= MOST_GROUPS:
+    if len(groups(window, side)) <= MOST_GROUPS:
         return True
+    every = window.size * window.places(side)
+    return _seen_by_taps(window, side) <= MOSTLY * every
+
+
+def _seen_by_taps(window: Window, side: int) -> int:
+    """Counts the inputs, not padding, that the taps see along an axis at all places together."""
     seen = 0
-    for part in parts:
+    for part in groups(window, side):
         taps = part.last_tap - part.first_tap
         places = part.last - part.first
         seen += taps * places
-    every = window.size * window.places(side)
-    return seen <= MOSTLY * every
+    return seen

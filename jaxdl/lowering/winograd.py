@@ -7,6 +7,7 @@ picture that is 16 products for a tile of four places, where taps take 36. Round
 float32: what is added up has factors of 1 and 1/2 alone.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -60,14 +61,19 @@ def is_possible(
     windows: Sequence[Window],
     x: Num[Array, "inputs height width batch"],
 ) -> bool:
-    """Tells whether three taps move by one place along both axes, to an even number of places."""
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        return False  # sums of taps have halves
-    for window, side in zip(windows, x.shape[1:-1], strict=True):
-        is_kernel = window.size == TAPS and window.stride == 1
-        if not is_kernel or window.places(side) % PLACES:
-            return False
-    return True
+    """Tells whether three taps move by one place along both axes of floats."""
+    kinds = {(window.size, window.stride) for window in windows}
+    is_float = jnp.issubdtype(x.dtype, jnp.floating)  # sums of taps have halves
+    return kinds == {(TAPS, 1)} and is_float
+
+
+def products_of(windows: Sequence[Window], sides: Sequence[int]) -> int:
+    """Counts the products of a kernel and a picture of one channel each."""
+    counts = []
+    for window, side in zip(windows, sides, strict=True):
+        scheme = _scheme(window, side)
+        counts.append(_tiles(window, side) * len(scheme.of_taps))
+    return math.prod(counts)
 
 
 def convolve_tiles(
@@ -83,10 +89,8 @@ def convolve_tiles(
       windows: along height and width, as `is_possible` wants them.
     """
     sides = x.shape[1:-1]
-    schemes = [_scheme(window, side) for window, side in zip(windows, sides, strict=True)]
-    down, across = (
-        window.places(side) // PLACES for window, side in zip(windows, sides, strict=True)
-    )
+    schemes = list(map(_scheme, windows, sides))
+    down, across = map(_tiles, windows, sides)
     inputs = _sums_of_inputs(x, windows, schemes)
     kernels = _sums_of_taps(weight, schemes)
     products = jax.vmap(product)(kernels, inputs)
@@ -94,7 +98,15 @@ def convolve_tiles(
     # from (place down, place across, outputs, tiles down, tiles across, batch)
     places = places.reshape(PLACES, PLACES, len(weight), down, across, -1)
     beside = places.transpose(2, 3, 0, 4, 1, 5)
-    return beside.reshape(len(weight), down * PLACES, across * PLACES, -1)
+    outputs = beside.reshape(len(weight), down * PLACES, across * PLACES, -1)
+    # the last tile of an odd number of places has one too many
+    height, width = (window.places(side) for window, side in zip(windows, sides, strict=True))
+    return outputs[:, :height, :width]
+
+
+def _tiles(window: Window, side: int) -> int:
+    """Counts the tiles that the places of an axis lie in."""
+    return -(-window.places(side) // PLACES)
 
 
 def _scheme(window: Window, side: int) -> Scheme:
@@ -115,8 +127,7 @@ def _times(matrices: Sequence[np.ndarray], arrays):
 
 def _sums_of_inputs(x, windows: Sequence[Window], schemes: Sequence[Scheme]):
     """Adds up what each tile reads: (products, inputs, tiles * batch)."""
-    # a tile is a window of what it sees, that moves by its places
-    down, across = (Window(SEEN, PLACES, window.low, window.high) for window in windows)
+    down, across = map(_tile, windows, x.shape[1:-1])
     reads = []
     for row in schemes[0].reads:
         band = tap_of(x, 1, down, row, fill=0)
@@ -124,6 +135,12 @@ def _sums_of_inputs(x, windows: Sequence[Window], schemes: Sequence[Scheme]):
             reads.append(tap_of(band, 2, across, column, fill=0))
     inputs = jnp.stack(reads).reshape(len(reads), len(x), -1)
     return _times([scheme.of_inputs for scheme in schemes], inputs)
+
+
+def _tile(window: Window, side: int) -> Window:
+    """Describes tiles as a window of what they see, that moves by their places."""
+    is_odd = window.places(side) % PLACES
+    return Window(SEEN, PLACES, window.low, window.high + is_odd)
 
 
 # The barrier keeps the gradient of the taps from becoming a product with both sides transposed,

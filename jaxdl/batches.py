@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, PRNGKeyArray, Shaped
 
 from jaxdl.checks import integer
+from jaxdl.lowering.own import own
 from jaxdl.sampling import batch_rows
 from jaxdl.types import AnyArray, Dataset, Index, Size
 
@@ -43,7 +44,7 @@ def draw_batch(
     # The whole of the data needs no look-up: the arrays themselves are the batch.
     if sampling == "step" and integer(batch_size) and batch_size == n:
         weight = jnp.ones(n, jnp.float32) if of_rows is None else jnp.asarray(of_rows)
-        return dataset.train_x, dataset.train_targets, weight
+        return own((dataset.train_x, dataset.train_targets, weight), key)
     if drawn is None:
         drawn = batch_rows(key, step, n, batch_size, sampling, order)
     rows, weight = drawn

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxdl.checks import brief, function_of, number_from_zero, one_of
 from jaxdl.layers.units import keep
+from jaxdl.lowering.own import own
 from jaxdl.lowering.product import product
 from jaxdl.sampling import rows
 from jaxdl.types import Size, capacity, live, traced
@@ -204,7 +205,8 @@ def _narrow_tangent(primals, tangents):
         return outputs, jnp.stack(rows) + jnp.stack(rows_of_x) + d_bias[:, None]
     # of each input an outer product: the gradient of a column of W, or of b, is a matrix times a
     # vector
-    tangent = weight @ d_x + _outer(d_bias, jnp.ones(x.shape[1], x.dtype))
+    ones = own(jnp.ones(x.shape[1], x.dtype), bias)
+    tangent = weight @ d_x + _outer(d_bias, ones)
     for feature, values in enumerate(x):
         tangent += _outer(d_weight[:, feature], values)
     return outputs, tangent

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxdl import parts
 from jaxdl.checks import positive_int
+from jaxdl.lowering.own import own
 from jaxdl.sampling import permute, seed_key
 from jaxdl.training.chunks import Collected, Examples, Reduce, collect, most_rows
 from jaxdl.training.recipe import Recipe, prepared
@@ -125,10 +126,17 @@ def _taker(recipe: Recipe, params, state) -> Callable:
 
     def taken(x, targets, reduce: Reduce) -> Collected:
         inputs = prepared(recipe.task, x)
+        inputs = _of_lane(inputs, params)  # all lanes are evaluated on the same
         outputs, _ = parts.apply(recipe.model, params, state, inputs)
         return _taken(recipe.task, outputs, targets, reduce)
 
     return taken
+
+
+def _of_lane(inputs, params):
+    """Gives a lane inputs of its own, if it has parameters that tell it from others."""
+    some = [leaf for leaf in jax.tree.leaves(params) if jnp.size(leaf)]
+    return own(inputs, jnp.asarray(some[0])) if some else inputs
 
 
 def _taken(task: Task, outputs, targets, reduce: Reduce) -> Collected:

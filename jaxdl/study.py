@@ -493,8 +493,8 @@ class Study:
         Args:
           config: values of swept names; enough of them to name one config.
           seed: its seed; of a study with `Seeds` the place of the combination, as in `lanes`.
-          progress: says on stderr how it compares with the lane that the last `run` of this study
-            stored. A difference is a warning in any case.
+          progress: says on stderr how far it is, and how it compares with the lane that the last
+            `run` of this study stored. A difference is a warning in any case.
 
         Returns:
           (params, state, history): trained weights (of a padded lane: those of its own sizes), the
@@ -504,8 +504,12 @@ class Study:
         one, seed = self._one(config), seed_of("seed", seed)
         program = self._program(one)
         of_lane = self._seed_at(seed)
-        compiled = self._compiled({0: program})[0].result()
-        replayed = replay(self.spec, program, compiled, one, of_lane)
+        with show_progress(progress, program.schedule.steps) as display:
+            display.say(f"compiling, to train seed {seed} again")
+            compiled = self._compiled({0: program})[0].result()
+            display.say(f"training seed {seed} again")
+            display.begin()
+            replayed = replay(self.spec, program, compiled, one, of_lane, display.advance)
         self._compare(one.values, seed, replayed.history, progress)
         return tuple(replayed)
 

@@ -37,12 +37,22 @@ class Trained(NamedTuple):
     diverged_at: Int[np.ndarray, " seeds"]  # -1 of a lane that did not
 
 
-def replay(spec: Spec, program: Program, compiled: Compiled, config: Config, seed: Seed) -> Replay:
+def replay(
+    spec: Spec,
+    program: Program,
+    compiled: Compiled,
+    config: Config,
+    seed: Seed,
+    advance: Callable[[float], None] = lambda lane_steps: None,
+) -> Replay:
     """Trains one lane alone, in a full chunk of the program that the study trains it with.
 
     A bare run of the same config would have other last bits.
+
+    Args:
+      advance: is told of lane-steps as they are done.
     """
-    trained = train_lanes(spec, program, compiled, config, {0: seed})
+    trained = train_lanes(spec, program, compiled, config, {0: seed}, advance)
     return Replay(*jax.tree.map(lambda leaf: leaf[0], trained[:3]))
 
 

@@ -18,6 +18,9 @@ from jaxdl.running import store
 from jaxdl.sampling import STREAMS
 
 
+pytestmark = pytest.mark.full  # bits
+
+
 def study(**changes):
     """Padded widths, traced rates; drawn data, batches and dropout: four streams that matter."""
     declared = {

@@ -17,7 +17,6 @@ from jaxdl.running import manifest as manifests
 from jaxdl.running import store
 from jaxdl.sampling import STREAMS
 
-
 pytestmark = pytest.mark.full  # bits
 
 

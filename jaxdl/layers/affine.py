@@ -204,7 +204,7 @@ def _narrow_tangent(primals, tangents):
         rows_of_x = [row @ d_x for row in weight]
         return outputs, jnp.stack(rows) + jnp.stack(rows_of_x) + d_bias[:, None]
     # of each input an outer product: the gradient of a column of W, or of b, is a matrix times a
-    # vector
+    # vector; of each lane its own, or a lane's last bits would depend on its neighbours
     ones = own(jnp.ones(x.shape[1], x.dtype), bias)
     tangent = weight @ d_x + _outer(d_bias, ones)
     for feature, values in enumerate(x):

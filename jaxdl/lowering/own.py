@@ -15,12 +15,12 @@ import jax.numpy as jnp
 Arrays = TypeVar("Arrays")
 
 
-def own(shared: Arrays, lanes) -> Arrays:
+def own(shared: Arrays, lane) -> Arrays:
     """Returns the same values, with an axis of lanes under `jax.vmap` where a lane's array has one.
 
     Args:
       shared: array or pytree of arrays.
-      lanes: an array or key of the lane's own, not empty; its values do not matter.
+      lane: an array or key of the lane's own, not empty; its values do not matter.
 
     >>> import jax
     >>> product = lambda weight, x: weight @ own(x, weight)
@@ -28,8 +28,8 @@ def own(shared: Arrays, lanes) -> Arrays:
     >>> "([0], [0])" in str(shapes(jnp.ones((3, 2, 5)), jnp.ones((5, 1))))  # lanes on both sides
     True
     """
-    if jnp.issubdtype(lanes.dtype, jax.dtypes.prng_key):
-        lanes = jax.random.key_data(lanes)
+    if jnp.issubdtype(lane.dtype, jax.dtypes.prng_key):
+        lane = jax.random.key_data(lane)
     # a choice between equals: nothing that a lane holds, NaN neither, can change what comes out
-    either = jnp.ravel(lanes)[0] == 0
+    either = jnp.ravel(lane)[0] == 0
     return jax.tree.map(lambda array: jnp.where(either, array, array), shared)

@@ -4,7 +4,7 @@ Two neighbouring places of a kernel of three taps read four inputs and take six 
 and differences of inputs and of taps four suffice (Winograd's minimal filtering; Lavin and Gray,
 Fast Algorithms for Convolutional Neural Networks, CVPR 2016, section 4). Along both axes of a
 picture that is 16 products for a tile of four places, where taps take 36. Rounding stays that of
-float32: what is added up has factors of 1 and 1/2 alone.
+float32: what is added up has factors of 1, 1/2 and 1/4 alone.
 """
 
 import math
@@ -62,7 +62,7 @@ def is_possible(
     windows: Sequence[Window],
     x: Num[Array, "inputs height width batch"],
 ) -> bool:
-    """Tells whether three taps move by one place along both axes of floats."""
+    """Tells whether pictures are floats, and three taps move by one place along both axes."""
     kinds = {(window.size, window.stride) for window in windows}
     is_float = jnp.issubdtype(x.dtype, jnp.floating)  # sums of taps have halves
     return kinds == {(TAPS, 1)} and is_float
